@@ -1,0 +1,1 @@
+"""convaudit: what the convolutions of a network cost, what ``groups`` saves, and whether each is right."""

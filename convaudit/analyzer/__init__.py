@@ -1,0 +1,1 @@
+"""``Network`` to ``AuditReport``: costs, the groups=1 counterpart, savings and totals."""

@@ -1,0 +1,1 @@
+"""Pre-deploy checks on finished reports: budgets, baselines and differences."""

@@ -1,0 +1,1 @@
+"""The built-in grouped convolution: arrays in, arrays out; it knows no model format and no runtime."""

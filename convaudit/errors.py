@@ -1,0 +1,39 @@
+"""One exception tree: whatever convaudit refuses, it refuses with one of these.
+
+Each message is a single line that names who, which value, which rule and what to do next, so that the
+command line can print it as it is.
+"""
+
+from __future__ import annotations
+
+
+class ConvauditError(Exception):
+    """Base of all errors that convaudit raises on purpose; the command line exits with 2."""
+
+
+class UsageError(ConvauditError, ValueError):
+    """A caller's value cannot be used: an unknown input name, a malformed shape, a wrong rank."""
+
+
+class LoadError(ConvauditError):
+    """A model cannot be read: missing, truncated, not a model, or unsafe."""
+
+
+class ModelError(ConvauditError, ValueError):
+    """A model was read, but what it says breaks a rule of convolution."""
+
+
+class GroupsError(ModelError):
+    """``groups`` does not divide a channel count."""
+
+
+class ShapeError(ModelError):
+    """Shapes that do not fit together: weight against input, kernel against padded input, ..."""
+
+
+class DependencyError(ConvauditError, ImportError):
+    """An optional package is needed and not installed; the message says which extra brings it."""
+
+
+class ExecutionError(ConvauditError):
+    """The model's own runtime failed while convaudit was running it."""

@@ -1,0 +1,1 @@
+"""``AuditReport`` to text: the only rooms that make strings for people and machines."""

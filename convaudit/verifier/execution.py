@@ -1,0 +1,79 @@
+"""What a runtime was given for one convolution, and what it returned: the evidence that ``judge`` weighs.
+
+Every attribute is resolved (no ``auto_pad``, no absent optional), in torch's vocabulary, so that whoever
+re-executes the convolution needs to know neither ONNX nor torch. Arrays keep the dtype and the memory layout
+in which the runtime held them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from numpy.typing import NDArray
+
+from convaudit.shapes import Pair
+
+Array: TypeAlias = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activation:
+    """A function that the runtime fused behind the convolution, by its ONNX name."""
+
+    name: str  # "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "Tanh", "Silu"
+    params: tuple[
+        float, ...
+    ] = ()  # in ONNX's order: LeakyRelu (alpha,), Clip (min, max), HardSigmoid (alpha, beta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """How integers stand for real numbers: ``real = scale * (integer - zero_point)``.
+
+    The weight's scale and zero point may hold one value per output channel, all others are scalars.
+    Without scales (ConvInteger) the output is the exact integer sum.
+    """
+
+    x_zero_point: Array | int = 0
+    w_zero_point: Array | int = 0
+    y_zero_point: Array | int = 0
+    x_scale: Array | float | None = None
+    w_scale: Array | float | None = None
+    y_scale: Array | float | None = None
+
+    @property
+    def requantizes(self) -> bool:
+        """Whether the output is scaled back to 8 bits (QLinearConv), not a plain sum (ConvInteger)."""
+        return self.y_scale is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deformation:
+    """The operands that only a deformable convolution has."""
+
+    offset: Array  # (N, 2*offset_groups*prod(kernel), *out_spatial), in the input's pixels
+    mask: Array | None = None  # (N, offset_groups*prod(kernel), *out_spatial)
+    offset_groups: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One convolution as a runtime ran it: ``output = activation(conv(x, weight) + bias + residual)``."""
+
+    x: Array  # (N, in_channels, *spatial); channels_last: (N, *spatial, in_channels)
+    weight: Array  # (out, in/groups, *kernel); transposed (in, out/groups, *kernel); whatever the layout
+    output: Array  # what the runtime returned, laid out as x is
+    stride: tuple[int, ...]
+    padding: tuple[Pair, ...]  # (before, after) per spatial axis
+    dilation: tuple[int, ...]
+    bias: Array | None = None  # (out,)
+    groups: int = 1
+    transposed: bool = False
+    output_padding: tuple[int, ...] | None = None  # transposed only; None is zeros
+    layout: Literal["channels_first", "channels_last"] = "channels_first"
+    residual: Array | None = None  # added before the activation (FusedConv's Z), laid out as the output
+    activation: Activation | None = None
+    quantization: Quantization | None = None  # of integer convolutions
+    deformation: Deformation | None = None
+    past_state: Array | None = None  # (N, channels, kernel - 1) that precedes x: CausalConvWithState

@@ -1,0 +1,111 @@
+"""What one layer costs: a record in, exact integers (or formulas, or None) out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from convaudit.formulas import Count, ceil_divide, product
+from convaudit.records import ConvLayer, Shape
+
+
+def weight_elements(layer: ConvLayer) -> Count | None:
+    """Elements of the weight: ``out_channels * in_channels/groups * prod(kernel_size)``."""
+    if layer.weight_shape is not None:
+        return known_product(layer.weight_shape)
+    if layer.in_channels is None or layer.kernel_size is None:
+        return None
+    return known_product([layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size])
+
+
+def bias_elements(layer: ConvLayer) -> Count | None:
+    """Elements of the bias, one per output channel; 0 without a bias."""
+    return layer.out_channels if layer.bias else 0
+
+
+def stored_weight_elements(layer: ConvLayer) -> Count | None:
+    """What the model stores for the weight: more than its elements under weight_norm or pruning."""
+    if layer.stored_params is None:
+        return weight_elements(layer)
+    bias = bias_elements(layer)
+    return None if bias is None else layer.stored_params - bias
+
+
+def macs(layer: ConvLayer) -> Count | None:
+    """Multiply-accumulates of one call: every weight element once per position.
+
+    A convolution applies its weight at every output position, a transposed one at every input position:
+    ``N * out_channels * prod(out_spatial) * in_channels/groups * prod(kernel_size)``, or
+    ``N * in_channels * prod(in_spatial) * out_channels/groups * prod(kernel_size)``.
+    """
+    weight = weight_elements(layer)
+    positions = _positions(layer.input_shape if layer.transposed else layer.output_shape, layer)
+    return None if weight is None or positions is None else weight * positions
+
+
+def weight_bytes(layer: ConvLayer) -> Count | None:
+    """Bytes of weight and bias as the model stores them."""
+    weight = tensor_bytes(stored_weight_elements(layer), layer.weight_dtype)
+    return known_sum([weight, bias_bytes(layer)])
+
+
+def bias_bytes(layer: ConvLayer) -> Count | None:
+    """Bytes of the bias; 0 without a bias."""
+    return tensor_bytes(bias_elements(layer), layer.bias_dtype or "unknown") if layer.bias else 0
+
+
+def activation_bytes(layer: ConvLayer) -> Count | None:
+    """Bytes of the input and the output of one call."""
+    return known_sum(
+        [
+            tensor_bytes(known_product(layer.input_shape), layer.dtype),
+            tensor_bytes(known_product(layer.output_shape), layer.output_dtype),
+        ]
+    )
+
+
+def tensor_bytes(elements: Count | None, dtype: str) -> Count | None:
+    """Bytes of a tensor; types narrower than a byte are packed, as ONNX stores them (two int4 a byte)."""
+    bits = dtype_bits(dtype)
+    return None if elements is None or bits is None else ceil_divide(elements * bits, 8)
+
+
+def dtype_bits(dtype: str) -> int | None:
+    """Bits of one element: the number in the type's name (``bfloat16``, ``int4``, ``float8_e4m3fn``)."""
+    if dtype == "bool":
+        return 8
+    match = re.match(r"[a-z]+(\d+)", dtype)
+    return int(match[1]) if match else None
+
+
+def known_product(factors: Iterable[Count | None] | None) -> Count | None:
+    """Product of all factors; None if one of them is unknown."""
+    known = _all_known(factors)
+    return None if known is None else product(known)
+
+
+def known_sum(parts: Iterable[Count | None]) -> Count | None:
+    """Sum of all parts; None if one of them is unknown."""
+    known = _all_known(parts)
+    return None if known is None else sum(known)
+
+
+def _all_known(counts: Iterable[Count | None] | None) -> list[Count] | None:
+    if counts is None:
+        return None
+    known: list[Count] = []
+    for count in counts:
+        if count is None:
+            return None
+        known.append(count)
+    return known
+
+
+def _positions(shape: Shape | None, layer: ConvLayer) -> Count | None:
+    """Batch size times spatial positions: every axis but the channels; there may be no batch."""
+    if shape is None or layer.kernel_size is None:
+        return None
+    channels = -1 if layer.layout == "channels_last" else -1 - len(layer.kernel_size)
+    axes = list(shape)
+    del axes[channels]
+    return known_product(axes)

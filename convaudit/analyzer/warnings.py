@@ -1,0 +1,84 @@
+"""What a reader of the totals must know: which parts are missing from them, and which were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from convaudit.analyzer.totals import Part, calls_macs, exclusive_sum
+from convaudit.formulas import Count
+from convaudit.records import LayerCost, OtherOp, Totals
+
+
+def warnings(layers: Sequence[LayerCost], totals: Totals, other_ops: Sequence[OtherOp]) -> tuple[str, ...]:
+    """One line for each way in which the totals say less, or other, than their reader would think."""
+    if not layers:
+        return ("the model contains no convolution",)
+    return (
+        *_dynamic_weights(layers),
+        *_unknown_counts(layers, totals),
+        *_iterations(layers, totals),
+        *_branches(layers),
+        *_unknown_other_ops(other_ops),
+    )
+
+
+def _dynamic_weights(layers: Sequence[LayerCost]) -> Iterator[str]:
+    weights = [layer.name for layer in layers if layer.weight_name is None]
+    biases = [layer.name for layer in layers if layer.bias and layer.bias_name is None]
+    for parameter, names in (("weight", weights), ("bias", biases)):
+        if names:
+            yield (
+                f"{_layers(names)}: the {parameter} is computed at run time, not stored; "
+                "the total of the parameters leaves it out"
+            )
+
+
+def _unknown_counts(layers: Sequence[LayerCost], totals: Totals) -> Iterator[str]:
+    without_macs = [layer for layer in layers if layer.macs is None]
+    if without_macs:
+        reasons = "; ".join(dict.fromkeys(note for layer in without_macs for note in layer.notes))
+        yield (
+            f"{_layers([layer.name for layer in without_macs])}: MACs unknown"
+            + (f" ({reasons})" if reasons else "")
+            + f"; the total is at least {totals.macs_at_least}"
+        )
+    without_params = [layer.name for layer in layers if layer.params is None]
+    if without_params:
+        yield f"{_layers(without_params)}: parameters unknown, so is their total"
+
+
+def _iterations(layers: Sequence[LayerCost], totals: Totals) -> Iterator[str]:
+    looped = [layer for layer in layers if layer.calls is None]
+    if looped:
+        once = exclusive_sum((layer.branches, layer.macs) for layer in looped)
+        yield (
+            f"{_layers([layer.name for layer in looped])}: in a loop of unknown length, "
+            f"{'unknown' if once is None else once} MACs per iteration; "
+            f"the total without it is at least {totals.macs_at_least}"
+        )
+
+
+def _branches(layers: Sequence[LayerCost]) -> Iterator[str]:
+    choices: dict[str, dict[str, list[Part]]] = {}
+    for layer in layers:
+        for depth, branch in enumerate(layer.branches, start=1):
+            parts = choices.setdefault(branch.choice, {}).setdefault(branch.arm, [])
+            parts.append((layer.branches[depth:], calls_macs(layer)))
+    for choice, arms in choices.items():
+        each = ", ".join(f"{arm} {_number(exclusive_sum(parts))}" for arm, parts in arms.items())
+        yield f"{choice}: exclusive branches ({each} MACs); the total takes the costlier one"
+
+
+def _unknown_other_ops(other_ops: Sequence[OtherOp]) -> Iterator[str]:
+    for other in other_ops:
+        if other.macs is None:
+            yield f"{other.count} {other.op}: MACs unknown ({other.reason or 'no rule for this op'})"
+
+
+def _number(count: Count | None) -> str:
+    return "unknown" if count is None else str(count)
+
+
+def _layers(names: Sequence[str], most: int = 3) -> str:
+    listed = ", ".join(names[:most])
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more"

@@ -1,0 +1,102 @@
+"""Hand-made layers and networks for the tests of analyzer, reporters and checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convaudit.formulas import product
+from convaudit.records import Branch, ConvLayer, Network, OtherOp, TensorInfo
+from convaudit.shapes import conv_output_size, conv_transpose_output_size
+
+
+def conv_layer(
+    name: str = "conv",
+    in_channels: Any = 6,
+    out_channels: Any = 6,
+    kernel: tuple[int, ...] = (1, 1),
+    size: tuple[Any, ...] = (1, 1),
+    batch: Any = 1,
+    **changes: Any,
+) -> ConvLayer:
+    """A consistent layer: shapes follow from channels, kernel, stride, padding, dilation and groups."""
+    rank = len(kernel)
+    fields: dict[str, Any] = {
+        "stride": (1,) * rank,
+        "padding": ((0, 0),) * rank,
+        "dilation": (1,) * rank,
+        "groups": 1,
+        "transposed": False,
+    } | changes
+    groups = fields["groups"]
+    output_size = conv_transpose_output_size if fields["transposed"] else conv_output_size
+    spatial = tuple(
+        output_size(i, k, s, d, *p)
+        for i, k, s, d, p in zip(
+            size, kernel, fields["stride"], fields["dilation"], fields["padding"], strict=True
+        )
+    )
+    weight = (
+        (in_channels, out_channels // groups, *kernel)
+        if fields["transposed"]
+        else (out_channels, in_channels // groups, *kernel)
+    )
+    shapes: dict[str, Any] = {
+        "input_shape": (batch, in_channels, *size),
+        "output_shape": (batch, out_channels, *spatial),
+        "weight_shape": weight,
+    }
+    types: dict[str, Any] = {
+        "op": "ConvTranspose" if fields["transposed"] else "Conv",
+        "dtype": "float32",
+        "weight_dtype": "float32",
+        "output_dtype": "float32",
+        "weight_name": f"{name}.weight",
+    }
+    if fields.get("bias"):
+        types |= {"bias_name": f"{name}.bias", "bias_dtype": "float32"}
+    return ConvLayer(
+        name=name,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=kernel,
+        **(shapes | types | fields),
+    )
+
+
+def network(*layers: ConvLayer, **changes: Any) -> Network:
+    """A network of the given layers; its stored parameters are those of the layers unless said otherwise."""
+    inputs = (TensorInfo(name="x", shape=layers[0].input_shape if layers else (1, 3), dtype="float32"),)
+    stored = {layer.weight_name: product(layer.weight_shape or ()) for layer in layers if layer.weight_name}
+    fields = {
+        "source": "demo.onnx",
+        "format": "onnx",
+        "inputs": inputs,
+        "layers": layers,
+        "model_params": sum(stored.values()) if all(isinstance(n, int) for n in stored.values()) else None,
+    }
+    return Network(**(fields | changes))
+
+
+def mixed_network() -> Network:
+    """Every kind of layer and of unknown once, for golden outputs."""
+    then, other = Branch(choice="If_0", arm="then_branch"), Branch(choice="If_0", arm="else_branch")
+    padded = {"padding": ((1, 1), (1, 1))}
+    return network(
+        conv_layer("stem", 3, 32, (3, 3), (224, 224), stride=(2, 2), bias=True, **padded),
+        conv_layer("block/depthwise", 32, 32, (3, 3), (112, 112), groups=32, **padded),
+        conv_layer("block/project", 32, 16, (1, 1), (112, 112)),
+        conv_layer("grouped", 16, 32, (3, 3), (112, 112), groups=4, stride=(2, 1), **padded),
+        conv_layer("asymmetric", 32, 32, (3, 3), (56, 112), padding=((0, 1), (2, 0)), dilation=(2, 1)),
+        conv_layer("then", 32, 32, (1, 1), (55, 112), branches=(then,), scope="If_0/then_branch"),
+        conv_layer("else", 32, 8, (1, 1), (55, 112), branches=(other,), scope="If_0/else_branch"),
+        conv_layer("up", 32, 16, (2, 2), (55, 112), transposed=True, stride=(2, 2), groups=2),
+        conv_layer("looped", 16, 16, (1, 1), (8, 8), calls=None, notes=("the loop's length is unknown",)),
+        conv_layer("dynamic", 16, 4, (1, 1), (8, 8), weight_name=None),
+        other_ops=(
+            OtherOp(op="Gemm", count=1, macs=1_280_000),
+            OtherOp(op="custom.Thing", count=2, macs=None, reason="unknown op"),
+        ),
+        uncounted_ops=(("Relu", 12), ("Add", 3)),
+        model_params=1_300_000,
+        warnings=("a walker's warning",),
+    )

@@ -1,0 +1,112 @@
+"""Numbers as people write and read them: ``5M``, ``20MB``, ``1GiB``, ``40%``; ``1.23 M``, ``98.2 MB``.
+
+Everything is exact until it is shown. ``K``, ``M``, ``G`` and ``T`` are powers of 1000 everywhere; ``Ki``,
+``Mi``, ... powers of 1024, for sizes in bytes only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+from convaudit.errors import UsageError
+from convaudit.formulas import Count, Formula, Monomial
+from convaudit.growth import growth, is_exact
+
+_DECIMAL = {letter: 1000**power for power, letter in enumerate(("", "k", "m", "g", "t"))}
+_BINARY = {f"{letter}i": 1024**power for power, letter in enumerate("kmgt", start=1)}
+_BYTES = {f"{prefix}b": value for prefix, value in (_DECIMAL | _BINARY).items()} | _DECIMAL | _BINARY
+_PERCENT = {"%": Fraction(1, 100)}
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+
+
+def parse_count(text: str) -> int:
+    """A whole number with an optional K, M, G or T (powers of 1000).
+
+    >>> parse_count("1.5M")
+    1500000
+
+    Raises  UsageError with an example if ``text`` is none.
+    """
+    return _whole(text, _DECIMAL, "a whole number such as 5000000, 5M or 1.5G")
+
+
+def parse_bytes(text: str) -> int:
+    """A size in bytes, with an optional unit: kB, MB, GB, TB of 1000, KiB, MiB, GiB, TiB of 1024.
+
+    >>> parse_bytes("20MB"), parse_bytes("1GiB")
+    (20000000, 1073741824)
+
+    Raises  UsageError with an example if ``text`` is none.
+    """
+    return _whole(text, _BYTES, "a size such as 20MB, 512KiB or 1GiB")
+
+
+def parse_percentage(text: str) -> Fraction:
+    """An exact share.
+
+    >>> parse_percentage("40%")
+    Fraction(2, 5)
+
+    Raises  UsageError with an example if ``text`` is none; the sign is required, ``0.4`` could be either.
+    """
+    return _quantity(text, _PERCENT, "a percentage such as 40% or 2.5%")
+
+
+def human(count: Count | None, unit: str = "") -> str:
+    """Three significant digits with a prefix; a formula by its leading terms, ``?`` for what is unknown.
+
+    >>> human(4_089_184_256), human(999), human(20_500_000, "B"), human(None)
+    ('4.09 G', '999', '20.5 MB', '?')
+    """
+    if count is None:
+        return "?"
+    if isinstance(count, int):
+        return _three_digits(Fraction(count), unit)
+    terms = " + ".join(
+        _term(monomial, coefficient, unit) for monomial, coefficient in growth(count).items()
+    ).replace("+ -", "- ")
+    return terms if is_exact(count) else f"≈{terms}"
+
+
+def human_percentage(share: float | None) -> str:
+    """A share with one digit after the point.
+
+    >>> human_percentage(0.0312), human_percentage(None)
+    ('3.1%', '?')
+    """
+    return "?" if share is None else f"{share:.1%}"
+
+
+def _whole(text: str, units: Mapping[str, int], example: str) -> int:
+    value = _quantity(text, units, example)
+    if value.denominator != 1:
+        raise UsageError(f"{text!r} is not a whole number; write {example}")
+    return int(value)
+
+
+def _quantity(text: str, units: Mapping[str, int] | Mapping[str, Fraction], example: str) -> Fraction:
+    match = re.fullmatch(r"(\d{1,30}(?:\.\d{1,30})?)\s*([a-z%]*)", text.strip().replace("_", ""), re.I | re.A)
+    factor = units.get(match[2].lower()) if match else None
+    if match is None or factor is None:
+        raise UsageError(f"{text!r} is not a number that can be read here; write {example}")
+    return Fraction(match[1]) * factor
+
+
+def _term(monomial: Monomial, coefficient: Fraction, unit: str) -> str:
+    dimensions = str(Formula(((monomial, 1),)))
+    return dimensions if coefficient == 1 and not unit else f"{_three_digits(coefficient, unit)}*{dimensions}"
+
+
+def _three_digits(value: Fraction, unit: str) -> str:
+    if value.denominator == 1 and abs(value) < 1000:
+        return f"{value} {unit}".rstrip()
+    if abs(value) < 1:
+        return f"{float(value):.3g} {unit}".rstrip()
+    digits, exponent = f"{Decimal(value.numerator) / value.denominator:.2e}".split("e")
+    thousands, shift = divmod(int(exponent), 3)
+    if thousands >= len(_PREFIXES):
+        return f"{digits}e{exponent} {unit}".rstrip()
+    return f"{Decimal(digits).scaleb(shift):.{2 - shift}f} {_PREFIXES[thousands]}{unit}".rstrip()

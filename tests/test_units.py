@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convaudit.errors import UsageError
+from convaudit.formulas import parse
+from convaudit.growth import growth, ratio
+from convaudit.units import human, human_percentage, parse_bytes, parse_count, parse_percentage
+
+COUNTS = [
+    ("0", 0),
+    ("5000000", 5_000_000),
+    ("5_000_000", 5_000_000),
+    ("5M", 5_000_000),
+    ("5 m", 5_000_000),
+    ("600k", 600_000),
+    ("600K", 600_000),
+    ("1.5G", 1_500_000_000),
+    ("0.3T", 300_000_000_000),
+]
+SIZES = [
+    ("20MB", 20_000_000),
+    ("20 mb", 20_000_000),
+    ("20M", 20_000_000),
+    ("1GiB", 2**30),
+    ("1.5KiB", 1536),
+    ("64Mi", 2**26),
+    ("512B", 512),
+    ("512", 512),
+]
+BAD = [
+    (parse_count, "5X", "5000000, 5M"),
+    (parse_count, "", "5M"),
+    (parse_count, "-5M", "5M"),
+    (parse_count, "5MB", "5M"),
+    (parse_count, "1e6", "5M"),
+    (parse_count, "0.5", "whole number"),
+    (parse_count, "nan", "5M"),
+    (parse_count, "９", "5M"),
+    (parse_count, "9" * 99, "5M"),
+    (parse_bytes, "20MiBs", "20MB"),
+    (parse_bytes, "0.3B", "whole number"),
+    (parse_bytes, "2%", "20MB"),
+    (parse_percentage, "0.4", "40%"),
+    (parse_percentage, "40 per cent", "40%"),
+]
+SHOWN = [
+    (0, "0"),
+    (999, "999"),
+    (1000, "1.00 k"),
+    (9408, "9.41 k"),
+    (999_499, "999 k"),
+    (999_500, "1.00 M"),
+    (25_557_032, "25.6 M"),
+    (4_089_184_256, "4.09 G"),
+    (10**20, "100 E"),
+    (10**400, "1.00e+400"),
+    (-1_234_567, "-1.23 M"),
+    (parse("1204224*batch*H*W"), "1.20 M*H*W*batch"),
+    (parse("batch"), "batch"),
+    (parse("9408*(floor((H-1)/2) + 1)*(floor((W-1)/2) + 1)"), "≈2.35 k*H*W"),
+    (parse("1999*floor(H/2)"), "≈1.00 k*H"),
+    (parse("floor(H/4)"), "≈0.25*H"),
+    (parse("3*N + 2*M"), "2*M + 3*N"),
+    (parse("3*N + 2"), "≈3*N"),
+    (parse("max(2*N, M)"), "max(2*N, M)"),
+    (parse("N - M"), "-1*M + N"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), COUNTS)
+def test_counts(text, value):
+    assert parse_count(text) == value
+
+
+@pytest.mark.parametrize(("text", "value"), SIZES)
+def test_sizes(text, value):
+    assert parse_bytes(text) == value
+
+
+@pytest.mark.parametrize(("text", "value"), [("40%", "2/5"), ("2.5 %", "1/40"), ("0%", "0"), ("120%", "6/5")])
+def test_percentages_are_exact(text, value):
+    assert parse_percentage(text) == Fraction(value)
+
+
+@pytest.mark.parametrize(("read", "text", "shows"), BAD)
+def test_a_malformed_value_is_shown_with_a_good_one(read, text, shows):
+    with pytest.raises(UsageError, match=re.escape(repr(text)) + ".*" + re.escape(shows)):
+        read(text)
+
+
+@pytest.mark.parametrize(("count", "text"), SHOWN, ids=str)
+def test_shown_with_three_digits(count, text):
+    assert human(count) == text
+
+
+def test_shown_with_a_unit():
+    assert [human(12, "B"), human(98_200_000, "B"), human(parse("4*N"), "B")] == ["12 B", "98.2 MB", "4 B*N"]
+
+
+def test_shown_percentages():
+    assert [human_percentage(0.5), human_percentage(1.0), human_percentage(None)] == ["50.0%", "100.0%", "?"]
+
+
+@given(st.integers(0, 9 * 10**20))
+def test_what_is_shown_is_within_half_a_percent(value):
+    number, _, prefix = human(value).partition(" ")
+    shown = Fraction(number) * 1000 ** "kMGTPE".index(prefix) * 1000 if prefix else Fraction(number)
+    assert abs(shown - value) <= Fraction(value, 200)
+    assert len(number) <= 4
+
+
+RATIOS = [
+    (1, 4, 0.25),
+    (0, 4, 0.0),
+    (0, 0, None),
+    (parse("3*N"), parse("12*N"), 0.25),
+    (parse("3*N"), 12, None),
+    (parse("3*N*(floor((H-1)/2) + 1)"), parse("3*N*H"), 0.5),
+    (parse("3*N + M"), parse("6*N + 2*M"), 0.5),
+    (parse("3*N + M"), parse("6*N + 3*M"), None),
+]
+
+
+@pytest.mark.parametrize(("part", "whole", "expected"), RATIOS, ids=str)
+def test_ratio(part, whole, expected):
+    assert ratio(part, whole) == expected
+
+
+@given(st.integers(1, 9), st.integers(1, 5), st.integers(0, 9), st.integers(0, 9))
+def test_leading_terms_are_the_limit_for_large_sizes(coefficient, divisor, shift, constant):
+    formula = parse(f"{coefficient}*H*floor((H + {shift})/{divisor}) + {constant}*H")
+    size = 10**9
+    ((_, leading),) = growth(formula).items()
+    assert float(formula.substitute({"H": size}) / (leading * size**2)) == pytest.approx(1, rel=1e-6)

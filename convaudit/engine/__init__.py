@@ -1,1 +1,13 @@
-"""The built-in grouped convolution: arrays in, arrays out; it knows no model format and no runtime."""
+"""convaudit's own grouped convolution: arrays in, arrays out.
+
+It knows no model format and imports neither torch nor onnx nor onnxruntime: that is its worth as a witness.
+"""
+
+from __future__ import annotations
+
+from convaudit.engine.convolution import conv
+from convaudit.engine.counterpart import dense_weight
+from convaudit.engine.counting import MacCounter
+from convaudit.engine.transposition import conv_transpose
+
+__all__ = ["MacCounter", "conv", "conv_transpose", "dense_weight"]

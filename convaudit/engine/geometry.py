@@ -1,0 +1,186 @@
+"""Where each kernel tap of a convolution reads and writes: plain integers, resolved once a call.
+
+A transposed convolution is the adjoint of a convolution: the same taps join the same positions, only the
+arrows are reversed. So one record serves both. ``fine`` is the side that stride makes larger (a convolution's
+input, a transposed convolution's output), ``coarse`` the other, and the tap at kernel index k joins coarse
+position p with fine position ``p*stride + k*dilation - before``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from convaudit.errors import ShapeError
+from convaudit.shapes import (
+    Pair,
+    conv_output_size,
+    conv_transpose_output_size,
+    conv_transpose_padding,
+    per_axis,
+    same_padding,
+    split_padding,
+)
+
+Ints: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = int | str | Sequence[int] | Sequence[Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """One kernel index, and the positions that it joins inside both borders."""
+
+    index: tuple[int, ...]
+    coarse: tuple[slice, ...]
+    fine: tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """The positions of one convolution or transposed convolution; every tuple is per spatial axis."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    before: tuple[int, ...]  # padding before the fine side; negative only if transposed
+    fine: tuple[int, ...]
+    coarse: tuple[int, ...]
+
+    @property
+    def taps(self) -> int:
+        """Number of kernel indices."""
+        return math.prod(self.kernel)
+
+    def taps_of(self, start: int, stop: int) -> Iterator[Tap]:
+        """Every tap, with the coarse positions it serves among ``start:stop`` of the first spatial axis.
+
+        ``Tap.coarse`` counts from ``start``. A tap that lies on padding altogether has an empty slice.
+        """
+        starts = (start, *(0 for _ in self.coarse[1:]))
+        counts = (stop - start, *self.coarse[1:])
+        for index in itertools.product(*(range(size) for size in self.kernel)):
+            slices = [
+                self._axis_slices(axis, index[axis], starts[axis], counts[axis]) for axis in range(len(index))
+            ]
+            yield Tap(index, tuple(pair[0] for pair in slices), tuple(pair[1] for pair in slices))
+
+    def _axis_slices(self, axis: int, tap: int, start: int, count: int) -> tuple[slice, slice]:
+        stride = self.stride[axis]
+        offset = start * stride + tap * self.dilation[axis] - self.before[axis]
+        first = min(max(-(offset // stride), 0), count)
+        last = max(min(-((offset - self.fine[axis]) // stride), count), first)
+        fine = slice(first * stride + offset, (last - 1) * stride + offset + 1, stride)
+        return slice(first, last), fine if last > first else slice(0, 0)
+
+
+def conv_geometry(
+    sizes: Sequence[int], kernel: Sequence[int], *, stride: Ints, padding: Padding, dilation: Ints, name: str
+) -> Geometry:
+    """Geometry of a convolution over inputs of these spatial sizes.
+
+    Raises  ShapeError if the arguments do not fit the rank, are out of range, or the kernel does not fit.
+    """
+    rank = len(kernel)
+    strides, dilations = _positive(stride, rank, "stride", name), _positive(dilation, rank, "dilation", name)
+    axes = list(zip(sizes, kernel, strides, dilations, strict=True))
+    pairs = [same_padding(*axis) for axis in axes] if padding == "same" else _pairs(padding, rank, name)
+    if any(side < 0 for pair in pairs for side in pair):
+        raise ShapeError(f"{name}: padding must not be negative, got {pairs}")
+    with _named(name):
+        coarse = [conv_output_size(*axis, *pair) for axis, pair in zip(axes, pairs, strict=True)]
+    return Geometry(
+        kernel=tuple(kernel),
+        stride=strides,
+        dilation=dilations,
+        before=tuple(pair[0] for pair in pairs),
+        fine=tuple(sizes),
+        coarse=cast("tuple[int, ...]", tuple(coarse)),
+    )
+
+
+def conv_transpose_geometry(
+    sizes: Sequence[int],
+    kernel: Sequence[int],
+    *,
+    stride: Ints,
+    padding: Padding,
+    output_padding: Ints,
+    dilation: Ints,
+    name: str,
+) -> Geometry:
+    """Geometry of a transposed convolution over inputs of these spatial sizes.
+
+    Padding takes positions away from the output; a negative one adds positions that only the bias reaches
+    (ONNX ``output_shape``). ``"same"`` makes the output ``size*stride`` long, an odd position of padding at
+    the end.
+    Raises  ShapeError if the arguments do not fit the rank, are out of range, or nothing is left.
+    """
+    rank = len(kernel)
+    strides, dilations = _positive(stride, rank, "stride", name), _positive(dilation, rank, "dilation", name)
+    extra = _each(output_padding, rank, "output_padding", name)
+    for size, stride_, dilation_ in zip(extra, strides, dilations, strict=True):
+        if not 0 <= size < max(stride_, dilation_):
+            raise ShapeError(
+                f"{name}: output_padding must be at least 0 and smaller than stride or dilation, "
+                f"got output_padding={size}, stride={stride_}, dilation={dilation_}"
+            )
+    axes = list(zip(sizes, kernel, strides, dilations, strict=True))
+    if padding == "same":
+        totals = [
+            conv_transpose_padding(axis[0], axis[0] * axis[2], *axis[1:], added)
+            for axis, added in zip(axes, extra, strict=True)
+        ]
+        pairs = [split_padding(total, upper=True) for total in totals]
+    else:
+        pairs = _pairs(padding, rank, name)
+    with _named(name):
+        fine = [
+            conv_transpose_output_size(*axis, *pair, added)
+            for axis, pair, added in zip(axes, pairs, extra, strict=True)
+        ]
+    return Geometry(
+        kernel=tuple(kernel),
+        stride=strides,
+        dilation=dilations,
+        before=tuple(pair[0] for pair in pairs),
+        fine=cast("tuple[int, ...]", tuple(fine)),
+        coarse=tuple(sizes),
+    )
+
+
+def _pairs(padding: Padding, rank: int, name: str) -> list[Pair]:
+    if padding == "valid":
+        return [(0, 0)] * rank
+    if isinstance(padding, str):
+        raise ShapeError(f"{name}: padding must be integers, pairs, 'same' or 'valid', got {padding!r}")
+    if isinstance(padding, int) or all(isinstance(item, int) for item in padding):
+        return [(size, size) for size in _each(cast("Ints", padding), rank, "padding", name)]
+    pairs = [tuple(pair) for pair in cast("Sequence[Pair]", padding)]
+    if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
+        raise ShapeError(f"{name}: padding must be {rank} (before, after) pairs, got {pairs}")
+    return cast("list[Pair]", pairs)
+
+
+def _positive(value: Ints, rank: int, what: str, name: str) -> tuple[int, ...]:
+    values = _each(value, rank, what, name)
+    if any(item < 1 for item in values):
+        raise ShapeError(f"{name}: {what} must be positive, got {values}")
+    return values
+
+
+def _each(value: Ints, rank: int, what: str, name: str) -> tuple[int, ...]:
+    with _named(name):
+        return per_axis(value, rank, what)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Put the layer's name in front of what ``convaudit.shapes`` refuses."""
+    try:
+        yield
+    except ShapeError as error:
+        raise ShapeError(f"{name}: {error}") from None

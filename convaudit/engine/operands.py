@@ -1,0 +1,68 @@
+"""What the engine accepts: shapes, groups and dtypes, checked before any work is done."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from convaudit.errors import ShapeError, UsageError
+from convaudit.shapes import check_groups
+
+Array: TypeAlias = npt.NDArray[Any]
+
+ACCUMULATOR: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(np.float64): np.dtype(np.float64),
+    np.dtype(np.float32): np.dtype(np.float32),
+    np.dtype(np.float16): np.dtype(np.float32),
+    np.dtype(ml_dtypes.bfloat16): np.dtype(np.float32),
+}
+"""The dtype that each floating-point input is multiplied and summed in; the result is rounded back once."""
+
+
+def check_floating(x: Array, weight: Array, bias: Array | None, *, name: str) -> np.dtype[Any]:
+    """The dtype to accumulate in.
+
+    Raises  UsageError unless all operands share one of the floating-point dtypes.
+    """
+    if x.dtype not in ACCUMULATOR:
+        known = ", ".join(dtype.name for dtype in ACCUMULATOR)
+        raise UsageError(f"{name}: x must be one of {known}, got {x.dtype.name}")
+    for operand, what in ((weight, "weight"), (bias, "bias")):
+        if operand is not None and operand.dtype != x.dtype:
+            raise UsageError(
+                f"{name}: {what} must have x's dtype, got {operand.dtype.name}, x={x.dtype.name}"
+            )
+    return ACCUMULATOR[x.dtype]
+
+
+def check_operands(
+    x: Array, weight: Array, bias: Array | None, groups: int, *, transposed: bool = False, name: str
+) -> int:
+    """The number of output channels, after every shape has been found to fit.
+
+    Raises  GroupsError if groups divides neither channel count; ShapeError for any other misfit.
+    """
+    if x.ndim < 3 or weight.ndim != x.ndim:
+        raise ShapeError(
+            f"{name}: x must be (batch, channels, *spatial) and weight of the same rank, "
+            f"got x {x.shape}, weight {weight.shape}"
+        )
+    if 0 in weight.shape[2:]:
+        raise ShapeError(f"{name}: kernel sizes must be positive, got weight {weight.shape}")
+    in_channels = x.shape[1]
+    out_channels: int = weight.shape[1] * groups if transposed else weight.shape[0]
+    check_groups(in_channels, out_channels, groups, layer=name)
+    expected = in_channels if transposed else in_channels // groups
+    actual = weight.shape[0 if transposed else 1]
+    if actual != expected:
+        axes = "(in, out/groups, *kernel)" if transposed else "(out, in/groups, *kernel)"
+        raise ShapeError(
+            f"{name}: weight must be {axes}, so {expected} where it has {actual}: "
+            f"got x {x.shape}, weight {weight.shape}, groups={groups}"
+        )
+    if bias is not None and bias.shape != (out_channels,):
+        raise ShapeError(f"{name}: bias must be ({out_channels},), got {bias.shape}")
+    return out_channels

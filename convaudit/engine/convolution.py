@@ -88,6 +88,5 @@ def _pack(
     columns = np.zeros((groups, *geometry.kernel, channels, stop - start, *geometry.coarse[1:]), accumulator)
     by_tap = np.moveaxis(columns, 0, len(geometry.kernel))
     for tap in geometry.taps_of(start, stop):
-        target: Array = by_tap[tap.index]
-        target[(..., *tap.coarse)] = grouped[(..., *tap.fine)]
+        by_tap[tap.index][tap.coarse] = grouped[tap.fine]
     return columns

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from convaudit.errors import ShapeError
 from convaudit.shapes import (
@@ -26,17 +26,21 @@ from convaudit.shapes import (
     split_padding,
 )
 
+Index: TypeAlias = tuple[Any, ...]
 Ints: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = int | str | Sequence[int] | Sequence[Pair]
 
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """One kernel index, and the positions that it joins inside both borders."""
+    """One kernel index, and the positions that it joins inside both borders.
+
+    ``array[tap.fine]`` takes them from the last axes of an array, whatever axes come before.
+    """
 
     index: tuple[int, ...]
-    coarse: tuple[slice, ...]
-    fine: tuple[slice, ...]
+    coarse: Index
+    fine: Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,7 @@ class Geometry:
             slices = [
                 self._axis_slices(axis, index[axis], starts[axis], counts[axis]) for axis in range(len(index))
             ]
-            yield Tap(index, tuple(pair[0] for pair in slices), tuple(pair[1] for pair in slices))
+            yield Tap(index, (..., *(pair[0] for pair in slices)), (..., *(pair[1] for pair in slices)))
 
     def _axis_slices(self, axis: int, tap: int, start: int, count: int) -> tuple[slice, slice]:
         stride = self.stride[axis]

@@ -67,7 +67,7 @@ def conv_transpose(
             product = np.matmul(matrix, tile.reshape(groups, channels, -1))
             added = product.reshape(groups, filters, *geometry.kernel, stop - start, *x.shape[3:])
             for tap in geometry.taps_of(start, stop):
-                grouped_output[(..., *tap.fine)] += added[(slice(None), slice(None), *tap.index, *tap.coarse)]
+                grouped_output[tap.fine] += added[(slice(None), slice(None), *tap.index)][tap.coarse]
             if counter is not None:
                 counter.macs += product.size * channels
     return result.astype(x.dtype, copy=False)

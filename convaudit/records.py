@@ -130,6 +130,7 @@ class Network:
     other_ops: tuple[OtherOp, ...] = ()
     uncounted_ops: tuple[tuple[str, int], ...] = ()  # (op, count): ops that multiply-accumulate nothing
     model_params: int | None = None
+    file_bytes: int | None = None  # the file and its external data that is present; None: not from a file
     warnings: tuple[str, ...] = ()
 
 
@@ -232,6 +233,7 @@ class AuditReport:
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]
+    file_bytes: int | None = None  # the file and its external data that is present; None: not from a file
 
     @property
     def symbols(self) -> tuple[str, ...]:

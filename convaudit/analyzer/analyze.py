@@ -34,6 +34,7 @@ def analyze(network: Network) -> AuditReport:
         totals=totals,
         other_ops=network.other_ops,
         uncounted_ops=network.uncounted_ops,
+        file_bytes=network.file_bytes,
         warnings=network.warnings + warnings(layers, totals, network.other_ops),
     )
 

@@ -149,3 +149,8 @@ def test_the_walkers_warnings_come_first():
 def test_many_layers_are_named_by_the_first_three(count):
     report = analyze(network(*(conv_layer(f"c{i}", weight_name=None) for i in range(count))))
     assert report.warnings[0].startswith(f"c0, c1, c2 and {count - 3} more: the weight")
+
+
+def test_the_file_s_size_is_carried_through():
+    assert analyze(network(conv_layer(), file_bytes=1234)).file_bytes == 1234
+    assert analyze(network(conv_layer())).file_bytes is None

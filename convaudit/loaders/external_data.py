@@ -1,0 +1,122 @@
+"""References to tensors' bytes: parsed, confined to the model's folder, and mapped."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from convaudit.errors import LoadError
+
+if TYPE_CHECKING:
+    from onnx import TensorProto
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a tensor's bytes are: ONNX external data."""
+
+    location: str  # relative to the model's folder, with forward slashes
+    offset: int
+    length: int | None  # None: up to the end of the file
+    field: str  # the TensorProto field that the bytes would be in
+
+
+def reference(tensor: TensorProto, source: str) -> Reference | None:
+    """Reference to the tensor's bytes; None if they are in the tensor itself.
+
+    Raises  LoadError if the location is missing or unsafe, or a number is none.
+    """
+    if tensor.data_location != tensor.EXTERNAL:
+        return None
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    who = f"{source}: external data of {tensor.name!r}"
+    location = entries.get("location", "")
+    _check_location(location, who)
+    return Reference(
+        location=location,
+        offset=_integer(entries.get("offset", "0"), "offset", who),
+        length=_integer(entries["length"], "length", who) if "length" in entries else None,
+        field=entries.get("field", "raw_data"),
+    )
+
+
+def confined_path(folder: Path, location: str, source: str) -> Path:
+    """Path of ``location`` inside ``folder``, links resolved. The file need not exist.
+
+    Raises  LoadError if it is outside.
+    """
+    resolved = Path(os.path.realpath(folder / location))
+    if not resolved.is_relative_to(os.path.realpath(folder)):
+        raise LoadError(
+            f"{source}: external data {location!r} is a link out of the model's folder; "
+            "put the file itself beside the model"
+        )
+    return resolved
+
+
+@contextmanager
+def open_regular(path: Path, source: str) -> Iterator[BinaryIO]:
+    """Open a file for reading, but only a regular one: opening a pipe would wait for ever.
+
+    Raises  LoadError if it is missing, unreadable, or no regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LoadError(f"{source}: cannot be opened: {reason}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+            raise LoadError(f"{source}: {kind}, not a file")
+        yield file
+
+
+def regular_size(path: Path) -> int | None:
+    """Size of a regular file in bytes; None if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def map_bytes(path: Path, offset: int, length: int | None, who: str) -> np.ndarray:
+    """Bytes ``[offset, offset + length)`` of a file as a mapped, read-only uint8 array.
+
+    Raises  LoadError if they are not all inside the file.
+    """
+    with open_regular(path, who) as file:
+        size = os.fstat(file.fileno()).st_size
+        length = size - offset if length is None else length
+        if length < 0 or offset + length > size:
+            raise LoadError(
+                f"{who}: needs bytes {offset} to {offset + length} of {path.name}, which has {size}; "
+                "truncated?"
+            )
+        if length == 0:
+            return np.empty(0, np.uint8)
+        return np.memmap(file, dtype=np.uint8, mode="r", offset=offset, shape=(length,))
+
+
+def _check_location(location: str, who: str) -> None:
+    parts = location.replace("\\", "/").split("/")
+    if not location or "\0" in location:
+        raise LoadError(f"{who} names no file (location={location!r})")
+    if location.startswith(("/", "\\")) or ":" in parts[0] or ".." in parts:
+        raise LoadError(f"{who} leaves the model's folder (location={location!r}); refused")
+
+
+def _integer(text: str, name: str, who: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise LoadError(f"{who}: {name} must be a non-negative integer, got {text[:40]!r}")
+    return int(text)

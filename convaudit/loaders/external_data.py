@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -61,24 +59,24 @@ def confined_path(folder: Path, location: str, source: str) -> Path:
     return resolved
 
 
-@contextmanager
-def open_regular(path: Path, source: str) -> Iterator[BinaryIO]:
+def open_regular(path: Path, source: str) -> BinaryIO:
     """Open a file for reading, but only a regular one: opening a pipe would wait for ever.
 
     Raises  LoadError if it is missing, unreadable, or no regular file.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(path, flags)
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise LoadError(f"{source}: cannot be opened: {reason}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-            raise LoadError(f"{source}: {kind}, not a file")
-        yield file
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise LoadError(f"{source}: cannot be opened: it is a pipe or device, not a file")
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def regular_size(path: Path) -> int | None:

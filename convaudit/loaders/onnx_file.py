@@ -8,7 +8,6 @@ bytes when a verifier wants them.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,14 @@ from typing import BinaryIO
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, serialization
+from onnx import ModelProto, TensorProto
 
 from convaudit.errors import LoadError
+from convaudit.loaders.expansion import check_expansion
 from convaudit.loaders.external_data import confined_path, map_bytes, open_regular, reference, regular_size
 from convaudit.loaders.memory import IN_MEMORY, strip
 from convaudit.loaders.tensors import decode, model_tensors
+from convaudit.loaders.text import parse_text, text_format
 from convaudit.loaders.wire import read_skeleton
 
 
@@ -77,17 +78,18 @@ def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
         proto = strip(source, large)
     else:
         name, path = os.fspath(source), Path(source)
-        text_format = _text_format(path)
+        format_name = text_format(path)
         with open_regular(path, name) as file:
             own_bytes = os.fstat(file.fileno()).st_size
             if own_bytes == 0:
                 raise LoadError(f"{name}: the file is empty")
-            if text_format is None:
+            if format_name is None:
                 proto = _read_binary(file, own_bytes, path, name)
             else:
-                proto = strip(_parse_text(file.read(), text_format, name), large)
+                proto = strip(parse_text(file.read(), format_name, name), large)
     if not proto.HasField("graph"):
         raise LoadError(f"{name}: not an ONNX model: it has no graph")
+    check_expansion(proto, name)
     external_bytes = _check_external_data(proto, path, name)
     file_bytes = None if own_bytes is None else own_bytes + external_bytes
     return OnnxModel(proto, name, path, file_bytes, large)
@@ -144,18 +146,3 @@ _KNOWN_FORMATS = (
     (b"ORTM", 4, "an ONNX Runtime .ort file; audit the .onnx that it was made from"),
     (b"TFL3", 4, "a TensorFlow Lite model"),
 )
-
-
-def _text_format(path: Path) -> str | None:
-    name = serialization.registry.get_format_from_file_extension(path.suffix.lower())
-    return None if name == "protobuf" else name
-
-
-def _parse_text(text: bytes, text_format: str, source: str) -> ModelProto:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # onnx calls its own text format experimental
-        try:
-            return serialization.registry.get(text_format).deserialize_proto(text, ModelProto())
-        except Exception as error:  # each of onnx's parsers raises exceptions of its own
-            reason = " ".join(str(error).split())[:200]
-            raise LoadError(f"{source}: cannot be read as {text_format}: {reason}") from None

@@ -220,10 +220,19 @@ def test_no_model(tmp_path: Path, content: bytes, message: str) -> None:
 def test_broken_text(tmp_path: Path, suffix: str, text: str) -> None:
     path = tmp_path / f"m.{suffix}"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(LoadError, match=r"m\.\w+: cannot be read as \w+: ") as caught:
+    with pytest.raises(LoadError, match=r"m\.\w+: (cannot be read as \w+: |brackets are nested)") as caught:
         load_onnx(path)
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
+
+
+def test_nesting_counts_no_brackets_in_strings_and_comments(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnxtxt"
+    path.write_text(TEXT.replace("Conv(", f'Conv <note = "{"}" * 999}"> (') + "#" + "(" * 999)
+    assert load_onnx(path).proto.graph.node[0].attribute[0].name == "note"
+    path.write_text(TEXT.replace("Conv(", f'Conv <note = "{"}" * 999}", g = {"(" * 300}'))
+    with pytest.raises(LoadError, match="brackets are nested more than 200 deep"):
+        load_onnx(path)
 
 
 def test_missing_folder_and_pipe(tmp_path: Path) -> None:

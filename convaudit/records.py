@@ -117,6 +117,7 @@ class OtherOp:
     count: int
     macs: Count | None  # of all of them; None: unknown
     reason: str | None = None  # why macs is unknown
+    branches: tuple[Branch, ...] = ()  # exclusive arms they sit in, the outermost first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,12 @@ def total(network: Network, layers: Sequence[LayerCost]) -> Totals:
         peak_activation_bytes=_largest([layer.activation_bytes for layer in layers]),
         macs_at_least=exclusive_sum((layer.branches, calls_macs(layer) or 0) for layer in layers) or 0,
         model_params=network.model_params,
-        model_macs=known_sum([macs, *(other.macs for other in network.other_ops)]),
+        model_macs=exclusive_sum(
+            [
+                *((layer.branches, calls_macs(layer)) for layer in layers),
+                *((other.branches, other.macs) for other in network.other_ops),
+            ]
+        ),
     )
 
 

@@ -1,0 +1,92 @@
+"""An ONNX node's attributes, read with their types and ranges checked: a model file is untrusted."""
+
+from __future__ import annotations
+
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
+
+from convaudit.errors import ModelError
+
+_LARGEST = 2**31 - 1  # no runtime takes a larger stride, dilation or padding
+
+
+class Attributes:
+    """Attributes of one node. ``who`` names the node in error messages."""
+
+    def __init__(self, node: NodeProto, who: str) -> None:
+        self._by_name: dict[str, AttributeProto] = {attribute.name: attribute for attribute in node.attribute}
+        self._who = who
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute.
+
+        Raises  ModelError if it has another type.
+        """
+        attribute = self._typed(name, AttributeProto.INT)
+        return default if attribute is None else attribute.i
+
+    def string(self, name: str, default: str) -> str:
+        """A string attribute.
+
+        Raises  ModelError if it has another type.
+        """
+        attribute = self._typed(name, AttributeProto.STRING)
+        return default if attribute is None else attribute.s.decode(errors="replace")
+
+    def strings(self, name: str) -> list[str] | None:
+        """A list of strings; None if absent."""
+        attribute = self._typed(name, AttributeProto.STRINGS)
+        return None if attribute is None else [item.decode(errors="replace") for item in attribute.strings]
+
+    def integers(self, name: str) -> list[int] | None:
+        """A list of integers of any length; None if absent."""
+        attribute = self._typed(name, AttributeProto.INTS)
+        return None if attribute is None else list(attribute.ints)
+
+    def sizes(self, name: str, count: int, default: int, minimum: int) -> tuple[int, ...]:
+        """``count`` integers of at least ``minimum``, such as one stride per spatial axis.
+
+        Raises  ModelError if there are more or fewer, or one is out of range.
+        """
+        values = self.integers(name)
+        if values is None:
+            return (default,) * count
+        if len(values) != count:
+            raise ModelError(f"{self._who}: {name} must have {count} values, got {values}")
+        if any(not minimum <= value <= _LARGEST for value in values):
+            raise ModelError(f"{self._who}: {name} must be between {minimum} and {_LARGEST}, got {values}")
+        return tuple(values)
+
+    def graphs(self) -> list[tuple[str, GraphProto]]:
+        """Bodies of a control-flow node, by attribute name, in the order of execution that names suggest."""
+        found = [(a.name, a.g) for a in self._by_name.values() if a.type == AttributeProto.GRAPH]
+        # then before else, as people read it; the file may have them in any order
+        return sorted(found, key=lambda item: (item[0] != "then_branch", item[0]))
+
+    def tensor(self, name: str) -> TensorProto | None:
+        """A tensor attribute; None if absent.
+
+        Raises  ModelError if it has another type.
+        """
+        attribute = self._typed(name, AttributeProto.TENSOR)
+        return None if attribute is None else attribute.t
+
+    def _typed(self, name: str, kind: int) -> AttributeProto | None:
+        attribute = self._by_name.get(name)
+        if attribute is None:
+            return None
+        if attribute.type != kind and not (attribute.type == 0 and _holds(attribute, kind)):
+            wanted = AttributeProto.AttributeType.Name(kind)
+            actual = attribute.type
+            raise ModelError(f"{self._who}: attribute {name} must be of type {wanted}, got type {actual}")
+        return attribute
+
+
+def _holds(attribute: AttributeProto, kind: int) -> bool:
+    """IR versions 1 and 2 had no type field: the filled field tells."""
+    single: dict[int, str] = {AttributeProto.INT: "i", AttributeProto.STRING: "s", AttributeProto.TENSOR: "t"}
+    if kind in single:
+        return bool(attribute.HasField(single[kind]))
+    return bool(attribute.ints if kind == AttributeProto.INTS else attribute.strings)

@@ -1,0 +1,238 @@
+"""Conv-like nodes to ``ConvLayer`` records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convaudit.errors import ModelError, ShapeError
+from convaudit.formulas import Count
+from convaudit.records import ConvLayer, Layout, Shape
+from convaudit.shapes import Pair, as_text, check_groups
+from convaudit.walkers.onnx.attributes import Attributes
+from convaudit.walkers.onnx.geometry import Geometry, read_geometry, resolve
+from convaudit.walkers.onnx.scopes import Node
+from convaudit.walkers.onnx.weights import Parameter, find_parameter
+
+
+@dataclass(frozen=True)
+class ConvOp:
+    """Where an op has its operands, and what it does differently from Conv."""
+
+    weight: int = 1
+    bias: int | None = 2
+    transposed: bool = False
+    deformable: bool = False
+    causal: bool = False
+    layout: Layout = "channels_first"
+
+
+CONV_OPS = {
+    "Conv": ConvOp(),
+    "ConvTranspose": ConvOp(transposed=True),
+    "ConvInteger": ConvOp(bias=None),
+    "QLinearConv": ConvOp(weight=3, bias=8),
+    "DeformConv": ConvOp(bias=3, deformable=True),
+    "CausalConvWithState": ConvOp(causal=True),
+    "com.microsoft.CausalConvWithState": ConvOp(causal=True),
+    "com.microsoft.FusedConv": ConvOp(),
+    "com.microsoft.NhwcConv": ConvOp(layout="channels_last"),
+    "com.microsoft.NhwcFusedConv": ConvOp(layout="channels_last"),
+    "com.microsoft.QLinearConv": ConvOp(weight=3, bias=8),  # channels_last is an attribute
+    "com.microsoft.nchwc.Conv": ConvOp(layout="reordered"),
+    "com.ms.internal.nhwc.Conv": ConvOp(layout="channels_last"),
+    "com.ms.internal.nhwc.ConvTranspose": ConvOp(transposed=True, layout="channels_last"),
+    "com.ms.internal.nhwc.QLinearConv": ConvOp(weight=3, bias=8, layout="channels_last"),
+    "com.ms.internal.nhwc.QLinearConvTranspose": ConvOp(
+        weight=3, bias=8, transposed=True, layout="channels_last"
+    ),
+}
+_REORDERED = "its weight is reordered for one machine's vector width; channel counts may be padded"
+
+
+def conv_layer(node: Node, name: str) -> ConvLayer:
+    """The record of a node whose op is in ``CONV_OPS``.
+
+    Raises  GroupsError, ShapeError or ModelError if the node breaks a rule of convolution.
+    """
+    op, attributes, who = CONV_OPS[node.op], node.attributes, node.who
+    layout: Layout = "channels_last" if attributes.integer("channels_last", 0) else op.layout
+    input_shape = node.input_shape(0)
+    weight = find_parameter(node.scope, _operand(node, op.weight, "weight"))
+    bias = find_parameter(node.scope, node.input(op.bias)) if node.input(op.bias) else None
+    kernel_size = _kernel_size(attributes, weight.shape, input_shape, who)
+    batch, channels, sizes = _axes(input_shape, kernel_size, layout, who)
+    groups = _groups(op, attributes, weight.shape)
+    in_channels, out_channels = _channels(op, weight.shape, channels, groups)
+    if layout != "reordered":
+        _check_channels(in_channels, out_channels, weight.shape, op, groups, who)
+    geometry, padding, out_sizes = _geometry(op, attributes, kernel_size, sizes, who)
+    shape = _output_shape(batch, out_channels, out_sizes, layout)
+    return ConvLayer(
+        name=name,
+        op=node.op,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=kernel_size,
+        stride=geometry.stride if geometry else None,
+        padding=padding,
+        dilation=geometry.dilation if geometry else None,
+        groups=groups,
+        output_padding=geometry.output_padding if geometry and op.transposed else None,
+        transposed=op.transposed,
+        deformable=op.deformable,
+        input_shape=input_shape,
+        output_shape=shape or node.output_shape(),
+        weight_shape=weight.shape,
+        dtype=node.scope.dtype(node.input(0)),
+        weight_dtype=weight.dtype,
+        output_dtype=_output_dtype(node),
+        bias=bias is not None,
+        bias_dtype=bias.dtype if bias else None,
+        layout=layout,
+        weight_name=weight.name,
+        bias_name=bias.name if bias else None,
+        calls=node.scope.calls,
+        branches=node.scope.branches,
+        scope=node.origin.scope,
+        address=node.origin.address,
+        notes=_notes(node, input_shape, weight, layout),
+    )
+
+
+def _operand(node: Node, index: int, what: str) -> str:
+    name = node.input(index)
+    if not name:
+        raise ModelError(f"{node.who}: has no {what} (input {index})")
+    return name
+
+
+def _kernel_size(
+    attributes: Attributes, weight: Shape | None, input_shape: Shape | None, who: str
+) -> tuple[int, ...] | None:
+    """Kernel size from the weight, checked against ``kernel_shape``; None if neither is known."""
+    declared = attributes.integers("kernel_shape")
+    if declared is not None:
+        declared = list(attributes.sizes("kernel_shape", len(declared), default=1, minimum=1))
+    if weight is None or any(not isinstance(size, int) for size in weight[2:]):
+        return tuple(declared) if declared else None
+    if len(weight) < 3 or 0 in weight[2:]:
+        raise ShapeError(f"{who}: the weight must have two channel axes and a kernel, got {as_text(weight)}")
+    if input_shape is not None and len(input_shape) != len(weight):
+        raise ShapeError(
+            f"{who}: input and weight must have the same rank, "
+            f"got input {as_text(input_shape)}, weight {as_text(weight)}"
+        )
+    kernel = tuple(size for size in weight[2:] if isinstance(size, int))
+    if declared is not None and tuple(declared) != kernel:
+        raise ShapeError(
+            f"{who}: kernel_shape must be the weight's, got {declared} for weight {as_text(weight)}"
+        )
+    return kernel
+
+
+def _axes(
+    shape: Shape | None, kernel_size: tuple[int, ...] | None, layout: Layout, who: str
+) -> tuple[Count | None, Count | None, Shape]:
+    """Batch, channels and spatial sizes of an input, whatever its layout."""
+    if shape is None:
+        return None, None, (None,) * len(kernel_size or ())
+    if kernel_size is not None and len(shape) != len(kernel_size) + 2:
+        raise ShapeError(
+            f"{who}: input {as_text(shape)} must have {len(kernel_size) + 2} axes for a kernel of "
+            f"{len(kernel_size)}"
+        )
+    if len(shape) < 2:
+        raise ShapeError(f"{who}: input {as_text(shape)} has no channel axis")
+    return (
+        (shape[0], shape[-1], shape[1:-1]) if layout == "channels_last" else (shape[0], shape[1], shape[2:])
+    )
+
+
+def _groups(op: ConvOp, attributes: Attributes, weight: Shape | None) -> int:
+    if not op.causal:
+        return attributes.integer("group", 1)
+    # always depthwise; without a known weight the channel count is unknown as well
+    channels = weight[0] if weight else None
+    return channels if isinstance(channels, int) else 1
+
+
+def _channels(
+    op: ConvOp, weight: Shape | None, channels: Count | None, groups: int
+) -> tuple[Count | None, Count | None]:
+    """Input and output channels, from the input where it is known and from the weight."""
+    if weight is None:
+        return channels, None
+    first, second = weight[0], weight[1]
+    expanded = None if second is None else second * groups
+    if op.transposed:
+        return (first if channels is None else channels), expanded
+    return (expanded if channels is None else channels), first
+
+
+def _check_channels(
+    in_channels: Count | None,
+    out_channels: Count | None,
+    weight: Shape | None,
+    op: ConvOp,
+    groups: int,
+    who: str,
+) -> None:
+    known_in = in_channels if isinstance(in_channels, int) else 0
+    check_groups(known_in, out_channels if isinstance(out_channels, int) else 0, groups, layer=who)
+    if weight is None or not isinstance(in_channels, int):
+        return
+    wanted = weight[0] if op.transposed else None if weight[1] is None else weight[1] * groups
+    if isinstance(wanted, int) and wanted != in_channels:
+        raise ShapeError(
+            f"{who}: the weight {as_text(weight)} with groups={groups} needs {wanted} input channels, "
+            f"the input has {in_channels}"
+        )
+
+
+def _geometry(
+    op: ConvOp, attributes: Attributes, kernel_size: tuple[int, ...] | None, sizes: Shape, who: str
+) -> tuple[Geometry | None, tuple[Pair, ...] | None, Shape | None]:
+    if kernel_size is None:
+        return None, None, None
+    if op.causal:
+        dilation = attributes.integer("dilation", 1)
+        geometry = Geometry(
+            kernel_size=kernel_size,
+            stride=(1,) * len(kernel_size),
+            dilation=(dilation,) * len(kernel_size),
+            padding=tuple((dilation * (kernel - 1), 0) for kernel in kernel_size),
+        )
+    else:
+        geometry = read_geometry(attributes, kernel_size, transposed=op.transposed, who=who)
+    padding, out_sizes = resolve(geometry, sizes, transposed=op.transposed, who=who)
+    return geometry, padding, out_sizes
+
+
+def _output_shape(
+    batch: Count | None, channels: Count | None, sizes: Shape | None, layout: Layout
+) -> Shape | None:
+    if sizes is None:
+        return None
+    return (batch, *sizes, channels) if layout == "channels_last" else (batch, channels, *sizes)
+
+
+def _output_dtype(node: Node) -> str:
+    inferred = node.scope.dtype(node.output())
+    if inferred != "unknown":
+        return inferred
+    if node.op.endswith("QLinearConv"):
+        return node.scope.dtype(node.input(7))
+    return "int32" if node.op == "ConvInteger" else node.scope.dtype(node.input(0))
+
+
+def _notes(node: Node, input_shape: Shape | None, weight: Parameter, layout: Layout) -> tuple[str, ...]:
+    notes = []
+    if layout == "reordered":
+        notes.append(_REORDERED)
+    if input_shape is None or None in input_shape:
+        notes.append(f"the shape of its input {node.input(0)!r} is unknown")
+    if weight.shape is None or None in weight.shape:
+        notes.append("the shape of its weight is unknown")
+    if weight.name is None:
+        notes.append("its weight is computed at run time")
+    return tuple(notes)

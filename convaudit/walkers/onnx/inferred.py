@@ -1,0 +1,73 @@
+"""Shapes and element types of a model's tensors, from whichever stage of inference knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, TensorProto, TypeProto
+
+from convaudit.records import Shape
+from convaudit.walkers.onnx.dimensions import Dimensions
+from convaudit.walkers.onnx.dtypes import dtype_name
+from convaudit.walkers.onnx.functions import Address
+
+
+class Inferred:
+    """What the stages of shape inference found, the first one first; a later one fills what is still open."""
+
+    def __init__(self, dimensions: Dimensions) -> None:
+        self._dimensions = dimensions
+        self._stages: list[dict[Address, dict[str, TypeProto]]] = []
+        self._shapes: dict[tuple[Address, str], Shape | None] = {}
+
+    def add(self, model: ModelProto) -> None:
+        """Add what one more stage inferred: ``model`` has the same graphs, with its own value_info."""
+        self._stages.append({address: _declared(graph) for address, graph in graphs(model.graph)})
+        self._shapes.clear()
+
+    def shape(self, graph: Address, name: str) -> Shape | None:
+        """Shape of a tensor of one graph; None if not even the rank is known."""
+        key = (graph, name)
+        if key not in self._shapes:
+            self._shapes[key] = self._merged(graph, name)
+        return self._shapes[key]
+
+    def dtype(self, graph: Address, name: str, stored: TensorProto | SparseTensorProto | None) -> str:
+        """Element type of a tensor of one graph, or ``unknown``."""
+        if stored is not None:
+            tensor = stored.values if isinstance(stored, SparseTensorProto) else stored
+            return dtype_name(tensor.data_type)
+        for stage in self._stages:
+            declared = stage.get(graph, {}).get(name)
+            if declared is not None and declared.tensor_type.elem_type:
+                return dtype_name(declared.tensor_type.elem_type)
+        return "unknown"
+
+    def _merged(self, graph: Address, name: str) -> Shape | None:
+        merged: Shape | None = None
+        for stage in self._stages:
+            shape = self._dimensions.shape(stage.get(graph, {}).get(name))
+            if merged is None:
+                merged = shape
+            elif shape is not None and len(shape) == len(merged):
+                merged = tuple(
+                    later if known is None else known for known, later in zip(merged, shape, strict=True)
+                )
+            if merged is not None and None not in merged:
+                break
+        return merged
+
+
+def graphs(graph: GraphProto, address: Address = ()) -> Iterator[tuple[Address, GraphProto]]:
+    """A graph and all bodies inside it, each with its address."""
+    yield address, graph
+    for index, node in enumerate(graph.node):
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield from graphs(attribute.g, (*address, index, attribute.name))
+
+
+def _declared(graph: GraphProto) -> dict[str, TypeProto]:
+    return {
+        value.name: value.type for values in (graph.value_info, graph.output, graph.input) for value in values
+    }

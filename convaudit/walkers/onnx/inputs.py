@@ -1,0 +1,177 @@
+"""The model's inputs: their open dimensions named, and fixed where the user asks.
+
+Shape inference works on a copy of the model that declares nothing but its inputs: what a file claims about
+its inner tensors may be stale, and names that mean nothing there must not be mistaken for formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto
+
+from convaudit.errors import ShapeError, UsageError
+from convaudit.formulas import Count, Formula, parse, symbol
+from convaudit.records import Shape, TensorInfo
+from convaudit.shapes import as_text
+from convaudit.walkers.onnx.dimensions import LARGEST_SIZE
+from convaudit.walkers.onnx.dtypes import dtype_name
+
+_ANONYMOUS = ("", "?", "None", "-1")  # what exporters write for "some size", not for one and the same size
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the model is fed, and the meaning of the names its open dimensions have during inference."""
+
+    tensors: tuple[TensorInfo, ...]
+    symbols: Mapping[str, Count]
+
+
+def fix_inputs(
+    model: ModelProto, input_shapes: Mapping[str, Sequence[int]], sizes: Mapping[str, int]
+) -> Inputs:
+    """Write the inputs' shapes into ``model``: integers where known, else names that no one else uses.
+
+    ``input_shapes`` gives whole shapes by input name (key "": the only input), ``sizes`` dimensions by name.
+    Raises  UsageError, with the list of the model's inputs, for a name, rank or size that does not fit.
+    """
+    declared = {value.name: _declared_shape(value) for value in real_inputs(model.graph)}
+    listing = "the model's inputs are " + (
+        ", ".join(f"{name} ({as_text(shape)})" for name, shape in declared.items()) or "none"
+    )
+    known = {name for shape in declared.values() for name in _symbols(shape)}
+    for name, size in sizes.items():
+        if name not in known:
+            raise UsageError(f"no dimension is called {name!r}; {listing}")
+        if size < 0:
+            raise UsageError(f"dimension {name!r} cannot be {size}; {listing}")
+    bound: dict[str, Count] = dict(sizes)
+    for name, given in _by_input(input_shapes, declared, listing).items():
+        declared[name] = _bind(name, declared[name], given, bound, listing)
+    fixed = {name: _substitute(shape, bound) for name, shape in declared.items()}
+    _check_given(fixed, _by_input(input_shapes, declared, listing), listing)
+
+    symbols: dict[str, Count] = {}
+    for value in real_inputs(model.graph):
+        _write(value, fixed[value.name], symbols)
+    tensors = tuple(
+        TensorInfo(name=value.name, shape=fixed[value.name], dtype=_dtype(value))
+        for value in real_inputs(model.graph)
+    )
+    return Inputs(tensors, symbols)
+
+
+def real_inputs(graph: GraphProto) -> Iterator[ValueInfoProto]:
+    """Inputs that a caller feeds; before IR version 4 initializers are declared as inputs too."""
+    stored = {tensor.name for tensor in graph.initializer}
+    stored |= {tensor.values.name for tensor in graph.sparse_initializer}
+    return (value for value in graph.input if value.name not in stored)
+
+
+def _declared_shape(value: ValueInfoProto) -> Shape | None:
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    return tuple(
+        _declared_size(value.name, axis, dim) for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+    )
+
+
+def _declared_size(name: str, axis: int, dim: TensorShapeProto.Dimension) -> Count:
+    if dim.HasField("dim_value") and dim.dim_value >= 0:
+        if dim.dim_value > LARGEST_SIZE:
+            raise ShapeError(f"input {name!r}: no tensor can be {dim.dim_value} long (axis {axis})")
+        return dim.dim_value
+    if dim.dim_param in _ANONYMOUS:
+        return symbol(f"{name}_dim{axis}")
+    return parse(dim.dim_param)
+
+
+def _symbols(shape: Shape | None) -> Iterator[str]:
+    for size in shape or ():
+        if isinstance(size, Formula):
+            yield from size.symbols
+
+
+def _by_input(
+    input_shapes: Mapping[str, Sequence[int]], declared: Mapping[str, Shape | None], listing: str
+) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, given in input_shapes.items():
+        if not name and len(declared) != 1:
+            raise UsageError(f"a shape without an input's name needs a model with one input; {listing}")
+        target = name or next(iter(declared))
+        if target not in declared:
+            raise UsageError(f"no input is called {target!r}; {listing}")
+        if any(size < 0 for size in given):
+            raise UsageError(f"input {target!r} cannot be {as_text(tuple(given))}; {listing}")
+        shapes[target] = tuple(given)
+    return shapes
+
+
+def _bind(
+    name: str, shape: Shape | None, given: Sequence[int], bound: dict[str, Count], listing: str
+) -> Shape:
+    """Note in ``bound`` what the given shape says about named dimensions; return the declared shape."""
+    if shape is None:
+        return tuple(given)
+    if len(shape) != len(given):
+        raise UsageError(
+            f"input {name!r} has {len(shape)} dimensions, "
+            f"but {as_text(tuple(given))} has {len(given)}; {listing}"
+        )
+    for size, value in zip(shape, given, strict=True):
+        text = str(size)
+        if isinstance(size, Formula) and size == symbol(text) and bound.setdefault(text, value) != value:
+            raise UsageError(
+                f"dimension {text!r} cannot be both {bound[text]} and {value} (input {name!r}); {listing}"
+            )
+    return shape
+
+
+def _substitute(shape: Shape | None, bound: Mapping[str, Count]) -> Shape | None:
+    if shape is None:
+        return None
+    return tuple([size.substitute(bound) if isinstance(size, Formula) else size for size in shape])
+
+
+def _check_given(
+    fixed: Mapping[str, Shape | None], wanted: Mapping[str, tuple[int, ...]], listing: str
+) -> None:
+    for name, given in wanted.items():
+        shape = fixed[name]
+        for axis, (size, value) in enumerate(zip(shape or (), given, strict=True)):
+            if isinstance(size, int) and size != value:
+                raise UsageError(
+                    f"input {name!r}: dimension {axis} is fixed at {size} in the model, "
+                    f"so {as_text(given)} does not fit; {listing}"
+                )
+
+
+def _write(value: ValueInfoProto, shape: Shape | None, symbols: dict[str, Count]) -> None:
+    if shape is None:
+        return
+    declared = value.type.tensor_type.shape
+    declared.Clear()
+    for size in shape:
+        dim = declared.dim.add()
+        if isinstance(size, int):
+            dim.dim_value = size
+        elif size is not None:
+            dim.dim_param = _inference_name(size, symbols)
+
+
+def _inference_name(size: Count, symbols: dict[str, Count]) -> str:
+    """One plain identifier per distinct size; the model's own may read as arithmetic, or clash."""
+    for name, meaning in symbols.items():
+        if meaning == size:
+            return name
+    name = f"input_size_{len(symbols)}"
+    symbols[name] = size
+    return name
+
+
+def _dtype(value: ValueInfoProto) -> str:
+    kind = value.type.WhichOneof("value")
+    return dtype_name(value.type.tensor_type.elem_type) if kind == "tensor_type" else str(kind or "unknown")

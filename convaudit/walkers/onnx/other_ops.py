@@ -1,0 +1,85 @@
+"""The ops that are no convolutions: what the multiplying ones cost, and how many of the others there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from onnx import defs
+
+from convaudit.errors import ModelError
+from convaudit.formulas import Count
+from convaudit.records import Branch, OtherOp
+from convaudit.walkers.onnx.convolutions import CONV_OPS
+from convaudit.walkers.onnx.mac_counters import MAC_COUNTERS, NO_COUNTER
+from convaudit.walkers.onnx.onnxruntime_ops import NOT_MULTIPLYING
+from convaudit.walkers.onnx.scopes import Node
+
+_REORDERED = frozenset({"com.microsoft.nchwc", "com.ms.internal.nhwc"})  # layouts of known ops
+_UNKNOWN_OP = "convaudit does not know this op"
+_UNKNOWN_SHAPE = "a shape is unknown"
+_UNKNOWN_LOOP = "in a loop of unknown length"
+
+
+def count_other_ops(nodes: Iterable[Node]) -> tuple[tuple[OtherOp, ...], tuple[tuple[str, int], ...]]:
+    """Multiplying ops with their MACs, by op and exclusive branch; and the others' types and numbers.
+
+    Both are in the order of the first appearance. An op that nobody knows may multiply: its MACs are unknown.
+    """
+    multiplying: dict[tuple[str, tuple[Branch, ...]], list[tuple[Count | None, str | None]]] = {}
+    uncounted: Counter[str] = Counter()
+    for node in nodes:
+        op = node.op
+        if op in CONV_OPS:
+            continue
+        if op in MAC_COUNTERS or not _multiplies_nothing(op, node):
+            multiplying.setdefault((op, node.scope.branches), []).append(_macs(op, node))
+        else:
+            uncounted[op] += 1
+    others = [_other_op(op, branches, parts) for (op, branches), parts in multiplying.items()]
+    return tuple(others), tuple(uncounted.items())
+
+
+def _multiplies_nothing(op: str, node: Node) -> bool:
+    if op in NO_COUNTER:
+        return False
+    domain, name = node.proto.domain, node.proto.op_type
+    if domain == "com.microsoft":
+        return name in NOT_MULTIPLYING
+    return domain in _REORDERED or _is_standard(name, "" if domain == "ai.onnx" else domain)
+
+
+@cache
+def _is_standard(name: str, domain: str) -> bool:
+    return bool(defs.has(name, domain=domain))
+
+
+def _macs(op: str, node: Node) -> tuple[Count | None, str | None]:
+    """MACs in one run of the model, or the reason why they are unknown."""
+    counter = MAC_COUNTERS.get(op)
+    if counter is None:
+        return None, NO_COUNTER.get(op, _UNKNOWN_OP)
+    try:
+        macs = counter(node)
+    except (ModelError, IndexError, ZeroDivisionError):
+        macs = None
+    if macs is None:
+        return None, _UNKNOWN_SHAPE
+    if node.scope.calls is None:
+        return None, _UNKNOWN_LOOP
+    return macs * node.scope.calls, None
+
+
+def _other_op(
+    op: str, branches: tuple[Branch, ...], parts: Sequence[tuple[Count | None, str | None]]
+) -> OtherOp:
+    known = [macs for macs, _ in parts if macs is not None]
+    reasons = dict.fromkeys(reason for _, reason in parts if reason is not None)
+    return OtherOp(
+        op=op,
+        count=len(parts),
+        macs=sum(known) if not reasons else None,
+        reason="; ".join(reasons) or None,
+        branches=branches,
+    )

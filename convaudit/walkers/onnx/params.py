@@ -1,0 +1,70 @@
+"""The model's parameters: elements of its stored weights and biases, each tensor once.
+
+Statistics (BatchNorm's running mean and variance), quantisation scales, shapes, indices and scalars in
+formulas (``x + 3`` of a hard-swish) are stored as well and are no parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from convaudit.walkers.onnx.dtypes import is_floating
+from convaudit.walkers.onnx.scopes import Node
+from convaudit.walkers.onnx.weights import PASS_THROUGH, find_parameter
+
+# Operands that hold settings, statistics, states or scales even where their type is real.
+_NO_PARAMETERS: dict[str, frozenset[int]] = {
+    "BatchNormalization": frozenset({3, 4}),
+    "Clip": frozenset({1, 2}),
+    "ConstantOfShape": frozenset({0}),
+    "Dropout": frozenset({1, 2}),
+    "DequantizeLinear": frozenset({1, 2}),
+    "QuantizeLinear": frozenset({1, 2}),
+    "Expand": frozenset({1}),
+    "GRU": frozenset({4, 5}),
+    "LSTM": frozenset({4, 5, 6}),
+    "RNN": frozenset({4, 5}),
+    "OneHot": frozenset({1, 2}),
+    "Pad": frozenset({1, 2, 3}),
+    "Pow": frozenset({1}),
+    "QLinearConv": frozenset({1, 2, 4, 5, 6, 7}),
+    "QLinearMatMul": frozenset({1, 2, 4, 5, 6, 7}),
+    "Range": frozenset({0, 1, 2}),
+    "Resize": frozenset({1, 2, 3}),
+    "Upsample": frozenset({1}),
+}
+# Operands that hold weights although their type is an integer one.
+_QUANTISED: dict[str, frozenset[int]] = {
+    "ConvInteger": frozenset({1}),
+    "DequantizeLinear": frozenset({0}),
+    "MatMulInteger": frozenset({0, 1}),
+    "QLinearConv": frozenset({3, 8}),
+    "QLinearMatMul": frozenset({0, 3}),
+    "DynamicQuantizeMatMul": frozenset({1}),
+    "MatMulIntegerToFloat": frozenset({1}),
+}
+_NONE: frozenset[int] = frozenset()
+
+
+def count_parameters(nodes: Iterable[Node]) -> int | None:
+    """Elements of all stored parameters that ``nodes`` use; None if a parameter's size is unknown."""
+    found: dict[str, int | None] = {}
+    for node in nodes:
+        op = node.proto.op_type
+        if op in PASS_THROUGH and op != "DequantizeLinear":
+            continue  # whoever uses the result decides
+        for index, name in enumerate(node.proto.input):
+            if name and index not in _NO_PARAMETERS.get(op, _NONE):
+                _collect(node, index, name, found)
+    return None if None in found.values() else sum(size for size in found.values() if size is not None)
+
+
+def _collect(node: Node, index: int, name: str, found: dict[str, int | None]) -> None:
+    parameter = find_parameter(node.scope, name)
+    if parameter.name is None or parameter.name in found:
+        return
+    quantised = index in _QUANTISED.get(node.proto.op_type, _NONE)
+    is_scalar = parameter.shape == ()
+    if (quantised or is_floating(parameter.dtype)) and not is_scalar:
+        elements = parameter.elements
+        found[parameter.name] = elements if isinstance(elements, int) else None

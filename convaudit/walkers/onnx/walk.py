@@ -1,0 +1,90 @@
+"""From an ONNX model to a ``Network``: expand functions, fix inputs, infer shapes, walk the graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from convaudit.formulas import Count
+from convaudit.loaders.onnx_file import OnnxModel
+from convaudit.records import Branch, ConvLayer, Network
+from convaudit.walkers.onnx.convolutions import CONV_OPS, conv_layer
+from convaudit.walkers.onnx.dimensions import Dimensions
+from convaudit.walkers.onnx.functions import expand_functions
+from convaudit.walkers.onnx.inference import bare, infer, infer_symbolic
+from convaudit.walkers.onnx.inferred import Inferred
+from convaudit.walkers.onnx.inputs import fix_inputs
+from convaudit.walkers.onnx.loops import iterations
+from convaudit.walkers.onnx.naming import Names
+from convaudit.walkers.onnx.other_ops import count_other_ops
+from convaudit.walkers.onnx.params import count_parameters
+from convaudit.walkers.onnx.scopes import Node, Scope
+
+
+def walk_onnx(
+    model: OnnxModel,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    allow_run: bool = True,
+) -> Network:
+    """Every convolution of an ONNX model, with the shapes and counts that its structure determines.
+
+    ``input_shapes`` fixes inputs by name (key "": the only one), ``dims`` open dimensions by name;
+    ``allow_run`` permits to run the model once where its structure alone does not determine a shape.
+    Raises  UsageError for inputs that the model does not have; GroupsError, ShapeError or ModelError for a
+            convolution that breaks a rule.
+    """
+    expanded = expand_functions(model.proto)
+    inputs = fix_inputs(expanded.model, input_shapes or {}, dims or {})
+    prepared = bare(expanded.model)
+    inferred = Inferred(Dimensions(inputs.symbols))
+    warnings: list[str] = []
+    for stage in (infer, infer_symbolic):
+        typed, problem = stage(prepared)
+        if problem:
+            warnings.append(f"shape inference: {problem}")
+        inferred.add(typed)
+        nodes = list(_visit(Scope(prepared.graph, expanded, inferred), Names()))
+        layers = _layers(nodes)
+        if all(_is_known(layer) for layer in layers):
+            break
+    other_ops, uncounted = count_other_ops(nodes)
+    return Network(
+        source=model.source,
+        format="onnx",
+        inputs=inputs.tensors,
+        layers=layers,
+        other_ops=other_ops,
+        uncounted_ops=uncounted,
+        model_params=count_parameters(nodes),
+        file_bytes=model.file_bytes,
+        warnings=tuple(warnings),
+    )
+
+
+def _visit(scope: Scope, choices: Names) -> Iterator[Node]:
+    """All nodes in the order of execution, each followed by those of its bodies."""
+    for node in scope.nodes():
+        yield node
+        for name, graph in node.attributes.graphs():
+            runs = iterations(node, graph)
+            branches = scope.branches
+            if node.op == "If":
+                branches += (Branch(choice=node.origin.path, arm=name),)
+            yield from _visit(
+                scope.body(node, name, graph, calls=_times(scope.calls, runs), branches=branches), choices
+            )
+
+
+def _times(outer: Count | None, inner: Count | None) -> Count | None:
+    return None if outer is None or inner is None else outer * inner
+
+
+def _layers(nodes: Sequence[Node]) -> tuple[ConvLayer, ...]:
+    names = Names()
+    return tuple([conv_layer(node, names.of(node.origin)) for node in nodes if node.op in CONV_OPS])
+
+
+def _is_known(layer: ConvLayer) -> bool:
+    shapes = (layer.input_shape, layer.output_shape, layer.weight_shape)
+    return all(shape is not None and None not in shape for shape in shapes)

@@ -1,0 +1,89 @@
+"""Where a convolution's weight and bias are stored: behind them may be a chain of layout and type changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from onnx import NodeProto, SparseTensorProto
+
+from convaudit.formulas import Count
+from convaudit.records import Shape
+from convaudit.walkers.onnx.dtypes import dtype_name
+from convaudit.walkers.onnx.scopes import Scope
+
+# Ops whose result is their first operand in another layout, type or scale.
+PASS_THROUGH = frozenset(
+    {"Identity", "Cast", "CastLike", "Transpose", "Unsqueeze", "Squeeze", "Reshape", "Flatten"}
+    | {"QuantizeLinear", "DequantizeLinear"}
+)
+_DOMAINS = ("", "ai.onnx", "com.microsoft")  # com.microsoft has its own QuantizeLinear and DequantizeLinear
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A tensor that a node uses as weight or bias."""
+
+    shape: Shape | None  # as the node sees it
+    dtype: str  # as it is stored
+    name: str | None  # of the stored tensor, unique in the model; None: computed at run time
+    elements: Count | None  # as stored, of a sparse tensor its non-zero ones
+
+
+def find_parameter(scope: Scope, name: str) -> Parameter:
+    """Follow ``name`` back to the stored tensor, if it is one."""
+    shape, dtype = scope.shape(name), scope.dtype(name)
+    home, stored = stored_tensor(scope, name)
+    if home is None:
+        return Parameter(shape, dtype, None, None)
+    if stored in home.stored:
+        tensor = home.stored[stored]
+        values = tensor.values if isinstance(tensor, SparseTensorProto) else tensor
+        elements: Count | None = prod(values.dims)
+        return Parameter(
+            shape or _kept_shape(scope, name), dtype_name(values.data_type), home.key(stored), elements
+        )
+    kept = home.shape(stored)
+    elements = None if kept is None or None in kept else prod(size for size in kept if size is not None)
+    return Parameter(shape, home.dtype(stored), home.key(stored), elements)
+
+
+def stored_tensor(scope: Scope, name: str) -> tuple[Scope | None, str]:
+    """The scope and name of the stored tensor behind ``name``; no scope if it is computed at run time."""
+    # a valid graph has no cycles; an invalid one must not hang us
+    for _ in range(_LONGEST_CHAIN):
+        home = scope.home(name)
+        if home is None:
+            break
+        if name in home.stored:
+            return home, name
+        node = home.producers.get(name)
+        if node is None or node.domain not in _DOMAINS:
+            break
+        if node.op_type == "Constant" or (node.op_type == "ConstantOfShape" and _is_constant(home, node)):
+            return home, name
+        if node.op_type not in PASS_THROUGH or not node.input:
+            break
+        scope, name = home, node.input[0]
+    return None, name
+
+
+_LONGEST_CHAIN = 64
+
+
+def _is_constant(scope: Scope, node: NodeProto) -> bool:
+    """ConstantOfShape of a stored shape: a constant. Of a computed one: zeros made at run time."""
+    return bool(node.input) and stored_tensor(scope, node.input[0])[0] is not None
+
+
+def _kept_shape(scope: Scope, name: str) -> Shape | None:
+    """Shape behind ops that inference does not know but that keep it: com.microsoft's dequantisation."""
+    for _ in range(_LONGEST_CHAIN):
+        shape, home = scope.shape(name), scope.home(name)
+        if shape is not None or home is None:
+            return shape
+        node = home.producers.get(name)
+        if node is None or node.op_type not in ("Identity", "Cast", "QuantizeLinear", "DequantizeLinear"):
+            return None
+        scope, name = home, node.input[0]
+    return None

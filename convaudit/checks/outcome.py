@@ -1,0 +1,43 @@
+"""The result of one rule applied to one model: passed, failed, or skipped with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+from convaudit.formulas import Count
+
+Status = Literal["passed", "failed", "skipped"]
+Value: TypeAlias = Count | Fraction | None
+"""What was measured or is allowed: an exact count or share; None where it is unknown or no number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit:
+    """A part of the model that an outcome rests on."""
+
+    name: str  # a layer's name, or words for what is no convolution
+    detail: str  # "1,204,224 (12.3%)", "groups 96 -> 1"
+    is_layer: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One rule's verdict on one model."""
+
+    rule: str  # as the option is spelled: "max-params", "baseline-macs"
+    status: Status
+    message: str  # one line: the value, the limit, and what to do
+    value: Value = None
+    limit: Value = None
+    culprits: tuple[Culprit, ...] = ()  # the most telling first
+
+
+def percent(share: Fraction) -> str:
+    """A share with one digit after the point.
+
+    >>> percent(Fraction(1, 3))
+    '33.3%'
+    """
+    return f"{float(share):.1%}"

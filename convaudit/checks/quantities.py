@@ -1,0 +1,115 @@
+"""The quantities that budgets and baselines limit: the model's total, and what its parts add to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from convaudit.analyzer import unknowns
+from convaudit.analyzer.totals import calls_macs
+from convaudit.checks.outcome import Culprit, percent
+from convaudit.formulas import Count, Formula
+from convaudit.records import AuditReport, LayerCost
+
+Parts = Iterable[tuple[str, Count | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """One measure of a whole model, of each of its convolutions, and of what else it consists of."""
+
+    noun: str
+    total: Callable[[AuditReport], Count | None]
+    of_layer: Callable[[LayerCost], Count | None]
+    of_others: Callable[[AuditReport], Parts] = lambda report: ()
+
+
+def why_unknown(quantity: Quantity, report: AuditReport) -> str:
+    """Why a total is no number, and what to do about it."""
+    total = quantity.total(report)
+    if isinstance(total, Formula):
+        names = sorted(total.symbols)
+        options = " ".join(f"--dim {name}=1" for name in names)
+        return f"{quantity.noun} depend on {', '.join(names)}; fix the size, for instance by {options}"
+    if quantity is SIZE:
+        return "the file size is unknown: the model was not read from a file"
+    return "; ".join([f"{quantity.noun} are unknown", *unknowns(report)[:1]])
+
+
+def largest_parts(quantity: Quantity, report: AuditReport, most: int = 3) -> tuple[Culprit, ...]:
+    """The parts of the model that contribute most, the largest first; parts of unknown size are left out."""
+    total = quantity.total(report)
+    parts = [(layer.name, quantity.of_layer(layer), True) for layer in report.layers]
+    parts += [(name, amount, False) for name, amount in quantity.of_others(report)]
+    known = [(name, amount, is_layer) for name, amount, is_layer in parts if isinstance(amount, int)]
+    known.sort(key=lambda part: -part[1])
+    return tuple(
+        Culprit(name=name, detail=_part_text(amount, total), is_layer=is_layer)
+        for name, amount, is_layer in known[:most]
+        if amount
+    )
+
+
+def calls_flops(layer: LayerCost) -> Count | None:
+    """FLOPs of all calls of a layer in one run."""
+    return _doubled(calls_macs(layer))
+
+
+def _part_text(amount: int, total: Count | None) -> str:
+    share = f" ({percent(Fraction(amount, total))})" if isinstance(total, int) and total else ""
+    return f"{amount:,}{share}"
+
+
+def _doubled(count: Count | None) -> Count | None:
+    return None if count is None else count * 2
+
+
+def _params_elsewhere(report: AuditReport) -> Parts:
+    everything, convolutions = report.totals.model_params, report.totals.params
+    if everything is not None and convolutions is not None:
+        yield "everything but convolutions", everything - convolutions
+
+
+def _other_macs(report: AuditReport) -> Parts:
+    return [(f"{other.count} {other.op}", other.macs) for other in report.other_ops]
+
+
+PARAMS = Quantity(
+    noun="parameters",
+    total=lambda report: report.totals.model_params,
+    of_layer=lambda layer: layer.params,
+    of_others=_params_elsewhere,
+)
+MACS = Quantity(
+    noun="MACs",
+    total=lambda report: report.totals.model_macs,
+    of_layer=calls_macs,
+    of_others=_other_macs,
+)
+CONVOLUTION_MACS = Quantity(
+    noun="MACs of the convolutions",
+    total=lambda report: report.totals.macs,
+    of_layer=calls_macs,
+)
+FLOPS = Quantity(
+    noun="FLOPs",
+    total=lambda report: _doubled(report.totals.model_macs),
+    of_layer=calls_flops,
+    of_others=lambda report: [(name, _doubled(macs)) for name, macs in _other_macs(report)],
+)
+SIZE = Quantity(
+    noun="bytes of the file and its external data",
+    total=lambda report: report.file_bytes,
+    of_layer=lambda layer: layer.weight_bytes,
+)
+WEIGHT_BYTES = Quantity(
+    noun="bytes of convolution weights",
+    total=lambda report: report.totals.weight_bytes,
+    of_layer=lambda layer: layer.weight_bytes,
+)
+ACTIVATION_BYTES = Quantity(
+    noun="bytes of activations in the largest layer",
+    total=lambda report: report.totals.peak_activation_bytes,
+    of_layer=lambda layer: layer.activation_bytes,
+)

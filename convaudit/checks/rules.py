@@ -1,0 +1,161 @@
+"""One function for each kind of budget: a report and a limit in, an outcome out.
+
+What is unknown, or depends on a symbolic dimension, never passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from convaudit.analyzer import unknowns
+from convaudit.analyzer.totals import calls_macs
+from convaudit.checks.outcome import Culprit, Outcome, Status, percent
+from convaudit.checks.quantities import CONVOLUTION_MACS, Quantity, largest_parts, why_unknown
+from convaudit.records import AuditReport, LayerCost
+
+Rule: TypeAlias = Callable[[str, AuditReport, Any], Outcome]
+"""``rule(name, report, limit)``; the limit has the type of the budget's field."""
+
+VERIFIED = ("exact", "within_rounding", "low_accuracy")
+"""Verdicts that prove a layer right; one of low accuracy is right too, in a number format that is named."""
+
+
+def at_most(quantity: Quantity) -> Rule:
+    """The rule that a total stays within a limit."""
+
+    def rule(name: str, report: AuditReport, limit: int) -> Outcome:
+        value = quantity.total(report)
+        status: Status = "failed"
+        if not isinstance(value, int):
+            message = f"{why_unknown(quantity, report)} (limit {limit:,})"
+        elif value > limit:
+            over = f" ({percent(Fraction(value - limit, limit))})" if limit else ""
+            message = f"{value:,} {quantity.noun}, {value - limit:,}{over} over the limit of {limit:,}"
+        else:
+            message, status = f"{value:,} {quantity.noun}, within {limit:,}", "passed"
+        culprits = largest_parts(quantity, report) if status == "failed" else ()
+        return Outcome(rule=name, status=status, message=message, value=value, limit=limit, culprits=culprits)
+
+    return rule
+
+
+def min_saving(name: str, report: AuditReport, limit: Fraction) -> Outcome:
+    """The MACs that ``groups`` saves, of those that the convolutions would take with groups=1."""
+    saved, dense = report.totals.macs_saved, report.totals.dense_macs
+    if not isinstance(saved, int) or not isinstance(dense, int):
+        why = why_unknown(CONVOLUTION_MACS, report)
+        return Outcome(
+            rule=name, status="failed", message=f"{why} (at least {percent(limit)} is to be saved)"
+        )
+    value = Fraction(saved, dense) if dense else Fraction(0)
+    kept = value >= limit
+    return Outcome(
+        rule=name,
+        status="passed" if kept else "failed",
+        message=f"groups save {percent(value)} of the convolutions' MACs, "
+        f"{'at least' if kept else 'less than'} {percent(limit)}",
+        value=value,
+        limit=limit,
+        culprits=() if kept else largest_parts(CONVOLUTION_MACS, report),
+    )
+
+
+def layer_macs(name: str, report: AuditReport, limit: int) -> Outcome:
+    """No convolution takes more MACs than ``limit``, over all its calls in one run."""
+
+    def fault(layer: LayerCost) -> str | None:
+        macs = calls_macs(layer)
+        if isinstance(macs, int):
+            return f"{macs:,} MACs" if macs > limit else None
+        return "an unknown number of MACs" if macs is None else f"{macs} MACs; fix the size by --dim"
+
+    return _every_layer(
+        name, report.layers, fault, f"take at most {limit:,} MACs", f"take more than {limit:,} MACs"
+    )
+
+
+def groups_multiple_of(name: str, report: AuditReport, limit: int) -> Outcome:
+    """The channels of a group fill vectors of ``limit`` lanes, on the way in and out.
+
+    Of grouped layers only: depthwise kernels vectorise over groups, not inside of one.
+    """
+
+    def fault(layer: LayerCost) -> str | None:
+        channels = [layer.in_channels, layer.out_channels]
+        per_group = [None if count is None else count // layer.groups for count in channels]
+        if all(isinstance(count, int) and count % limit == 0 for count in per_group):
+            return None
+        return " -> ".join("?" if count is None else str(count) for count in per_group) + " channels a group"
+
+    grouped = [layer for layer in report.layers if layer.grouping == "grouped"]
+    multiple = f"a multiple of {limit} channels a group"
+    return _every_layer(
+        name, grouped, fault, f"have {multiple}", f"do not have {multiple}", "grouped convolution"
+    )
+
+
+def forbid(name: str, report: AuditReport, limit: tuple[str, ...]) -> Outcome:
+    """No layer is of a forbidden kind."""
+
+    def fault(layer: LayerCost) -> str | None:
+        return ", ".join(kind for kind in limit if kind in layer.kinds) or None
+
+    return _every_layer(name, report.layers, fault, f"avoid {', '.join(limit)}", f"are {' or '.join(limit)}")
+
+
+def require_verified(name: str, report: AuditReport, _: bool) -> Outcome:
+    """Every layer was re-executed and found right; a model in which nothing was verified fails."""
+
+    def fault(layer: LayerCost) -> str | None:
+        verdict = layer.verification
+        if verdict is None:
+            return "not verified"
+        return None if verdict.status in VERIFIED else f"{verdict.status.replace('_', ' ')}: {verdict.reason}"
+
+    outcome = _every_layer(name, report.layers, fault, "are verified", "are not verified")
+    return outcome if report.layers else replace(outcome, status="failed")
+
+
+def forbid_unknown(name: str, report: AuditReport, _: bool) -> Outcome:
+    """Nothing that an audit counts is unknown; formulas in symbolic dimensions are known."""
+    found = unknowns(report)
+    culprits = tuple(Culprit(name=line, detail="", is_layer=False) for line in found)
+    return Outcome(
+        rule=name,
+        status="failed" if found else "passed",
+        message=f"{len(found)} unknown" if found else "nothing is unknown",
+        culprits=culprits,
+    )
+
+
+def _every_layer(
+    name: str,
+    layers: Sequence[LayerCost],
+    fault: Callable[[LayerCost], str | None],
+    virtue: str,
+    vice: str,
+    noun: str = "convolution",
+) -> Outcome:
+    """The rule that no layer has a fault; of those that have one, the ones with most MACs come first."""
+    if not layers:
+        return Outcome(rule=name, status="skipped", message=f"the model contains no {noun}")
+    culprits = [
+        Culprit(name=layer.name, detail=text)
+        for layer in sorted(layers, key=_known_macs, reverse=True)
+        if (text := fault(layer)) is not None
+    ]
+    found = f"{len(culprits)} of {len(layers)} {noun}s {vice}"
+    return Outcome(
+        rule=name,
+        status="failed" if culprits else "passed",
+        message=found if culprits else f"all {len(layers)} {noun}s {virtue}",
+        culprits=tuple(culprits),
+    )
+
+
+def _known_macs(layer: LayerCost) -> int:
+    macs = calls_macs(layer)
+    return macs if isinstance(macs, int) else 0

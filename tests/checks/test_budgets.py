@@ -1,0 +1,225 @@
+"""Every budget and rule: within, exactly at the limit, over, unknown and symbolic."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from fractions import Fraction
+
+import pytest
+
+from convaudit.analyzer import analyze
+from convaudit.checks import Budgets, check, evaluate
+from convaudit.errors import UsageError
+from convaudit.formulas import symbol
+from convaudit.records import AuditReport, OtherOp, Verification
+from tests.networks import conv_layer, network
+
+# 3x8x3x3 = 216 weights on 4x4; depthwise 8x9 = 72 on 4x4, twice; grouped 8x4x1x1 / 2 = 16 a position
+PADDED = {"padding": ((1, 1), (1, 1))}
+STEM = conv_layer("stem", 3, 8, (3, 3), (4, 4), **PADDED)
+DEPTHWISE = conv_layer("depthwise", 8, 8, (3, 3), (4, 4), groups=8, calls=2, **PADDED)
+GROUPED = conv_layer("grouped", 8, 4, (1, 1), (4, 4), groups=2)
+REPORT = analyze(
+    network(
+        STEM,
+        DEPTHWISE,
+        GROUPED,
+        other_ops=(OtherOp(op="Gemm", count=1, macs=10_000),),
+        model_params=1_304,
+        file_bytes=6_000,
+    )
+)
+STEM_MACS, DEPTHWISE_MACS, GROUPED_MACS = 216 * 16, 2 * 72 * 16, 16 * 16
+CONV_MACS = STEM_MACS + DEPTHWISE_MACS + GROUPED_MACS
+DENSE_MACS = STEM_MACS + 8 * DEPTHWISE_MACS + 2 * GROUPED_MACS
+MODEL_MACS = CONV_MACS + 10_000
+PEAK_BYTES = (8 + 8) * 16 * 4
+
+
+def failed(report: AuditReport, **budgets: object) -> str | None:
+    """The message of the one outcome, None if the budget is kept."""
+    violations = check(report, Budgets(**budgets))
+    assert len(violations) <= 1
+    return violations[0].message if violations else None
+
+
+@pytest.mark.parametrize(
+    ("budget", "value"),
+    [
+        pytest.param("max_params", 1_304, id="params-of-the-whole-model"),
+        pytest.param("max_macs", MODEL_MACS, id="macs-of-the-whole-model"),
+        pytest.param("max_flops", 2 * MODEL_MACS, id="flops"),
+        pytest.param("max_size", 6_000, id="size"),
+        pytest.param("max_weight_bytes", (216 + 72 + 16) * 4, id="weight-bytes"),
+        pytest.param("max_activation_bytes", PEAK_BYTES, id="activation-bytes"),
+        pytest.param("max_layer_macs", STEM_MACS, id="layer-macs"),
+    ],
+)
+def test_a_limit_holds_up_to_the_value_and_not_below(budget: str, value: int) -> None:
+    assert failed(REPORT, **{budget: value}) is None
+    assert failed(REPORT, **{budget: value - 1}) is not None
+
+
+@pytest.mark.parametrize(
+    ("budgets", "message", "culprits"),
+    [
+        pytest.param(
+            {"max_params": 1_000},
+            "1,304 parameters, 304 (30.4%) over the limit of 1,000",
+            ["everything but convolutions: 1,000 (76.7%)", "stem: 216 (16.6%)", "depthwise: 72 (5.5%)"],
+            id="params",
+        ),
+        pytest.param(
+            {"max_macs": 12_000},
+            "16,016 MACs, 4,016 (33.5%) over the limit of 12,000",
+            ["1 Gemm: 10,000 (62.4%)", "stem: 3,456 (21.6%)", "depthwise: 2,304 (14.4%)"],
+            id="macs-name-other-ops-too",
+        ),
+        pytest.param(
+            {"max_layer_macs": 2_000},
+            "2 of 3 convolutions take more than 2,000 MACs",
+            ["stem: 3,456 MACs", "depthwise: 2,304 MACs"],
+            id="layer-macs",
+        ),
+        pytest.param(
+            {"min_saving": Fraction(9, 10)},
+            "groups save 73.1% of the convolutions' MACs, less than 90.0%",
+            ["stem: 3,456 (57.4%)", "depthwise: 2,304 (38.3%)", "grouped: 256 (4.3%)"],
+            id="saving",
+        ),
+        pytest.param(
+            {"groups_multiple_of": 4},
+            "1 of 1 grouped convolutions do not have a multiple of 4 channels a group",
+            ["grouped: 4 -> 2 channels a group"],
+            id="groups-of-the-grouped-only",
+        ),
+        pytest.param(
+            {"forbid": ("depthwise", "pointwise")},
+            "2 of 3 convolutions are depthwise or pointwise",
+            ["depthwise: depthwise", "grouped: pointwise"],
+            id="forbid-any-word-that-fits",
+        ),
+        pytest.param(
+            {"require_verified": True},
+            "3 of 3 convolutions are not verified",
+            ["stem: not verified", "depthwise: not verified", "grouped: not verified"],
+            id="unverified",
+        ),
+        pytest.param(
+            {"max_params": 0}, "1,304 parameters, 1,304 over the limit of 0", None, id="a-limit-of-zero"
+        ),
+    ],
+)
+def test_what_is_over_is_said_with_its_largest_parts(
+    budgets: dict[str, object], message: str, culprits: list[str] | None
+) -> None:
+    (violation,) = check(REPORT, Budgets(**budgets))
+    assert violation.message == message
+    assert violation.rule == next(iter(budgets)).replace("_", "-")
+    if culprits is not None:
+        assert [f"{part.name}: {part.detail}" for part in violation.culprits] == culprits
+
+
+@pytest.mark.parametrize(
+    "budgets",
+    [
+        pytest.param({"min_saving": 1 - Fraction(CONV_MACS, DENSE_MACS)}, id="saving-exactly"),
+        pytest.param({"groups_multiple_of": 2}, id="groups"),
+        pytest.param({"forbid": ("transposed", "deformable")}, id="forbid"),
+        pytest.param({"forbid_unknown": True}, id="known"),
+    ],
+)
+def test_rules_that_are_kept(budgets: dict[str, object]) -> None:
+    (outcome,) = evaluate(REPORT, Budgets(**budgets))
+    assert outcome.status == "passed"
+    assert outcome.culprits == ()
+
+
+UNKNOWN = analyze(
+    network(
+        replace(STEM, input_shape=None, output_shape=None, weight_shape=None, kernel_size=None),
+        model_params=None,
+    )
+)
+BATCHED = analyze(network(conv_layer("stem", 3, 8, (3, 3), (4, 4), batch=symbol("batch"), **PADDED)))
+TOTALS = ("max_params", "max_macs", "max_flops", "max_size", "max_weight_bytes", "max_activation_bytes")
+
+
+@pytest.mark.parametrize("budget", [*TOTALS, "max_layer_macs"])
+def test_an_unknown_value_is_over_every_limit(budget: str) -> None:
+    assert failed(UNKNOWN, **{budget: 10**15}) is not None
+
+
+@pytest.mark.parametrize("budget", ["max_macs", "max_flops", "max_activation_bytes", "max_layer_macs"])
+def test_a_symbolic_value_is_over_every_limit_and_the_size_to_fix_is_named(budget: str) -> None:
+    (violation,) = check(BATCHED, Budgets(**{budget: 10**15}))
+    said = " ".join([violation.message, *(part.detail for part in violation.culprits)])
+    assert "batch" in said
+    assert "--dim" in said
+
+
+def test_an_unknown_saving_is_not_enough() -> None:
+    assert "unknown" in str(failed(UNKNOWN, min_saving=Fraction(0)))
+    assert "depend on batch" in str(failed(BATCHED, min_saving=Fraction(0)))
+
+
+def test_unknown_numbers_are_forbidden_one_by_one() -> None:
+    (violation,) = check(UNKNOWN, Budgets(forbid_unknown=True))
+    assert violation.message == "2 unknown"
+    assert [part.name.split(":")[0] for part in violation.culprits] == ["stem", "the model's parameters"]
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"),
+    [
+        ("exact", True),
+        ("within_rounding", True),
+        ("low_accuracy", True),
+        ("mismatch", False),
+        ("vacuous", False),
+        ("not_executed", False),
+        ("not_supported", False),
+    ],
+)
+def test_only_a_proof_verifies(status: str, passes: bool) -> None:
+    verdict = Verification(status=status, reason="because")
+    verified = replace(REPORT, layers=tuple(replace(row, verification=verdict) for row in REPORT.layers))
+    violations = check(verified, Budgets(require_verified=True))
+    assert (violations == []) is passes
+    assert passes or violations[0].culprits[0].detail == f"{status.replace('_', ' ')}: because"
+
+
+@pytest.mark.parametrize(
+    ("budgets", "status"),
+    [
+        pytest.param({"max_layer_macs": 1}, "skipped", id="layer-macs"),
+        pytest.param({"forbid": ("dense",)}, "skipped", id="forbid"),
+        pytest.param({"groups_multiple_of": 8}, "skipped", id="groups"),
+        pytest.param({"require_verified": True}, "failed", id="nothing-was-verified"),
+        pytest.param({"min_saving": Fraction(1, 2)}, "failed", id="nothing-is-saved"),
+    ],
+)
+def test_a_model_without_convolutions_keeps_no_rule_by_having_nothing(
+    budgets: dict[str, object], status: str
+) -> None:
+    (outcome,) = evaluate(analyze(network()), Budgets(**budgets))
+    assert outcome.status == status
+
+
+def test_no_budget_is_an_error_not_a_pass() -> None:
+    with pytest.raises(UsageError, match="nothing would be checked"):
+        check(REPORT, Budgets())
+
+
+def test_every_budget_is_judged() -> None:
+    everything = Budgets(
+        **dict.fromkeys(TOTALS, 1),
+        max_layer_macs=1,
+        min_saving=Fraction(1),
+        groups_multiple_of=5,
+        forbid=("dense",),
+        forbid_unknown=True,
+        require_verified=True,
+    )
+    names = [field.name.replace("_", "-") for field in fields(Budgets)]
+    assert [outcome.rule for outcome in evaluate(REPORT, everything)] == names

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from convaudit.checks.budgets import Budgets, check, evaluate
+from convaudit.checks.diff import Change, Difference, LayerChange, Total, diff
 from convaudit.checks.outcome import Culprit, Outcome
 
-__all__ = ["Budgets", "Culprit", "Outcome", "check", "evaluate"]
+__all__ = [
+    "Budgets",
+    "Change",
+    "Culprit",
+    "Difference",
+    "LayerChange",
+    "Outcome",
+    "Total",
+    "check",
+    "diff",
+    "evaluate",
+]

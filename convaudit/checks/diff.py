@@ -1,0 +1,126 @@
+"""What differs between two audits: layers added, removed and changed, and the totals' deltas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+from convaudit.checks.matching import OPERATION, SHAPES, match_layers
+from convaudit.formulas import Count
+from convaudit.records import AuditReport, LayerCost
+
+FIELDS: dict[str, Callable[[LayerCost], Hashable]] = {
+    **OPERATION,
+    **SHAPES,
+    "dtype": lambda layer: layer.dtype,
+    "weight_dtype": lambda layer: layer.weight_dtype,
+    "bias": lambda layer: layer.bias,
+    "calls": lambda layer: layer.calls,
+    "params": lambda layer: layer.params,
+    "macs": lambda layer: layer.macs,
+}
+"""What is compared of two matched layers, by the field's name in the records."""
+
+TOTALS: dict[str, Callable[[AuditReport], Count | None]] = {
+    "layers": lambda report: report.totals.layers,
+    "params": lambda report: report.totals.params,
+    "macs": lambda report: report.totals.macs,
+    "dense_params": lambda report: report.totals.dense_params,
+    "dense_macs": lambda report: report.totals.dense_macs,
+    "weight_bytes": lambda report: report.totals.weight_bytes,
+    "peak_activation_bytes": lambda report: report.totals.peak_activation_bytes,
+    "model_params": lambda report: report.totals.model_params,
+    "model_macs": lambda report: report.totals.model_macs,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One field of a layer, or one total, that differs."""
+
+    field: str
+    before: Hashable
+    after: Hashable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerChange:
+    """A layer that is in both models, with all fields in which it differs."""
+
+    before: LayerCost
+    after: LayerCost
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """One total of both models."""
+
+    name: str
+    before: Count | None
+    after: Count | None
+
+    @property
+    def delta(self) -> Count | None:
+        """``after - before``; None if either is unknown."""
+        return None if self.before is None or self.after is None else self.after - self.before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """All that differs between two audits. A new name or place alone is no difference, only noted."""
+
+    before: AuditReport
+    after: AuditReport
+    added: tuple[LayerCost, ...]
+    removed: tuple[LayerCost, ...]
+    changed: tuple[LayerChange, ...]
+    renamed: tuple[tuple[str, str], ...]
+    totals: tuple[Total, ...]  # all of them, also the equal ones
+    notes: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether the models' convolutions, and all totals, are the same."""
+        layers = self.added or self.removed or self.changed
+        return not layers and all(total.before == total.after for total in self.totals)
+
+
+def diff(before: AuditReport, after: AuditReport) -> Difference:
+    """Compare two audits layer by layer, whatever formats they come from."""
+    pairs = match_layers(before.layers, after.layers)
+    matched = [(before.layers[i], after.layers[j]) for i, j in pairs]
+    kept_before, kept_after = {i for i, _ in pairs}, {j for _, j in pairs}
+    changed = [LayerChange(before=a, after=b, changes=_changes(a, b)) for a, b in matched]
+    changed = [change for change in changed if change.changes]
+    return Difference(
+        before=before,
+        after=after,
+        added=tuple(layer for j, layer in enumerate(after.layers) if j not in kept_after),
+        removed=tuple(layer for i, layer in enumerate(before.layers) if i not in kept_before),
+        changed=tuple(changed),
+        renamed=tuple((a.name, b.name) for a, b in matched if a.name != b.name),
+        totals=tuple(Total(name=name, before=of(before), after=of(after)) for name, of in TOTALS.items()),
+        notes=tuple(_notes(before, after, changed)),
+    )
+
+
+def _changes(before: LayerCost, after: LayerCost) -> tuple[Change, ...]:
+    values = [(name, of(before), of(after)) for name, of in FIELDS.items()]
+    return tuple(Change(field=name, before=a, after=b) for name, a, b in values if a != b)
+
+
+def _notes(before: AuditReport, after: AuditReport, changed: Sequence[LayerChange]) -> Iterator[str]:
+    """What explains a difference, or limits what its absence says."""
+    folded = [change for change in changed if change.before.bias != change.after.bias]
+    if folded and before.format != after.format:
+        yield (
+            f"{len(folded)} layers have a bias in one model only: exporters fold a BatchNorm into the "
+            "convolution before it, whose bias it becomes"
+        )
+    open_sizes = sorted(set(before.symbols) ^ set(after.symbols))
+    if open_sizes:
+        yield f"only one of the models leaves {', '.join(open_sizes)} open: fix sizes with --dim or --input"
+    unknown = [name for name, of in TOTALS.items() if of(before) is None and of(after) is None]
+    if unknown:
+        yield f"unknown in both models, so not compared: {', '.join(unknown)}"

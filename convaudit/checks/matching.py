@@ -46,9 +46,9 @@ SHAPES: dict[str, Key] = {
 }
 """What the operation is applied to."""
 
-# Evidence is counted in equal fields. Operations that differ in more fields than a change of width and kind
-# takes are never aligned. An identical operation has to outweigh two merely alike ones (hence twice the number
-# of fields on top), and the name decides between layers that are equally alike.
+# Evidence is counted in equal fields. Operations that differ in more fields than a change of width and
+# kind takes are never aligned. An identical operation has to outweigh two merely alike ones (hence twice the
+# number of fields on top), and the name decides between layers that are equally alike.
 _MOST_CHANGED_FIELDS = 3
 _SAME_OPERATION = 2 * len(OPERATION)
 _SAME_NAME = 2

@@ -1,15 +1,16 @@
-"""Convolution: patches packed tile by tile into a bounded workspace, and one matrix product a tile."""
+"""Convolution: cut into tiles, each one matrix product per group."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 
+from convaudit.engine.bands import Bands
+from convaudit.engine.columns import Columns
 from convaudit.engine.counting import MacCounter
-from convaudit.engine.geometry import Geometry, Ints, Padding, conv_geometry
+from convaudit.engine.geometry import Geometry, Index, Ints, Padding, conv_geometry
 from convaudit.engine.operands import Array, check_floating, check_operands
+from convaudit.engine.threads import default_threads, total
+from convaudit.engine.tiling import Tile, tiles
 
 WORKSPACE_BYTES = 64 << 20
 
@@ -24,6 +25,7 @@ def conv(
     dilation: Ints = 1,
     groups: int = 1,
     workspace_bytes: int = WORKSPACE_BYTES,
+    threads: int | None = None,
     counter: MacCounter | None = None,
     name: str = "conv",
 ) -> Array:
@@ -35,6 +37,7 @@ def conv(
     padding  one integer, one per axis, one (before, after) pair per axis, "same" (the output is
              ``ceil(size/stride)`` long, an odd position of padding at the end) or "valid"
     workspace_bytes  upper limit of what is allocated beside the result
+    threads  upper limit of threads; by default as many as NumPy's BLAS is set to use
     counter  is told the multiply-adds executed
     name     of the layer, for error messages
     Returns  (N, C_out, *out_spatial), dtype of ``x``; half precisions are summed in float32 and rounded once.
@@ -47,46 +50,45 @@ def conv(
         x.shape[2:], weight.shape[2:], stride=stride, padding=padding, dilation=dilation, name=name
     )
     result = np.empty((x.shape[0], out_channels, *geometry.coarse), x.dtype)
-    # Depth of the matrix product runs over (tap, channel): a tap's patches are then one strided copy.
-    depth = geometry.taps * weight.shape[1]
-    filters = weight.astype(accumulator, copy=False).reshape(
-        groups, out_channels // groups, weight.shape[1], -1
+    macs = convolve(
+        x, weight.astype(accumulator, copy=False), bias, geometry, groups, result, workspace_bytes, threads
     )
-    matrix = filters.swapaxes(2, 3).reshape(groups, out_channels // groups, depth)
-    for batch, start, stop in _tiles(
-        x.shape[0], geometry, groups * depth * accumulator.itemsize, workspace_bytes
-    ):
-        columns = _pack(x[batch], groups, geometry, start, stop, accumulator)
-        product = np.matmul(matrix, columns.reshape(groups, depth, -1))
-        tile = product.reshape(out_channels, stop - start, *geometry.coarse[1:])
-        if bias is not None:
-            tile += bias.astype(accumulator, copy=False).reshape(-1, *(1 for _ in geometry.coarse))
-        result[batch, :, start:stop] = tile
-        if counter is not None:
-            counter.macs += product.size * depth
+    if counter is not None:
+        counter.macs += macs
     return result
 
 
-def _tiles(
-    batch: int, geometry: Geometry, position_bytes: int, workspace_bytes: int
-) -> Iterator[tuple[int, int, int]]:
-    """(image, start, stop): blocks of rows of the first spatial axis whose patches fit into the workspace."""
-    rows = geometry.coarse[0]
-    row_bytes = position_bytes * int(np.prod(geometry.coarse[1:], dtype=np.int64))
-    step = max(1, min(rows, workspace_bytes // max(row_bytes, 1)))
-    for image in range(batch):
-        for start in range(0, rows, step):
-            yield image, start, min(start + step, rows)
+def convolve(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    geometry: Geometry,
+    groups: int,
+    result: Array,
+    workspace_bytes: int = WORKSPACE_BYTES,
+    threads: int | None = None,
+) -> int:
+    """Fill ``result``, multiplying and summing in the weight's dtype; returns the multiply-adds executed."""
+    if result.size == 0:
+        return 0
+    threads = default_threads() if threads is None else threads
+    grouped = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
+    channels, filters = int(weight.shape[1]), grouped.shape[1]
+    method = (Bands if channels == 1 and filters < 4 else Columns)(x, grouped, geometry)
+    outputs = result.reshape(len(result), groups, filters, *geometry.coarse)
+    biases = None if bias is None else bias.reshape(groups, filters, *(1 for _ in geometry.coarse))
 
+    def compute(tile: Tile) -> int:
+        index: Index = (tile.image, tile.groups, tile.filters, *method.positions(tile))
+        out = outputs[index]
+        sums = out if out.dtype == weight.dtype else np.empty(out.shape, weight.dtype)
+        with np.errstate(all="ignore"):  # overflow and infinities are results, as in every runtime
+            method.multiply(tile, sums)
+            if biases is not None:
+                sums += biases[tile.groups, tile.filters]
+            if sums is not out:
+                out[...] = sums
+        return int(sums.size) * channels * geometry.taps
 
-def _pack(
-    image: Array, groups: int, geometry: Geometry, start: int, stop: int, accumulator: np.dtype[Any]
-) -> Array:
-    """Patches (groups, *kernel, channels, rows, *rest), zero where a tap lies on padding."""
-    channels = image.shape[0] // groups
-    grouped = image.reshape(groups, channels, *image.shape[1:])
-    columns = np.zeros((groups, *geometry.kernel, channels, stop - start, *geometry.coarse[1:]), accumulator)
-    by_tap = np.moveaxis(columns, 0, len(geometry.kernel))
-    for tap in geometry.taps_of(start, stop):
-        by_tap[tap.index][tap.coarse] = grouped[tap.fine]
-    return columns
+    work = tiles(len(x), method.extent, method.tile_bytes, threads=threads, workspace_bytes=workspace_bytes)
+    return total(compute, work, min(threads, len(work)))

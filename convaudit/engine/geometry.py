@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 from convaudit.errors import ShapeError
@@ -21,6 +21,7 @@ from convaudit.shapes import (
     conv_output_size,
     conv_transpose_output_size,
     conv_transpose_padding,
+    kernel_extent,
     per_axis,
     same_padding,
     split_padding,
@@ -58,6 +59,26 @@ class Geometry:
     def taps(self) -> int:
         """Number of kernel indices."""
         return math.prod(self.kernel)
+
+    def window(self, block: Sequence[slice]) -> list[Pair]:
+        """Fine positions (first, end) under the taps of a block of coarse positions; padding lies outside."""
+        return [
+            (part.start * s - before, (part.stop - 1) * s - before + kernel_extent(k, d))
+            for part, k, s, d, before in zip(
+                block, self.kernel, self.stride, self.dilation, self.before, strict=True
+            )
+        ]
+
+    def banded(self, width: int) -> Geometry:
+        """The same convolution with ``width`` neighbours of the last axis as one wide position."""
+        stride, dilation = self.stride[-1], self.dilation[-1]
+        return replace(
+            self,
+            kernel=(*self.kernel[:-1], (width - 1) * stride + kernel_extent(self.kernel[-1], dilation)),
+            stride=(*self.stride[:-1], width * stride),
+            dilation=(*self.dilation[:-1], 1),
+            coarse=(*self.coarse[:-1], -(-self.coarse[-1] // width)),
+        )
 
     def taps_of(self, start: int, stop: int) -> Iterator[Tap]:
         """Every tap, with the coarse positions it serves among ``start:stop`` of the first spatial axis.

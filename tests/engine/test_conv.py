@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -76,9 +78,10 @@ def test_conv_equals_the_naive_loop(case):
 def test_every_float_dtype_and_workspace_gives_the_same_integers(case, data):
     """Small integers are exact in every dtype, so any order of summation gives the same bits."""
     dtype = data.draw(st.sampled_from([np.float64, np.float32, np.float16, ml_dtypes.bfloat16]))
-    workspace = data.draw(st.sampled_from([1, 500, 1 << 20]))
+    limits = {"workspace_bytes": data.draw(st.sampled_from([1, 500, 1 << 20]))}
+    limits["threads"] = data.draw(st.integers(1, 4))
     expected = naive_conv(case.x, case.weight, **case.options)
-    y = conv(case.x.astype(dtype), case.weight.astype(dtype), **case.options, workspace_bytes=workspace)
+    y = conv(case.x.astype(dtype), case.weight.astype(dtype), **case.options, **limits)
     assert y.dtype == dtype
     np.testing.assert_array_equal(y, expected.astype(dtype))
 
@@ -111,6 +114,26 @@ def test_half_precision_is_summed_in_float32_and_rounded_once():
     # 257 is a tie that bfloat16 rounds to 256: rounded before the bias is added it would give 256 again.
     x = np.array([[[256.0], [0.5], [0.5]]], ml_dtypes.bfloat16)
     assert conv(x, np.ones((1, 3, 1), x.dtype), np.array([1.0], x.dtype)).item() == 258
+
+
+@pytest.mark.parametrize("channels", [pytest.param(1, id="depthwise"), pytest.param(2, id="grouped")])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_reaches_only_the_outputs_that_read_it(channels, value):
+    x = np.ones((1, 2 * channels, 40), np.float32)
+    x[0, 0, 20] = value
+    y = conv(x, np.ones((2, channels, 3), np.float32), padding=1, groups=2)
+    assert np.flatnonzero(~np.isfinite(y)).tolist() == [19, 20, 21]
+
+
+@pytest.mark.parametrize("groups", [pytest.param(1, id="dense"), pytest.param(16, id="depthwise")])
+def test_the_workspace_is_bounded(groups):
+    x, weight = np.ones((1, 16, 300, 300), np.float32), np.ones((16, 16 // groups, 5, 5), np.float32)
+    conv(x[..., :9, :9], weight, groups=groups)  # whatever is made once is made before
+    tracemalloc.start()
+    y = conv(x, weight, padding=2, groups=groups, workspace_bytes=1 << 18, threads=2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0 < peak - y.nbytes < (1 << 18) + 50_000
 
 
 BAD = [

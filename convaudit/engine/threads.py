@@ -1,0 +1,98 @@
+"""Worker threads that share out tiles, each calling BLAS single-threaded.
+
+NumPy gives up the interpreter lock while it copies and multiplies, so Python threads do both in parallel.
+BLAS's own threads would speed up nothing but the products, and split small ones poorly.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
+from threading import Lock
+from typing import TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+
+
+def default_threads() -> int:
+    """As many threads as NumPy's BLAS is set to use; 1 where it cannot be asked."""
+    blas = _blas()
+    return blas.threads if blas else 1
+
+
+def total(work: Callable[[Item], int], items: Iterable[Item], threads: int) -> int:
+    """Sum of ``work(item)`` over all items, by ``threads`` threads that each take the next when free."""
+    blas = _blas()
+    queue = iter(items)
+
+    def drain() -> int:
+        return sum(work(item) for item in queue)
+
+    with blas.single_threaded() if blas else nullcontext():
+        helpers = [_pool().submit(drain) for _ in range(threads - 1)]
+        try:
+            own = drain()
+        finally:
+            wait(helpers)  # also if a tile failed here: nobody may still be writing afterwards
+        return own + sum(helper.result() for helper in helpers)
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that stay: starting one costs as much as a small layer."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="convaudit")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child inherits no threads
+
+
+class _OpenBlas:
+    """The thread count of the OpenBLAS that NumPy's wheels bring along."""
+
+    def __init__(self, library: ctypes.CDLL, prefix: str) -> None:
+        self._get = library[f"{prefix}get_num_threads64_"]
+        self._set = library[f"{prefix}set_num_threads64_"]
+        self._lock = Lock()
+        self._users = 0
+        self._configured = int(self._get())
+
+    @property
+    def threads(self) -> int:
+        """What it is set to outside of ``single_threaded``."""
+        with self._lock:
+            return self._configured if self._users else int(self._get())
+
+    @contextmanager
+    def single_threaded(self) -> Iterator[None]:
+        """One thread within. The first to enter saves the setting, the last to leave restores it."""
+        with self._lock:
+            if self._users == 0:
+                self._configured = int(self._get())
+                self._set(1)
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._set(self._configured)
+
+
+@functools.cache
+def _blas() -> _OpenBlas | None:
+    """NumPy's OpenBLAS; None for another BLAS, which then keeps its own threads."""
+    library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # symbols of what it links to resolve, too
+    for prefix in ("scipy_openblas_", "openblas_"):  # NumPy 2, NumPy 1
+        try:
+            return _OpenBlas(library, prefix)
+        except AttributeError:
+            continue
+    return None

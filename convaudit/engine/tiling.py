@@ -1,0 +1,92 @@
+"""Cutting a convolution into tiles that stay in cache, fit the workspace and keep every thread busy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+CACHE_BYTES = 1 << 20  # what a tile may allocate before it falls out of a core's second-level cache
+MIN_POSITIONS = 128  # narrower products spend their time on rearranging the weights
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Sizes of a block of work: groups, filters in each group, output positions per spatial axis."""
+
+    groups: int
+    filters: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One block of work. Its positions are contiguous: one axis is cut, and those before it have size 1."""
+
+    image: int
+    groups: slice
+    filters: slice
+    positions: tuple[slice, ...]
+
+
+class Tiling:
+    """All tiles of a convolution, made one by one: a large one has many. Threads may share an iterator."""
+
+    def __init__(self, images: int, whole: Extent, block: Extent) -> None:
+        self._cuts = [
+            [slice(start, min(start + step, size)) for start in range(0, size, step)]
+            for size, step in zip(_sizes(whole), _sizes(block), strict=True)
+        ]
+        self._images = range(images)
+
+    def __len__(self) -> int:
+        return len(self._images) * math.prod(len(cuts) for cuts in self._cuts)
+
+    def __iter__(self) -> Iterator[Tile]:
+        return itertools.starmap(_tile, itertools.product(self._images, *self._cuts))
+
+
+def tiles(
+    images: int, whole: Extent, tile_bytes: Callable[[Extent], int], *, threads: int, workspace_bytes: int
+) -> Tiling:
+    """Equal tiles of ``whole``, for every image.
+
+    ``tile_bytes`` tells what a block allocates; ``threads`` blocks at a time fit into ``workspace_bytes``
+    unless a single position of a single group is larger.
+    """
+    block = whole
+    while tile_bytes(block) > workspace_bytes // threads and (smaller := _halved(block, 1)):
+        block = smaller
+    while tile_bytes(block) > CACHE_BYTES and (smaller := _halved(block, MIN_POSITIONS)):
+        block = smaller
+    while len(Tiling(images, whole, block)) < threads and (
+        smaller := _halved(block, MIN_POSITIONS) or _halved_filters(block)
+    ):
+        block = smaller
+    return Tiling(images, whole, block)
+
+
+def _halved(block: Extent, least: int) -> Extent | None:
+    """Half of the groups, or else of the first axis longer than 1 if that leaves ``least`` positions."""
+    if block.groups > 1:
+        return replace(block, groups=-(-block.groups // 2))
+    axis = next((axis for axis, size in enumerate(block.positions) if size > 1), None)
+    if axis is None:
+        return None
+    half = -(-block.positions[axis] // 2)
+    positions = (*block.positions[:axis], half, *block.positions[axis + 1 :])
+    return replace(block, positions=positions) if math.prod(positions) >= least else None
+
+
+def _halved_filters(block: Extent) -> Extent | None:
+    """Half of the filters: the last resort, since every block of them packs the same patches again."""
+    return replace(block, filters=-(-block.filters // 2)) if block.filters > 1 else None
+
+
+def _tile(image: int, groups: slice, filters: slice, *positions: slice) -> Tile:
+    return Tile(image, groups, filters, positions)
+
+
+def _sizes(block: Extent) -> tuple[int, ...]:
+    return (block.groups, block.filters, *block.positions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convaudit.checks.baseline import compare
 from convaudit.checks.budgets import Budgets, check, evaluate
 from convaudit.checks.diff import Change, Difference, LayerChange, Total, diff
 from convaudit.checks.outcome import Culprit, Outcome
@@ -15,6 +16,7 @@ __all__ = [
     "Outcome",
     "Total",
     "check",
+    "compare",
     "diff",
     "evaluate",
 ]

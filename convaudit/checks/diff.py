@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from convaudit.checks.matching import OPERATION, SHAPES, match_layers
+from convaudit.checks.wording import value_text
 from convaudit.formulas import Count
 from convaudit.records import AuditReport, LayerCost
 
@@ -21,17 +22,18 @@ FIELDS: dict[str, Callable[[LayerCost], Hashable]] = {
 }
 """What is compared of two matched layers, by the field's name in the records."""
 
-TOTALS: dict[str, Callable[[AuditReport], Count | None]] = {
-    "layers": lambda report: report.totals.layers,
-    "params": lambda report: report.totals.params,
-    "macs": lambda report: report.totals.macs,
-    "dense_params": lambda report: report.totals.dense_params,
-    "dense_macs": lambda report: report.totals.dense_macs,
-    "weight_bytes": lambda report: report.totals.weight_bytes,
-    "peak_activation_bytes": lambda report: report.totals.peak_activation_bytes,
-    "model_params": lambda report: report.totals.model_params,
-    "model_macs": lambda report: report.totals.model_macs,
-}
+TOTALS = (
+    "layers",
+    "params",
+    "macs",
+    "dense_params",
+    "dense_macs",
+    "weight_bytes",
+    "peak_activation_bytes",
+    "model_params",
+    "model_macs",
+)
+"""What is compared of the totals, by the field's name in the records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,10 @@ class Change:
     field: str
     before: Hashable
     after: Hashable
+
+    def __str__(self) -> str:
+        """``groups 32 -> 1``."""
+        return f"{self.field} {value_text(self.before)} -> {value_text(self.after)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,10 @@ def diff(before: AuditReport, after: AuditReport) -> Difference:
     kept_before, kept_after = {i for i, _ in pairs}, {j for _, j in pairs}
     changed = [LayerChange(before=a, after=b, changes=_changes(a, b)) for a, b in matched]
     changed = [change for change in changed if change.changes]
+    totals = tuple(
+        Total(name=name, before=getattr(before.totals, name), after=getattr(after.totals, name))
+        for name in TOTALS
+    )
     return Difference(
         before=before,
         after=after,
@@ -100,8 +110,8 @@ def diff(before: AuditReport, after: AuditReport) -> Difference:
         removed=tuple(layer for i, layer in enumerate(before.layers) if i not in kept_before),
         changed=tuple(changed),
         renamed=tuple((a.name, b.name) for a, b in matched if a.name != b.name),
-        totals=tuple(Total(name=name, before=of(before), after=of(after)) for name, of in TOTALS.items()),
-        notes=tuple(_notes(before, after, changed)),
+        totals=totals,
+        notes=tuple(_notes(before, after, changed, totals)),
     )
 
 
@@ -110,7 +120,9 @@ def _changes(before: LayerCost, after: LayerCost) -> tuple[Change, ...]:
     return tuple(Change(field=name, before=a, after=b) for name, a, b in values if a != b)
 
 
-def _notes(before: AuditReport, after: AuditReport, changed: Sequence[LayerChange]) -> Iterator[str]:
+def _notes(
+    before: AuditReport, after: AuditReport, changed: Sequence[LayerChange], totals: Sequence[Total]
+) -> Iterator[str]:
     """What explains a difference, or limits what its absence says."""
     folded = [change for change in changed if change.before.bias != change.after.bias]
     if folded and before.format != after.format:
@@ -121,6 +133,6 @@ def _notes(before: AuditReport, after: AuditReport, changed: Sequence[LayerChang
     open_sizes = sorted(set(before.symbols) ^ set(after.symbols))
     if open_sizes:
         yield f"only one of the models leaves {', '.join(open_sizes)} open: fix sizes with --dim or --input"
-    unknown = [name for name, of in TOTALS.items() if of(before) is None and of(after) is None]
+    unknown = [total.name for total in totals if total.before is None and total.after is None]
     if unknown:
         yield f"unknown in both models, so not compared: {', '.join(unknown)}"

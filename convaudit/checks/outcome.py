@@ -32,12 +32,3 @@ class Outcome:
     value: Value = None
     limit: Value = None
     culprits: tuple[Culprit, ...] = ()  # the most telling first
-
-
-def percent(share: Fraction) -> str:
-    """A share with one digit after the point.
-
-    >>> percent(Fraction(1, 3))
-    '33.3%'
-    """
-    return f"{float(share):.1%}"

@@ -8,7 +8,8 @@ from fractions import Fraction
 
 from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
-from convaudit.checks.outcome import Culprit, percent
+from convaudit.checks.outcome import Culprit
+from convaudit.checks.wording import percent
 from convaudit.formulas import Count, Formula
 from convaudit.records import AuditReport, LayerCost
 
@@ -29,12 +30,17 @@ def why_unknown(quantity: Quantity, report: AuditReport) -> str:
     """Why a total is no number, and what to do about it."""
     total = quantity.total(report)
     if isinstance(total, Formula):
-        names = sorted(total.symbols)
-        options = " ".join(f"--dim {name}=1" for name in names)
-        return f"{quantity.noun} depend on {', '.join(names)}; fix the size, for instance by {options}"
+        return depends_text(quantity.noun, total)
     if quantity is SIZE:
         return "the file size is unknown: the model was not read from a file"
     return "; ".join([f"{quantity.noun} are unknown", *unknowns(report)[:1]])
+
+
+def depends_text(noun: str, formula: Formula) -> str:
+    """That a number is a formula of open sizes, and how to fix them."""
+    names = sorted(formula.symbols)
+    options = " ".join(f"--dim {name}=1" for name in names)
+    return f"{noun} depend on {', '.join(names)}; fix the size, for instance by {options}"
 
 
 def largest_parts(quantity: Quantity, report: AuditReport, most: int = 3) -> tuple[Culprit, ...]:

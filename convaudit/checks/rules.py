@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
-from convaudit.checks.outcome import Culprit, Outcome, Status, percent
+from convaudit.checks.outcome import Culprit, Outcome, Status
 from convaudit.checks.quantities import CONVOLUTION_MACS, Quantity, largest_parts, why_unknown
+from convaudit.checks.wording import percent
 from convaudit.records import AuditReport, LayerCost
 
 Rule: TypeAlias = Callable[[str, AuditReport, Any], Outcome]

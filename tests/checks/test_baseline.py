@@ -1,0 +1,188 @@
+"""Baselines: the file's bytes, what comes back from it, and which changes are regressions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from convaudit.analyzer import analyze
+from convaudit.checks import compare, diff
+from convaudit.checks.baseline_file import dumps, loads
+from convaudit.errors import UsageError
+from convaudit.formulas import symbol
+from convaudit.records import AuditReport, ConvLayer, OtherOp
+from tests.checks.test_diff import DENSE_B, NET, anonymous, stem
+from tests.networks import conv_layer, mixed_network, network
+
+
+def audit(layers: list[ConvLayer], **changes: Any) -> AuditReport:
+    return analyze(network(*layers, **({"file_bytes": 20_000} | changes)))
+
+
+REPORT = audit(NET)
+
+
+def statuses(before: AuditReport, after: AuditReport, tolerance: str = "0") -> dict[str, str]:
+    outcomes = compare(before, after, Fraction(tolerance))
+    return {outcome.rule.removeprefix("baseline-"): outcome.status for outcome in outcomes}
+
+
+def all_of(status: str, **others: str) -> dict[str, str]:
+    return dict.fromkeys(("params", "macs", "size", "weight-bytes", "activation-bytes"), status) | others
+
+
+def test_the_file_is_sorted_json_with_one_line_a_layer() -> None:
+    text = dumps({"b.onnx": REPORT, "a.onnx": REPORT})
+    assert text.endswith("}\n")
+    assert sum('"name": "b.dw"' in line for line in text.splitlines()) == 2
+    assert len(text.splitlines()) < 2 * (len(REPORT.layers) + 9) + 6
+    document = json.loads(text)
+    assert list(document) == ["models", "schema_version"]
+    assert list(document["models"]) == ["a.onnx", "b.onnx"]
+    assert dumps({"a.onnx": REPORT, "b.onnx": REPORT}) == text
+
+
+def test_golden_bytes() -> None:
+    report = audit([stem()])
+    assert dumps({"m.onnx": report}) == (
+        '{\n  "models": {\n    "m.onnx": {\n'
+        '      "file_bytes": 20000,\n      "format": "onnx",\n'
+        '      "inputs": [{"dtype": "float32", "name": "x", "shape": [1, 3, 32, 32]}],\n'
+        '      "layers": [\n'
+        '        {"activation_bytes": 143360, "dense_macs": 884736, "dense_params": 864, "dilation": [1, 1], '
+        '"dtype": "float32", "in_channels": 3, "input_shape": [1, 3, 32, 32], "kernel_size": [3, 3], '
+        '"macs": 884736, "name": "stem", "op": "Conv", "out_channels": 32, "output_shape": [1, 32, 32, 32], '
+        '"padding": [[1, 1], [1, 1]], "params": 864, "stride": [1, 1], "weight_bytes": 3456, '
+        '"weight_dtype": "float32"}\n      ],\n'
+        '      "totals": {"dense_macs": 884736, "dense_params": 864, "layers": 1, "macs": 884736, '
+        '"macs_at_least": 884736, "model_macs": 884736, "model_params": 864, '
+        '"peak_activation_bytes": 143360, "params": 864, "weight_bytes": 3456}\n'
+        '    }\n  },\n  "schema_version": 1\n}\n'
+    ).replace(
+        '"peak_activation_bytes": 143360, "params": 864', '"params": 864, "peak_activation_bytes": 143360'
+    )
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        pytest.param(REPORT, id="plain"),
+        pytest.param(audit([]), id="no-convolution"),
+        pytest.param(analyze(mixed_network()), id="unknowns"),
+        pytest.param(
+            audit([stem(input_shape=(symbol("N") * 2, None), output_shape=(1, 32, 32, 32))]), id="open-size"
+        ),
+    ],
+)
+def test_what_is_read_back_does_not_differ(report: AuditReport) -> None:
+    if any(field for field in [report.totals.peak_activation_bytes] if not isinstance(field, int)):
+        report = replace(report, totals=replace(report.totals, peak_activation_bytes=None))
+    (back,) = loads(dumps({"m": report}), "baseline.json").values()
+    difference = diff(back, report)
+    assert difference.equal
+    assert not difference.renamed
+    assert dumps({"m": back}) == dumps({"m": report})
+
+
+def test_a_symbolic_total_is_refused_with_the_option_that_fixes_it() -> None:
+    with pytest.raises(UsageError, match=r"m\.onnx: .*depend on batch.*--dim batch=1"):
+        dumps({"m.onnx": audit([stem(batch=symbol("batch"))])})
+
+
+GOOD = json.loads(dumps({"m": REPORT}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("{}", id="nothing-in-it"),
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param(json.dumps(GOOD | {"schema_version": 2}), id="another-version"),
+        pytest.param(json.dumps(GOOD | {"models": []}), id="models-are-a-list"),
+        pytest.param(json.dumps(GOOD | {"models": {"m": {}}}), id="empty-model"),
+        *(
+            pytest.param(json.dumps(GOOD | {"models": {"m": GOOD["models"]["m"] | change}}), id=name)
+            for name, change in {
+                "layer-without-name": {"layers": [{"op": "Conv"}]},
+                "layer-of-an-unknown-field": {"layers": [{"colour": "red"}]},
+                "layer-name-a-number": {"layers": [GOOD["models"]["m"]["layers"][0] | {"name": 5}]},
+                "kernel-an-object": {"layers": [GOOD["models"]["m"]["layers"][0] | {"kernel_size": {}}]},
+                "total-a-text": {"totals": GOOD["models"]["m"]["totals"] | {"macs": "many"}},
+                "total-missing": {"totals": {}},
+                "size-a-text": {"file_bytes": "1"},
+            }.items()
+        ),
+    ],
+)
+def test_a_damaged_file_is_refused_by_name(damage: str) -> None:
+    with pytest.raises(UsageError, match=r"^base\.json: not a convaudit baseline \(.*--write-baseline"):
+        loads(damage, "base.json")
+
+
+@pytest.mark.parametrize(
+    ("after", "tolerance", "expected"),
+    [
+        pytest.param(REPORT, "0", all_of("passed"), id="unchanged"),
+        pytest.param(audit(anonymous(NET)), "0", all_of("passed"), id="renamed"),
+        pytest.param(audit(NET[::-1]), "0", all_of("passed"), id="reordered"),
+        pytest.param(audit(NET[:-1]), "0", all_of("passed"), id="improved"),
+        pytest.param(
+            audit(DENSE_B, file_bytes=55_712),
+            "2/100",
+            all_of("failed", **{"activation-bytes": "passed"}),
+            id="dense",
+        ),
+        pytest.param(audit(NET, file_bytes=20_400), "2/100", all_of("passed"), id="just-tolerated"),
+        pytest.param(audit(NET, file_bytes=20_401), "2/100", all_of("passed", size="failed"), id="too-much"),
+        pytest.param(audit(NET, file_bytes=20_001), "0", all_of("passed", size="failed"), id="no-tolerance"),
+        pytest.param(
+            audit(NET, file_bytes=None), "1", all_of("passed", size="failed"), id="size-now-unknown"
+        ),
+        pytest.param(
+            audit(NET, other_ops=(OtherOp(op="X", count=1, macs=None),)),
+            "1",
+            all_of("passed", macs="failed"),
+            id="macs-now-unknown",
+        ),
+    ],
+)
+def test_regressions(after: AuditReport, tolerance: str, expected: dict[str, str]) -> None:
+    assert statuses(REPORT, after, tolerance) == expected
+
+
+def test_what_the_baseline_does_not_know_is_skipped_and_said() -> None:
+    before = audit(NET, file_bytes=None)
+    assert statuses(before, REPORT) == all_of("passed", size="skipped")
+
+
+def test_a_regression_names_the_layer_and_its_change() -> None:
+    outcomes = {outcome.rule: outcome for outcome in compare(REPORT, audit(DENSE_B))}
+    outcome = outcomes["baseline-macs"]
+    assert outcome.message.endswith("more than the tolerance of 0.0%")
+    assert [(part.name, part.detail) for part in outcome.culprits] == [
+        ("b.dw", f"+{31 * 32 * 9 * 256:,}: groups 32 -> 1")
+    ]
+
+
+def test_an_added_layer_is_named() -> None:
+    grown = audit([*NET, conv_layer("extra", 16, 16, (1, 1), (16, 16))])
+    outcomes = {outcome.rule: outcome for outcome in compare(REPORT, grown)}
+    assert [(c.name, c.detail) for c in outcomes["baseline-params"].culprits] == [("extra", "+256: new")]
+
+
+def test_an_improvement_is_said() -> None:
+    outcomes = {outcome.rule: outcome for outcome in compare(audit(DENSE_B), REPORT)}
+    assert "improved" in outcomes["baseline-params"].message
+    assert "--write-baseline" in outcomes["baseline-params"].message
+
+
+def test_another_input_is_said_beside_what_it_changed() -> None:
+    before = audit([stem()])
+    after = audit([conv_layer("stem", 3, 32, (3, 3), (64, 64), padding=((1, 1), (1, 1)))])
+    outcomes = {outcome.rule: outcome for outcome in compare(before, after)}
+    assert outcomes["baseline-macs"].message.endswith("the input changed from 1x3x32x32 to 1x3x64x64")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -60,10 +59,8 @@ def test_golden_bytes() -> None:
         '"weight_dtype": "float32"}\n      ],\n'
         '      "totals": {"dense_macs": 884736, "dense_params": 864, "layers": 1, "macs": 884736, '
         '"macs_at_least": 884736, "model_macs": 884736, "model_params": 864, '
-        '"peak_activation_bytes": 143360, "params": 864, "weight_bytes": 3456}\n'
+        '"params": 864, "peak_activation_bytes": 143360, "weight_bytes": 3456}\n'
         '    }\n  },\n  "schema_version": 1\n}\n'
-    ).replace(
-        '"peak_activation_bytes": 143360, "params": 864', '"params": 864, "peak_activation_bytes": 143360'
     )
 
 
@@ -79,8 +76,6 @@ def test_golden_bytes() -> None:
     ],
 )
 def test_what_is_read_back_does_not_differ(report: AuditReport) -> None:
-    if any(field for field in [report.totals.peak_activation_bytes] if not isinstance(field, int)):
-        report = replace(report, totals=replace(report.totals, peak_activation_bytes=None))
     (back,) = loads(dumps({"m": report}), "baseline.json").values()
     difference = diff(back, report)
     assert difference.equal

@@ -1,0 +1,75 @@
+"""Puts back what a forward may change outside the private copy: stored tensors, and torch's global state."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+@contextmanager
+def untouched(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Run the body without gradients; afterwards tensors, grad mode and random states are as before.
+
+    A stored tensor is copied only at the moment that an operator is about to write to it.
+    """
+    stored = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors if not is_lazy(tensor)]
+    devices = {tensor.device.index for tensor, _, _ in stored if tensor.is_cuda}
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    undo = _UndoWrites(data for _, data, _ in stored)
+    try:
+        with torch.random.fork_rng(sorted(devices)), torch.no_grad(), undo:
+            yield
+    finally:
+        undo.restore()
+        for tensor, data, requires_grad in stored:
+            if tensor.data_ptr() != data.data_ptr():
+                tensor.data = data
+            tensor.requires_grad_(requires_grad)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+class _UndoWrites(TorchDispatchMode):
+    """Copies a storage before the first operator that writes to it."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._stored = {s._cdata: s for tensor in tensors for s in _storages(tensor)}
+        self._copies: dict[int, Any] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        schema = getattr(func, "_schema", None)  # a higher-order operator has none
+        if schema is not None and schema.is_mutable:
+            named = dict(zip((a.name for a in schema.arguments), args, strict=False)) | kwargs
+            for argument in schema.arguments:
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    self._save(named.get(argument.name))
+        return func(*args, **kwargs)
+
+    def _save(self, written: Any) -> None:
+        for tensor in written if isinstance(written, list | tuple) else [written]:
+            for storage in _storages(tensor):
+                if storage._cdata in self._stored and storage._cdata not in self._copies:
+                    self._copies[storage._cdata] = storage.clone()
+
+    def restore(self) -> None:
+        for key, copy in self._copies.items():
+            self._stored[key].copy_(copy)
+
+
+def _storages(tensor: Any) -> list[Any]:
+    """The tensor's storage, if it has one that an operator can write to: none on meta, none if sparse."""
+    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.is_meta:
+        return []
+    return [tensor.untyped_storage()]

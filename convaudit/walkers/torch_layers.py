@@ -1,0 +1,154 @@
+"""Turns the convolutions of a forward into ``ConvLayer`` records: which module ran each, and its name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+
+from torch import Tensor, nn
+
+from convaudit.records import ConvLayer
+from convaudit.shapes import as_text, kernel_extent, split_padding
+from convaudit.walkers.torch_ops import ConvCall, dtype_name, shape
+from convaudit.walkers.torch_stored import Stored
+
+
+@dataclass(slots=True)
+class Frame:
+    """A module whose forward is running."""
+
+    path: str
+    pads_same: bool = False  # ``padding="same"``
+    notes: tuple[str, ...] = ()
+    unnamed: int = 0  # convolutions so far whose weight is not stored
+
+
+class Layers:
+    """The convolutions seen so far, equal ones as calls of one row."""
+
+    def __init__(self, stored: Stored, root: str) -> None:
+        self._stored = stored
+        self._root = root  # how to name what runs outside all submodules
+        self._frames = [Frame("")]
+        self._rows: Counter[ConvLayer] = Counter()
+        self._numbers: dict[str, dict[str | int, int]] = {}  # path -> weight -> its number there
+
+    def enter(self, path: str, module: nn.Module) -> None:
+        """A submodule's forward starts."""
+        mode = getattr(module, "padding_mode", "zeros")
+        self._frames.append(
+            Frame(
+                path,
+                pads_same=getattr(module, "padding", None) == "same" and mode == "zeros",
+                notes=()
+                if mode == "zeros"
+                else (f"the module pads its input first (padding_mode={mode!r})",),
+            )
+        )
+
+    def leave(self) -> None:
+        """The submodule entered last has returned."""
+        self._frames.pop()
+
+    def add(self, call: ConvCall, output: Tensor) -> ConvLayer:
+        """Record a convolution that ran. Returns its row, the same one for an equal call."""
+        row = self._row(call, output)
+        self._rows[row] += 1
+        return row
+
+    def named(self) -> tuple[ConvLayer, ...]:
+        """The rows in the order of their first call, with unique names and their number of calls."""
+        layers: dict[str, ConvLayer] = {}
+        for row, calls in self._rows.items():
+            name = next(name for name in self._possible_names(row, layers) if name not in layers)
+            layers[name] = replace(row, name=name, calls=calls)
+        return tuple(layers.values())
+
+    def _possible_names(self, row: ConvLayer, taken: Mapping[str, ConvLayer]) -> Iterator[str]:
+        """The plain name; for a module that runs again, the shape it runs on where that is what differs."""
+        name = self._name(row)
+        yield name
+        if row.input_shape != taken[name].input_shape:
+            yield f"{name} (at {as_text(row.input_shape)})"
+        yield from (f"{name} (form {number})" for number in count(2))
+
+    def _row(self, call: ConvCall, output: Tensor) -> ConvLayer:
+        frame = self._frames[-1]
+        weight = self._stored.parameter(call.weight)
+        bias = None if call.bias is None else self._stored.parameter(call.bias)
+        path = self._path(frame, call.weight)
+        weight_shape = tuple(int(size) for size in call.weight.shape)
+        row = ConvLayer(
+            name="",
+            op=call.op,
+            in_channels=weight_shape[0] if call.transposed else weight_shape[1] * call.groups,
+            out_channels=weight_shape[1] * call.groups if call.transposed else weight_shape[0],
+            kernel_size=weight_shape[2:],
+            stride=call.stride,
+            padding=call.padding,
+            dilation=call.dilation,
+            groups=call.groups,
+            output_padding=call.output_padding,
+            transposed=call.transposed,
+            deformable=call.deformable,
+            input_shape=shape(call.x),
+            output_shape=shape(output),
+            weight_shape=weight_shape,
+            dtype=dtype_name(call.x),
+            weight_dtype=dtype_name(call.weight),
+            output_dtype=dtype_name(output),
+            bias=call.bias is not None,
+            bias_dtype=None if call.bias is None else dtype_name(call.bias),
+            weight_name=weight.name,
+            bias_name=None if bias is None else bias.name,
+            stored_params=_stored_params(weight.elements, call),
+            address=(path, self._number(path, frame, weight.name)),
+            notes=(*frame.notes, *weight.notes),
+        )
+        return _with_same_padding(row) if frame.pads_same else row
+
+    def _path(self, frame: Frame, weight: Tensor) -> str:
+        """The running module, or the submodule of it that owns the weight and was not seen to run.
+
+        TorchScript runs its submodules unseen, and a parent may apply a child's weight by itself.
+        """
+        owner = (self._stored.name(weight) or "").rpartition(".")[0]
+        inside = owner.startswith(f"{frame.path}.") if frame.path else owner
+        return owner if inside else frame.path
+
+    def _number(self, path: str, frame: Frame, weight_name: str | None) -> int:
+        """Number of a convolution among its module's: one for each weight, however often it is used."""
+        frame.unnamed += weight_name is None
+        numbers = self._numbers.setdefault(path, {})
+        return numbers.setdefault(weight_name or frame.unnamed, len(numbers) + 1)
+
+    def _name(self, row: ConvLayer) -> str:
+        path, number = row.address
+        module = str(path) or self._root
+        if len(self._numbers[str(path)]) == 1:
+            return module
+        form = "conv_transpose" if row.transposed else "deform_conv" if row.deformable else "conv"
+        return f"{module} ({form}{len(row.kernel_size or ())}d #{number})"
+
+
+def _stored_params(weight_elements: int | None, call: ConvCall) -> int | None:
+    """Stored elements of weight and bias, where the weight is not what is stored."""
+    if weight_elements is None or weight_elements == call.weight.numel():
+        return None
+    return weight_elements + (0 if call.bias is None else call.bias.numel())
+
+
+def _with_same_padding(row: ConvLayer) -> ConvLayer:
+    """The convolution as its module states it: before an even kernel torch pads the end of the input itself.
+
+    ``padding="same"`` takes ``dilation*(kernel - 1)`` positions, of an odd number the last at the end.
+    """
+    extents = [kernel_extent(k, d) for k, d in zip(row.kernel_size or (), row.dilation or (), strict=True)]
+    pairs = tuple(split_padding(extent - 1, upper=True) for extent in extents)
+    extra = (0, 0, *(after - before for before, after in pairs))
+    unpadded = [
+        None if size is None else size - more for size, more in zip(row.input_shape or (), extra, strict=True)
+    ]
+    return replace(row, padding=pairs, input_shape=tuple(unpadded))

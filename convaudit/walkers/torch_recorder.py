@@ -1,0 +1,98 @@
+"""Watches a forward at torch's dispatcher, where every way of writing a convolution looks the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from torch import Tensor
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, unset_fake_temporarily
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from convaudit.formulas import Count
+from convaudit.records import ConvLayer, OtherOp
+from convaudit.walkers.torch_layers import Layers
+from convaudit.walkers.torch_ops import ConvCall, count_macs, op_name, read_conv, unknown_cost
+from convaudit.walkers.torch_stored import Stored
+
+Observer = Callable[[ConvLayer, ConvCall, Tensor], None]
+"""Is told of each convolution that ran: its row (a layer without name), its operands, its output."""
+
+
+class Recorder(TorchDispatchMode):
+    """Records the operators that run inside ``with recorder:``.
+
+    layers  the convolutions
+    used    names of the stored tensors that an operator read
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, stored: Stored, *, root: str, observer: Observer | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.layers = Layers(stored, root)
+        self.used: set[str] = set()
+        self._stored = stored
+        self._observer = observer
+        self._other_ops: dict[str, tuple[int, Count | None]] = {}
+        self._uncounted: Counter[str] = Counter()
+
+    def other_ops(self) -> tuple[OtherOp, ...]:
+        """The other multiplying operators, and those of unknown cost, by type."""
+        return tuple(
+            OtherOp(op=op, count=count, macs=macs, reason=unknown_cost(op) if macs is None else None)
+            for op, (count, macs) in sorted(self._other_ops.items())
+        )
+
+    def uncounted_ops(self) -> tuple[tuple[str, int], ...]:
+        """The operators that multiply-accumulate nothing, by type and number."""
+        return tuple(sorted(self._uncounted.items()))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if op_name(func).startswith("prim."):
+            return func(*args, **kwargs)  # asks a tensor for its device or layout
+        if _is_composite(func):
+            with self:  # inference mode hands over whole operators, such as conv2d or linear
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        output = _run(func, args, kwargs, tensors)
+        self.used.update(name for name in map(self._stored.name, tensors) if name)
+        self._stored.follow(tensors, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
+        self._account(func, args, kwargs, output)
+        return output
+
+    def _account(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        call = read_conv(func, args, kwargs)
+        if call is not None:
+            row = self.layers.add(call, output)
+            if self._observer is not None:
+                self._observer(row, call, output)
+            return
+        op, macs = op_name(func), count_macs(func, args, kwargs)
+        if macs is None and unknown_cost(op) is None:
+            self._uncounted[op] += 1
+            return
+        count, known = self._other_ops.get(op, (0, 0))
+        self._other_ops[op] = count + 1, None if macs is None or known is None else known + macs
+
+
+@cache
+def _is_composite(func: Any) -> bool:
+    return isinstance(func, OpOverload) and func._can_decompose()
+
+
+def _run(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+    try:
+        return func(*args, **kwargs)
+    except DataDependentOutputException:
+        if any(isinstance(tensor, FakeTensor) or tensor.is_meta for tensor in tensors):
+            raise
+        with unset_fake_temporarily():  # of stored tensors alone the value is known
+            return func(*args, **kwargs)

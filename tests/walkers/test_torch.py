@@ -1,0 +1,329 @@
+"""The torch walker: every way of writing a convolution, with exact counts."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.utils as torch_utils
+from torch import nn
+from torch.nn.utils import prune
+
+from convaudit.analyzer.analyze import analyze
+from convaudit.errors import ExecutionError, UsageError
+from convaudit.records import ConvLayer
+from convaudit.walkers.torch import walk_torch
+from tests.walkers import torch_modules as modules
+
+
+def only_layer(module: nn.Module, **given: Any) -> ConvLayer:
+    (layer,) = walk_torch(module, **given).layers
+    return layer
+
+
+def weight_norm(module: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch_utils.weight_norm(module)
+
+
+# id, module, input shape, then one (name, weight shape, input shape, calls, MACs of a call) for each layer
+FUNCTIONAL = [
+    ("{}features.1 (conv2d #1)", (8, 4, 3, 3), (1, 4, 16, 16), 1, 8 * 14 * 14 * 4 * 9),
+    ("{}features.1 (conv2d #2)", (8, 2, 1, 1), (1, 8, 14, 14), 1, 8 * 14 * 14 * 2),
+    ("{}features.1.child", (8, 8, 3, 3), (1, 8, 14, 14), 2, 8 * 14 * 14 * 8 * 9),
+    ("{}features.1.child (form 2)", (8, 8, 3, 3), (1, 8, 14, 14), 1, 8 * 12 * 12 * 8 * 9),
+]
+
+
+def functional(prefix: str = "") -> list[tuple[Any, ...]]:
+    return [(name.format(prefix), *rest) for name, *rest in FUNCTIONAL]
+
+
+def frozen() -> nn.Module:
+    return torch.jit.freeze(torch.jit.script(modules.Nested().eval()))
+
+
+def traced() -> nn.Module:
+    return torch.jit.trace(modules.Nested().eval(), torch.zeros(1, 4, 16, 16))
+
+
+def compiled_in_place() -> nn.Module:
+    module = nn.Conv2d(4, 8, 3)
+    module.compile()
+    return module
+
+
+SMALL = (1, 4, 9, 9)
+MACS = 8 * 7 * 7 * 4 * 9
+CASES: list[tuple[str, Callable[[], nn.Module], Any, list[tuple[Any, ...]]]] = [
+    ("functional", modules.Nested, (1, 4, 16, 16), functional()),
+    ("scripted", lambda: torch.jit.script(modules.Nested()), (1, 4, 16, 16), functional()),
+    ("traced", traced, (1, 4, 16, 16), functional()),
+    ("frozen", frozen, (1, 4, 16, 16), functional()),
+    (
+        "scripted-inside-eager",
+        lambda: nn.Sequential(nn.ReLU(), torch.jit.script(modules.Nested())),
+        (1, 4, 16, 16),
+        functional("1."),
+    ),
+    ("root", lambda: nn.Conv2d(4, 8, 3), SMALL, [("Conv2d", (8, 4, 3, 3), SMALL, 1, MACS)]),
+    ("unbatched", lambda: nn.Conv2d(4, 8, 3), (4, 9, 9), [("Conv2d", (8, 4, 3, 3), SMALL, 1, MACS)]),
+    ("half", lambda: nn.Conv2d(4, 8, 3).half(), SMALL, [("Conv2d", (8, 4, 3, 3), SMALL, 1, MACS)]),
+    (
+        "1d-circular",
+        lambda: nn.Conv1d(4, 8, 3, padding=1, padding_mode="circular"),
+        (2, 4, 9),
+        [("Conv1d", (8, 4, 3), (2, 4, 11), 1, 2 * 8 * 9 * 4 * 3)],
+    ),
+    (
+        "3d-grouped",
+        lambda: nn.Conv3d(4, 8, (1, 2, 3), groups=4),
+        (2, 4, 3, 4, 5),
+        [("Conv3d", (8, 1, 1, 2, 3), (2, 4, 3, 4, 5), 1, 2 * 8 * (3 * 3 * 3) * 6)],
+    ),
+    (
+        "transposed-grouped",
+        lambda: nn.ConvTranspose2d(8, 4, 3, stride=2, groups=4, output_padding=1, padding=1),
+        (1, 8, 5, 5),
+        [("ConvTranspose2d", (8, 1, 3, 3), (1, 8, 5, 5), 1, 8 * 5 * 5 * 9)],
+    ),
+    (
+        "same-even-kernel",
+        lambda: nn.Conv2d(4, 8, 4, padding="same", groups=2),
+        SMALL,
+        [("Conv2d", (8, 2, 4, 4), SMALL, 1, 8 * 9 * 9 * 2 * 16)],
+    ),
+    (
+        "overridden-forward",
+        lambda: modules.OverriddenForward(4, 8, 3),
+        SMALL,
+        [("OverriddenForward", (8, 4, 3, 3), SMALL, 1, MACS)],
+    ),
+    (
+        "two-shapes",
+        modules.TwoShapes,
+        (1, 4, 8, 8),
+        [
+            ("head", (4, 4, 3, 3), (1, 4, 8, 8), 1, 4 * 64 * 36),
+            ("head (at 1x4x4x4)", (4, 4, 3, 3), (1, 4, 4, 4), 1, 4 * 16 * 36),
+        ],
+    ),
+    (
+        "shared-module",
+        lambda: nn.Sequential(*[nn.Conv2d(4, 4, 1)] * 3),
+        (1, 4, 2, 2),
+        [("0", (4, 4, 1, 1), (1, 4, 2, 2), 3, 64)],
+    ),
+    ("lazy", lambda: nn.Sequential(nn.LazyConv2d(8, 3)), SMALL, [("0", (8, 4, 3, 3), SMALL, 1, MACS)]),
+    (
+        "compiled",
+        lambda: torch.compile(nn.Sequential(nn.Conv2d(4, 8, 3), torch.compile(nn.Conv2d(8, 8, 1)))),
+        SMALL,
+        [("0", (8, 4, 3, 3), SMALL, 1, MACS), ("1", (8, 8, 1, 1), (1, 8, 7, 7), 1, 8 * 49 * 8)],
+    ),
+    ("compiled-in-place", compiled_in_place, SMALL, [("Conv2d", (8, 4, 3, 3), SMALL, 1, MACS)]),
+    ("inference-mode", modules.InferenceMode, SMALL, [("conv", (8, 4, 3, 3), SMALL, 1, MACS)]),
+    (
+        "vmap",
+        modules.Vmapped,
+        SMALL,
+        [("Vmapped", (30, 4, 3, 3), SMALL, 1, 30 * 49 * 36)],
+    ),
+    (
+        "complex",  # three real convolutions by Gauss's trick, of which one has no bias
+        lambda: nn.Conv2d(4, 8, 3, dtype=torch.complex64),
+        SMALL,
+        [("Conv2d", (8, 4, 3, 3), SMALL, 2, MACS), ("Conv2d (form 2)", (8, 4, 3, 3), SMALL, 1, MACS)],
+    ),
+    (
+        "meta",
+        lambda: nn.Conv2d(4, 8, 3, device="meta"),
+        SMALL,
+        [("Conv2d", (8, 4, 3, 3), SMALL, 1, MACS)],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_counts_every_way_of_writing_a_convolution(
+    build: Callable[[], nn.Module], shape: Any, expected: list[tuple[Any, ...]]
+) -> None:
+    report = analyze(walk_torch(build(), input_shape=shape))
+    found = [(row.name, row.weight_shape, row.input_shape, row.calls, row.macs) for row in report.layers]
+    assert found == expected
+
+
+def test_same_padding_of_an_even_kernel_is_reported_as_the_module_states_it() -> None:
+    layer = only_layer(nn.Conv2d(4, 8, (4, 3), padding="same", dilation=(3, 1)), input_shape=(1, 4, 9, 7))
+    assert layer.padding == ((4, 5), (1, 1))
+    assert layer.input_shape == (1, 4, 9, 7)
+    assert layer.output_shape == (1, 8, 9, 7)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_padding_modes_run_as_a_pad_and_a_convolution_without(mode: str) -> None:
+    layer = only_layer(nn.Conv2d(4, 8, 3, padding=1, padding_mode=mode), input_shape=(1, 4, 6, 6))
+    assert layer.padding == ((0, 0), (0, 0))
+    assert layer.input_shape == (1, 4, 8, 8)
+    assert layer.notes == (f"the module pads its input first (padding_mode={mode!r})",)
+
+
+# module, effective weight elements, stored ones without the bias, what the note must name
+COMPUTED_WEIGHTS = [
+    pytest.param(
+        lambda: torch_utils.parametrizations.weight_norm(nn.Conv2d(4, 8, 3)),
+        288,
+        296,
+        r"288 effective .*original0 \(8\), parametrizations.weight.original1 \(288\)",
+        id="parametrised-weight-norm",
+    ),
+    pytest.param(
+        lambda: weight_norm(nn.Conv2d(4, 8, 3)),
+        288,
+        296,
+        r"288 effective .*weight_g \(8\), weight_v \(288\)",
+        id="weight-norm",
+    ),
+    pytest.param(
+        lambda: prune.l1_unstructured(nn.Conv2d(4, 8, 3), "weight", 0.25),
+        288,
+        288,
+        r"weight_mask keeps 216 of 288",
+        id="pruned",
+    ),
+    pytest.param(
+        lambda: torch_utils.parametrizations.spectral_norm(nn.Conv2d(4, 8, 3)),
+        288,
+        288,
+        r"288 effective .*_u \(8\), .*_v \(36\), parametrizations.weight.original \(288\)",
+        id="spectral-norm",
+    ),
+]
+
+
+@pytest.mark.parametrize(("build", "effective", "stored", "note"), COMPUTED_WEIGHTS)
+def test_names_what_a_computed_weight_is_stored_as(
+    build: Callable[[], nn.Module], effective: int, stored: int, note: str
+) -> None:
+    network = walk_torch(build(), input_shape=SMALL)
+    (row,) = analyze(network).layers
+    assert row.params == effective + 8
+    assert network.model_params == stored + 8
+    assert (row.stored_params or row.params) == stored + 8
+    assert any(re.search(note, text) for text in row.notes), row.notes
+
+
+def test_a_weight_that_is_an_input_is_dynamic() -> None:
+    inputs = {"x": torch.zeros(1, 4, 5, 5), "weight": torch.zeros(6, 2, 3, 3)}
+    layer = only_layer(modules.Dynamic(), inputs=inputs)
+    assert layer.weight_name is None
+    assert layer.groups == 2
+    assert layer.weight_shape == (6, 2, 3, 3)
+
+
+def test_parameters_that_no_operator_read_are_named() -> None:
+    network = walk_torch(modules.Unused(), input_shape=(1, 4, 2, 2))
+    assert network.warnings == (
+        "never used in this forward: auxiliary.0; the model's parameters include theirs",
+    )
+    assert network.model_params == 2 * 20
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "expected"),
+    [
+        pytest.param(nn.Linear(6, 5), torch.zeros(3, 2, 6), {"aten.addmm": 3 * 2 * 6 * 5}, id="linear"),
+        pytest.param(
+            nn.LSTM(10, 20, 2, bidirectional=True),
+            torch.zeros(5, 3, 10),
+            {"aten.mkldnn_rnn_layer": 15 * 2 * 80 * ((10 + 20) + (40 + 20))},
+            id="lstm",
+        ),
+        pytest.param(nn.GRU(10, 20), torch.zeros(5, 3, 10), {"aten.addmm": 15 * 60 * (10 + 20)}, id="gru"),
+        pytest.param(
+            nn.MultiheadAttention(16, 4),
+            (torch.zeros(5, 2, 16),) * 3,
+            {"aten.addmm": 4 * 10 * 16 * 16, "aten.bmm": 2 * 8 * 5 * 5 * 4},
+            id="attention",
+        ),
+        pytest.param(
+            nn.TransformerEncoderLayer(16, 4, 32, batch_first=True),
+            torch.zeros(2, 5, 16),
+            {
+                "aten.addmm": 10 * 16 * 16 + 2 * 10 * 16 * 32,
+                "aten.mm": 10 * 16 * 48,
+                "aten._scaled_dot_product_flash_attention_for_cpu": 2 * 8 * 5 * 5 * 4,
+            },
+            id="transformer",
+        ),
+        pytest.param(
+            nn.Bilinear(3, 4, 5),
+            (torch.zeros(2, 3), torch.zeros(2, 4)),
+            {"aten._trilinear": None},
+            id="bilinear",
+        ),
+    ],
+)
+def test_counts_the_other_multiplying_operators(
+    module: nn.Module, inputs: Any, expected: dict[str, int | None]
+) -> None:
+    assert {op.op: op.macs for op in walk_torch(module, inputs=inputs).other_ops} == expected
+
+
+def test_an_operator_without_a_rule_is_reported_with_the_reason() -> None:
+    (other,) = walk_torch(nn.Bilinear(3, 4, 5), input_shape=[(2, 3), (2, 4)]).other_ops
+    assert (other.count, other.macs, other.reason) == (1, None, "no rule for this operator")
+
+
+def test_control_flow_on_values_is_run_for_real_and_said() -> None:
+    network = walk_torch(modules.DependsOnValues(), input_shape=(1, 4, 5, 5))
+    assert [(layer.name, layer.calls) for layer in network.layers] == [("conv", 2)]
+    assert network.warnings == (
+        "the forward was run for real, since without values it failed: "
+        "what aten._local_scalar_dense returns depends on the input's values",
+    )
+
+
+BAD_INPUTS = [
+    pytest.param({}, UsageError, r"give either input_shape=\(1, 3, 224, 224\) or inputs", id="none"),
+    pytest.param({"input_shape": (1,), "inputs": 1}, UsageError, r"give either", id="both"),
+    pytest.param({"input_shape": "1x3"}, UsageError, r"non-negative integers such as", id="text"),
+    pytest.param({"input_shape": (1, -4, 9, 9)}, UsageError, r"got \(1, -4, 9, 9\)", id="negative"),
+    pytest.param(
+        {"input_shape": (1, 3, 9, 9)},
+        ExecutionError,
+        r"Conv2d: the forward failed on 1x3x9x9: .*expected input\[1, 3, 9, 9\] to have 4 channels",
+        id="channels",
+    ),
+    pytest.param(
+        {"inputs": ("x",)}, ExecutionError, r"failed on no tensor: .*argument.*\(str,", id="no-tensor"
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "error", "message"), BAD_INPUTS)
+def test_unusable_inputs_are_one_clear_line(given: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message) as raised:
+        walk_torch(nn.Conv2d(4, 8, 3), **given)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        pytest.param(modules.DependsOnValues, {"allow_run": False}, id="forbidden"),
+        pytest.param(lambda: modules.DependsOnValues().to("meta"), {}, id="meta"),
+    ],
+)
+def test_a_forward_that_needs_values_and_has_none_fails(
+    build: Callable[[], nn.Module], options: dict[str, Any]
+) -> None:
+    with pytest.raises(ExecutionError, match=r"depends on the input's values"):
+        walk_torch(build(), input_shape=(1, 4, 5, 5), **options)

@@ -1,0 +1,127 @@
+"""Settings in a file: ``convaudit.toml``, or ``[tool.convaudit]`` in ``pyproject.toml``.
+
+Keys at the top hold for every model. A table ``models."GLOB"`` names models, relative to the file's folder,
+and overrides keys for them; where several globs match one model, the later table overrides the earlier.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convaudit.checks.settings import Settings, Values, make_settings, read_values
+from convaudit.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILES = ("convaudit.toml", "pyproject.toml")
+"""Where settings are looked for in a folder; the first one wins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of one file; without a path, of none."""
+
+    path: Path | None = None
+    values: Values = field(default_factory=dict)
+    models: Mapping[str, Values] = field(default_factory=dict)  # by glob, or by a source that is no file
+
+    def sources(self) -> list[str]:
+        """Every model that the file names, once; paths as seen from the current folder.
+
+        Raises  UsageError for a glob that matches nothing.
+        """
+        found: dict[str, None] = {}
+        for pattern in self.models:
+            matches = self._expand(pattern)
+            if not matches:
+                raise UsageError(f"{self.path}: models: {pattern!r} matches no file")
+            found |= dict.fromkeys(matches)
+        return list(found)
+
+    def settings(self, source: str, command_line: Values) -> Settings:
+        """What ``source`` is checked by: the command line over the tables that match it over the top."""
+        own = [values for pattern, values in self.models.items() if self._matches(pattern, source)]
+        return make_settings(self.values, *own, command_line)
+
+    def _matches(self, pattern: str, source: str) -> bool:
+        return os.path.realpath(source) in map(os.path.realpath, self._expand(pattern))
+
+    def _expand(self, pattern: str) -> list[str]:
+        if re.fullmatch(r"[\w.]+:[\w.]+", pattern):  # package.module:factory, torchvision:NAME
+            return [pattern]
+        folder = self.path.parent if self.path else Path()
+        try:
+            return sorted(os.path.relpath(path) for path in folder.glob(pattern) if path.is_file())
+        except (ValueError, NotImplementedError) as error:
+            raise UsageError(
+                f"{self.path}: models: {pattern!r} is no path or glob relative to the file's folder"
+            ) from error
+
+
+def find_config(folder: Path) -> Config:
+    """The settings that hold in ``folder``: of the nearest file in it or above it, if there is one."""
+    for place in (folder, *folder.parents):
+        for name in FILES:
+            if (place / name).is_file():
+                config = _config(place / name)
+                if config is not None:
+                    return config
+    return Config()
+
+
+def load_config(path: Path) -> Config:
+    """The settings of one file.
+
+    Raises  UsageError if it cannot be read, holds no settings, or a key or value is not known.
+    """
+    config = _config(path)
+    if config is None:
+        raise UsageError(f"{path}: has no table [tool.convaudit]")
+    return config
+
+
+def _config(path: Path) -> Config | None:
+    table = _table(path)
+    if table is None:
+        return None
+    models = table.pop("models", {})
+    if not isinstance(models, dict) or not all(isinstance(model, dict) for model in models.values()):
+        raise UsageError(f'{path}: models: write a table for each glob, such as [models."nets/*.onnx"]')
+    return Config(
+        path=path,
+        values=_read(table, str(path), path.parent),
+        models={
+            glob: _read(model, f"{path}: models: {glob!r}", path.parent) for glob, model in models.items()
+        },
+    )
+
+
+def _read(table: Mapping[str, object], where: str, folder: Path) -> dict[str, Any]:
+    values = read_values(table, where)
+    if "baseline" in values:
+        values["baseline"] = folder / values["baseline"]
+    return values
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    """The file's settings as TOML has them; None if it is a pyproject.toml that has none."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are
+        raise UsageError(f"{path}: is no TOML: {error}") from error
+    if path.name != "pyproject.toml":
+        return document
+    tool = document.get("tool", {})
+    table = tool.get("convaudit") if isinstance(tool, dict) else None
+    return table if isinstance(table, dict) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TypeAlias
 
-from convaudit.formulas import Atom, Count, FloorDivision, Formula, Monomial
+from convaudit.formulas import Atom, Count, FloorDivision, Formula, Maximum, Monomial
 
 Growth: TypeAlias = dict[Monomial, Fraction]
 """The terms of the highest degree, floors taken as plain divisions."""
@@ -56,7 +56,18 @@ def is_exact(formula: Formula) -> bool:
 def _atom_growth(atom: Atom) -> Growth:
     if isinstance(atom, FloorDivision):
         return {monomial: value / atom.divisor for monomial, value in growth(atom.numerator).items()}
+    if isinstance(atom, Maximum):
+        return _largest([growth(operand) for operand in atom.operands]) or {(atom,): Fraction(1)}
     return {(atom,): Fraction(1)}
+
+
+def _largest(candidates: list[Growth]) -> Growth | None:
+    """Of the highest degree the largest leading term; None if which it is depends on the sizes."""
+    degree = max(len(next(iter(terms))) for terms in candidates)
+    highest = [terms for terms in candidates if len(next(iter(terms))) == degree]
+    if len({tuple(terms) for terms in highest}) > 1 or len(highest[0]) > 1:
+        return None
+    return max(highest, key=lambda terms: next(iter(terms.values())))
 
 
 def _multiply(left: Growth, right: Growth) -> Growth:

@@ -7,7 +7,7 @@ Everything is exact until it is shown. ``K``, ``M``, ``G`` and ``T`` are powers 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
@@ -68,7 +68,31 @@ def human(count: Count | None, unit: str = "") -> str:
     terms = " + ".join(
         _term(monomial, coefficient, unit) for monomial, coefficient in growth(count).items()
     ).replace("+ -", "- ")
-    return terms if is_exact(count) else f"≈{terms}"
+    return terms if is_exact(count) else f"~{terms}"
+
+
+def human_multiples(counts: Sequence[Count | None]) -> tuple[str, list[str]]:
+    """What all counts are multiples of, and how often: a shorter column where every size is per batch.
+
+    The first text is empty when the counts have no common dimensions, and begins with ``~`` when only their
+    leading terms do.
+
+    >>> from convaudit.formulas import parse
+    >>> human_multiples([parse("12*N*H"), parse("36000*N*H"), 0])
+    ('*H*N', ['12', '36.0 k', '0'])
+    """
+    growths = [growth(count) if count is not None else {} for count in counts]
+    monomials = {
+        tuple(terms) for terms, count in zip(growths, counts, strict=True) if count != 0 and count is not None
+    }
+    if len(monomials) != 1 or len(common := monomials.pop()) != 1 or common == ((),):
+        return "", [human(count) for count in counts]
+    exact = all(is_exact(count) for count in counts if isinstance(count, Formula))
+    texts = [
+        "?" if count is None else _three_digits(sum(terms.values(), Fraction(0)), "")
+        for terms, count in zip(growths, counts, strict=True)
+    ]
+    return f"{'' if exact else '~'}*{Formula(((common[0], 1),))}", texts
 
 
 def human_percentage(share: float | None) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import Any
 
-from convaudit.formulas import product
-from convaudit.records import Branch, ConvLayer, Network, OtherOp, TensorInfo
+from convaudit.formulas import product, symbol
+from convaudit.records import AuditReport, Branch, ConvLayer, Network, OtherOp, TensorInfo, Verification
 from convaudit.shapes import conv_output_size, conv_transpose_output_size
 
 
@@ -100,3 +102,49 @@ def mixed_network() -> Network:
         model_params=1_300_000,
         warnings=("a walker's warning",),
     )
+
+
+def symbolic_network() -> Network:
+    """Batch, height and width are open, strided."""
+    size = (symbol("H"), symbol("W"))
+    half = tuple((axis - 1) // 2 + 1 for axis in size)
+    padded = {"padding": ((1, 1), (1, 1)), "batch": symbol("N")}
+    return network(
+        conv_layer("stem", 3, 32, (3, 3), size, stride=(2, 2), **padded),
+        conv_layer("depthwise", 32, 32, (3, 3), half, groups=32, **padded),
+    )
+
+
+VERDICTS = (
+    Verification(status="exact", reason="bit for bit", max_abs_error=0.0, bits=float("inf"), executed_macs=1),
+    Verification(
+        status="within_rounding",
+        reason="below the bound everywhere",
+        max_abs_error=1.5e-7,
+        bits=23.25,
+        worst_index=(0, 1, 2, 3),
+        bound=2.5e-6,
+        executed_macs=4,
+    ),
+    Verification(
+        status="low_accuracy", reason="uniformly 11.7 bits", max_abs_error=2e-3, bits=11.7, format="TF32"
+    ),
+    Verification(
+        status="mismatch",
+        reason="concentrated in output channels 3, 7",
+        max_abs_error=0.5,
+        bits=3.1,
+        worst_index=(0, 3, 0, 0),
+        bound=1e-6,
+        location="output channels 3, 7",
+    ),
+    Verification(status="vacuous", reason="all activations are NaN; try --data", max_abs_error=float("nan")),
+    Verification(status="not_executed", reason="its branch was not taken"),
+)
+
+
+def verified(report: AuditReport) -> AuditReport:
+    """The report with verdicts, one kind after the other."""
+    verdicts = itertools.cycle(VERDICTS)
+    layers = tuple(replace(layer, verification=next(verdicts)) for layer in report.layers)
+    return replace(report, layers=layers)

@@ -63,12 +63,14 @@ SHOWN = [
     (-1_234_567, "-1.23 M"),
     (parse("1204224*batch*H*W"), "1.20 M*H*W*batch"),
     (parse("batch"), "batch"),
-    (parse("9408*(floor((H-1)/2) + 1)*(floor((W-1)/2) + 1)"), "≈2.35 k*H*W"),
-    (parse("1999*floor(H/2)"), "≈1.00 k*H"),
-    (parse("floor(H/4)"), "≈0.25*H"),
+    (parse("9408*(floor((H-1)/2) + 1)*(floor((W-1)/2) + 1)"), "~2.35 k*H*W"),
+    (parse("1999*floor(H/2)"), "~1.00 k*H"),
+    (parse("floor(H/4)"), "~0.25*H"),
     (parse("3*N + 2*M"), "2*M + 3*N"),
-    (parse("3*N + 2"), "≈3*N"),
+    (parse("3*N + 2"), "~3*N"),
     (parse("max(2*N, M)"), "max(2*N, M)"),
+    (parse("max(2*N*H + 9*M, 3*N*H)"), "~3*H*N"),
+    (parse("max(2*N*H, 9*N)"), "~2*H*N"),
     (parse("N - M"), "-1*M + N"),
 ]
 

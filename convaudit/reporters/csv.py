@@ -1,0 +1,71 @@
+"""The layers as CSV: one row a layer, exact integers, formulas as text, empty where unknown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from convaudit.records import AuditReport, LayerCost
+from convaudit.reporters.json import LAYER_KEYS, layer_dict
+from convaudit.reporters.select import EVERYTHING, Selection, lookup, select
+from convaudit.reporters.text import printable
+from convaudit.shapes import as_text
+
+Scalar: TypeAlias = str | int | float | bool | None
+_NESTED = ("formula", "verification", "branches")
+_VERDICT = ("status", "reason", "max_abs_error", "bits", "bound", "location", "format", "executed_macs")
+CSV_COLUMNS = (
+    *(key for key in LAYER_KEYS if key not in _NESTED),
+    *(f"verification_{key}" for key in _VERDICT),
+)
+
+
+def render_csv(
+    report: AuditReport, selection: Selection = EVERYTHING, columns: tuple[str, ...] | None = None
+) -> str:
+    """A header and one line a layer.
+
+    Raises  UsageError for a column that is none of ``CSV_COLUMNS``.
+    """
+    for column in columns or ():
+        lookup(dict.fromkeys(CSV_COLUMNS), column, "CSV column")
+    rows = [flat_layer(layer) for layer in select(report, selection)]
+    return written(rows, columns or CSV_COLUMNS)
+
+
+def written(rows: Sequence[Mapping[str, Scalar]], columns: Sequence[str]) -> str:
+    """Rows as CSV text."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+    return text.getvalue()
+
+
+def flat_layer(layer: LayerCost) -> dict[str, Scalar]:
+    """The JSON layer without nesting: ``1x3x224x224``, ``118013952*batch``, ``verification_status``."""
+    nested = layer_dict(layer)
+    verdict = nested["verification"] or {}
+    flat = {key: nested["formula"].get(key, value) for key, value in nested.items() if key not in _NESTED}
+    flat["notes"] = "; ".join(nested["notes"])
+    flat |= {f"verification_{key}": verdict.get(key) for key in _VERDICT}
+    return {key: _flat(value) for key, value in flat.items()}
+
+
+def _flat(value: Any) -> Scalar:
+    """A list as text: sizes with ``x`` between them, padding as ``1:1x0:1``."""
+    if not isinstance(value, list):
+        return value  # type: ignore[no-any-return]  # a scalar, as the JSON's schema says
+    if any(isinstance(item, list) for item in value):
+        return "x".join(f"{before}:{after}" for before, after in value)
+    return as_text(value)
+
+
+def _cell(value: Scalar) -> Scalar:
+    """Text that a spreadsheet would take for a formula gets an apostrophe: names come from the file."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -1,0 +1,139 @@
+"""The lines above and below a table: what was audited, what it adds up to, and what to be wary of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from convaudit.formulas import Count, Formula
+from convaudit.growth import ratio
+from convaudit.records import AuditReport
+from convaudit.reporters.text import counted, listed, printable
+from convaudit.shapes import as_text
+from convaudit.units import human, human_percentage
+
+CONVENTION = (
+    "MACs: multiply-accumulates of one call, taps on padding included, bias not; FLOPs = 2*MACs. "
+    "Transposed layers count input positions. saved: against the same layer with groups=1."
+)
+_MAX_FORMULA = 200
+_ACCEPTED = ("exact", "within_rounding")
+_QUIET = (*_ACCEPTED, "not_executed", "not_supported")
+
+
+def heading(report: AuditReport) -> str:
+    """``model.onnx (onnx), input x 1x3x224x224 float32``."""
+    inputs = [f"{tensor.name} {as_text(tensor.shape)} {tensor.dtype}" for tensor in report.inputs]
+    noun = "input" if len(inputs) == 1 else "inputs"
+    tail = f", {noun} {listed(inputs, 4)}" if inputs else ""
+    return printable(f"{report.source} ({report.format}){tail}")
+
+
+def summary(report: AuditReport, shown: int) -> list[str]:
+    """What the table adds up to: shares, savings, what else the model multiplies, the convention."""
+    lines = [
+        *_shown(report, shown),
+        *_shares(report),
+        *_savings(report),
+        *_others(report),
+        *_formulas(report),
+    ]
+    return [printable(line) for line in (*lines, CONVENTION)]
+
+
+def cautions(report: AuditReport) -> list[str]:
+    """Warnings of the audit and notes on layers, equal notes together."""
+    notes: dict[str, list[str]] = {}
+    for layer in report.layers:
+        for note in layer.notes:
+            notes.setdefault(note, []).append(layer.name)
+    lines = [f"warning: {warning}" for warning in report.warnings]
+    lines += [f"note: {listed(names)}: {note}" for note, names in notes.items()]
+    return [printable(line) for line in lines]
+
+
+def verdicts(report: AuditReport) -> list[str]:
+    """Every verdict that a person has to look at, then the count of all; nothing without verification."""
+    verified = [(layer.name, layer.verification) for layer in report.layers if layer.verification is not None]
+    if not verified:
+        return []
+    lines = [
+        f"{verdict.status.replace('_', ' ')}: {name}: {verdict.reason}"
+        for name, verdict in verified
+        if verdict.status not in _QUIET
+    ]
+    numbers = Counter(verdict.status for _, verdict in verified)
+    parts = []
+    for status, number in numbers.most_common():
+        reasons = dict.fromkeys(verdict.reason for _, verdict in verified if verdict.status == status)
+        explained = f" ({listed(list(reasons), 2)})" if status in ("not_executed", "not_supported") else ""
+        parts.append(f"{number} {status.replace('_', ' ')}{explained}")
+    layers = "1 layer" if len(verified) == 1 else f"{len(verified)} layers"
+    return [printable(line) for line in (*lines, f"{layers}: {', '.join(parts)}")]
+
+
+def verified_text(report: AuditReport) -> str:
+    """How many layers hold, in a cell: ``51 of 53``, and how many do not."""
+    statuses = [layer.verification.status for layer in report.layers if layer.verification is not None]
+    mismatches = statuses.count("mismatch")
+    accepted = sum(status in _ACCEPTED for status in statuses)
+    return f"{accepted} of {len(statuses)}" + (f", {mismatches} mismatch" if mismatches else "")
+
+
+def _shown(report: AuditReport, shown: int) -> Iterator[str]:
+    if shown != len(report.layers):
+        yield f"{shown} of {len(report.layers)} layers shown; the totals are those of all"
+
+
+def _shares(report: AuditReport) -> Iterator[str]:
+    totals = report.totals
+    parts = [_part_of(totals.params, totals.model_params, "parameters", "the model's ")]
+    if totals.macs is None:
+        parts.append(f"at least {human(totals.macs_at_least)} MACs")
+    elif report.other_ops:
+        parts.append(_part_of(totals.macs, totals.model_macs, "MACs", "its "))
+    if report.layers:
+        yield f"Convolutions hold {' and '.join(parts)}."
+        weights, peak = human(totals.weight_bytes, "B"), human(totals.peak_activation_bytes, "B")
+        yield f"Their weights take {weights}; input and output of the largest layer take {peak}."
+
+
+def _savings(report: AuditReport) -> Iterator[str]:
+    totals = report.totals
+    grouped = sum(layer.groups > 1 for layer in report.layers)
+    if grouped:
+        yield (
+            f"Groups save {_part_of(totals.macs_saved, totals.dense_macs, 'MACs')} and "
+            f"{_part_of(totals.params_saved, totals.dense_params, 'parameters')}, "
+            f"in {grouped} of {len(report.layers)} layers."
+        )
+
+
+def _others(report: AuditReport) -> Iterator[str]:
+    if report.other_ops:
+        texts = [f"{other.count} {other.op} ({human(other.macs)} MACs)" for other in report.other_ops]
+        yield f"Other multiplying ops: {', '.join(texts)}."
+    if report.uncounted_ops:
+        yield f"Without multiply-accumulates: {counted(report.uncounted_ops)}."
+
+
+def _formulas(report: AuditReport) -> Iterator[str]:
+    for name, count in (("MACs", report.totals.macs), ("parameters", report.totals.params)):
+        if isinstance(count, Formula):
+            text = str(count)
+            yield (
+                f"Total {name} = {text}"
+                if len(text) <= _MAX_FORMULA
+                else f"Total {name} ~ {human(count)}, its leading term; --format json gives the exact formula"
+            )
+
+
+def _part_of(part: Count | None, whole: Count | None, unit: str, owner: str = "") -> str:
+    """``1.2 M of the model's 4.8 M parameters (25.0%)``."""
+    if part is None:
+        return f"an unknown number of {unit}"
+    if whole is None:
+        return f"{human(part)} of {owner}{unit}, whose number is unknown"
+    share = ratio(part, whole)
+    percentage = "" if share is None else f" ({human_percentage(share)})"
+    return f"{human(part)} of {owner}{human(whole)} {unit}{percentage}"

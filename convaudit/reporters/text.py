@@ -1,0 +1,66 @@
+"""Text that is safe to show: names come from files that nobody vouches for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]<#|&~])")
+
+
+def printable(text: str) -> str:
+    r"""Text without control characters: what would move a cursor or reverse a line is spelled out.
+
+    >>> printable("conv\x1b[2J\n")
+    'conv\\x1b[2J\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shorten(text: str, width: int) -> str:
+    """Text of at most ``width`` characters, its middle left out: both ends of a layer's name tell most.
+
+    >>> shorten("/backbone/stage3/block7/conv/Conv", 20)
+    '/backbone/..onv/Conv'
+    """
+    if len(text) <= width:
+        return text
+    head = max(0, width - 2) // 2
+    tail = max(0, width - 2) - head
+    return text[:head] + ".." + text[len(text) - tail :]
+
+
+def markdown_text(text: str) -> str:
+    r"""Text in which Markdown finds no markup.
+
+    >>> markdown_text("a|b_c")
+    'a\\|b\\_c'
+    """
+    return _MARKDOWN.sub(r"\\\1", printable(text))
+
+
+def markdown_code(text: str) -> str:
+    r"""Text as a code span inside a table cell, where a pipe has to be escaped even in code.
+
+    >>> markdown_code("a|b`c")
+    '``a\\|b`c``'
+    """
+    text = printable(text).replace("|", "\\|")
+    fence = "`"
+    while fence in text:
+        fence += "`"
+    blank = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{blank}{text}{blank}{fence}"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first names and how many more there are."""
+    text = ", ".join(names[:most])
+    return text if len(names) <= most else f"{text} and {len(names) - most} more"
+
+
+def counted(numbers: Iterable[tuple[str, int]]) -> str:
+    """``("Relu", 49), ("Add", 16)`` as ``49 Relu, 16 Add``."""
+    return ", ".join(f"{number} {name}" for name, number in numbers)

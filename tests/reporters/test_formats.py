@@ -1,0 +1,165 @@
+"""CSV, JSON, Markdown, HTML: what machines and other programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from importlib import resources
+
+import jsonschema
+import pytest
+
+from convaudit.analyzer import analyze
+from convaudit.errors import UsageError
+from convaudit.reporters.csv import CSV_COLUMNS, render_csv
+from convaudit.reporters.html import render_html
+from convaudit.reporters.json import render_json, report_dict
+from convaudit.reporters.markdown import render_markdown
+from convaudit.reporters.models import render_models_markdown
+from convaudit.reporters.select import Selection
+from tests.networks import conv_layer, mixed_network, network, symbolic_network, verified
+from tests.reporters.test_table import HOSTILE
+
+SCHEMA = json.loads((resources.files("convaudit.reporters") / "report.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+MIXED = analyze(mixed_network())
+SYMBOLIC = analyze(symbolic_network())
+REPORTS = [
+    pytest.param(MIXED, id="mixed"),
+    pytest.param(SYMBOLIC, id="symbolic"),
+    pytest.param(verified(MIXED), id="verified"),
+    pytest.param(analyze(network()), id="empty"),
+    pytest.param(analyze(network(conv_layer(HOSTILE))), id="hostile"),
+]
+CONTRACT = {
+    *("name", "op", "kind", "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation"),
+    *("groups", "input_shape", "output_shape", "weight_shape", "dtype", "bias", "calls", "params", "macs"),
+    *("dense_params", "dense_macs", "params_saved", "macs_saved", "verification"),
+}
+TOP_KEYS = {
+    *("schema_version", "convaudit_version", "source", "format", "layers", "totals", "other_ops", "warnings")
+}
+
+
+def test_the_schema_is_valid():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_json_keeps_to_its_schema(report):
+    VALIDATOR.validate(json.loads(render_json([report])))
+    VALIDATOR.validate(json.loads(render_json([report, report], as_list=True)))
+
+
+BROKEN = [
+    pytest.param(lambda d: d.pop("totals"), id="missing-key"),
+    pytest.param(lambda d: d.update(extra=1), id="extra-key"),
+    pytest.param(lambda d: d["layers"][0].update(macs=1.5), id="fraction"),
+    pytest.param(lambda d: d["layers"][0]["formula"].update(name="N"), id="formula-of-no-count"),
+    pytest.param(lambda d: d["layers"][0].update(padding=[[1]]), id="padding-no-pair"),
+    pytest.param(lambda d: d["layers"][0]["verification"].update(status="fine"), id="status"),
+    pytest.param(lambda d: d.update(schema_version=2), id="version"),
+]
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_the_schema_refuses_other_reports(damage):
+    report = report_dict(verified(MIXED))
+    damage(report)
+    with pytest.raises(jsonschema.ValidationError, match="is not valid under any of the given schemas"):
+        VALIDATOR.validate(report)
+
+
+def test_json_has_the_contracts_keys():
+    report = report_dict(verified(MIXED))
+    assert set(report) >= TOP_KEYS
+    assert set(report["layers"][0]) >= CONTRACT
+    verdict = ["status", "reason", "max_abs_error", "bits", "worst_index", "bound"]
+    assert set(verdict) <= set(report["layers"][0]["verification"])
+    assert {"op", "count", "macs"} <= set(report["other_ops"][0])
+    assert {"params", "macs", "dense_params", "dense_macs", "model_params"} <= set(report["totals"])
+
+
+def test_json_is_strict_and_keeps_what_is_finite():
+    text = render_json([verified(MIXED)])
+    report = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    verdicts = [layer["verification"] for layer in report["layers"]]
+    assert (verdicts[0]["status"], verdicts[0]["bits"], verdicts[0]["max_abs_error"]) == ("exact", None, 0.0)
+    assert verdicts[1]["bits"] == 23.25
+    assert verdicts[4]["max_abs_error"] is None
+
+
+def test_every_null_count_comes_with_its_formula_or_with_null():
+    for report in (report_dict(MIXED), report_dict(SYMBOLIC)):
+        for counts in (*report["layers"], report["totals"], *report["other_ops"]):
+            formula = counts["formula"]
+            assert all(counts[name] is None for name in formula)
+            names = [name for name in ("params", "macs", "dense_macs", "calls") if name in counts]
+            assert all(name in formula for name in names if counts[name] is None)
+    layer = report_dict(SYMBOLIC)["layers"][0]
+    assert layer["formula"]["macs"] == "864*N*floor((H + 1)/2)*floor((W + 1)/2)"
+    assert layer["input_shape"] == ["N", 3, "H", "W"]
+    assert report_dict(MIXED)["totals"]["formula"]["macs"] is None
+
+
+def test_json_sums_agree_with_its_layers():
+    layers = [
+        conv_layer(f"c{i}", 8, 8, (3, 3), (9, 9), groups=2**i, calls=i + 1, bias=True) for i in range(4)
+    ]
+    report = json.loads(render_json([analyze(network(*layers))]))
+    for name in ("macs", "dense_macs", "flops", "macs_saved"):
+        assert report["totals"][name] == sum(layer[name] * layer["calls"] for layer in report["layers"])
+    for name in ("params", "dense_params", "params_saved", "weight_bytes"):
+        assert report["totals"][name] == sum(layer[name] for layer in report["layers"])
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_has_exact_integers_and_empty_unknowns():
+    table = rows(render_csv(MIXED))
+    assert [row["name"] for row in table] == [layer.name for layer in MIXED.layers]
+    assert [int(row["macs"]) for row in table] == [layer.macs for layer in MIXED.layers]
+    assert [row["calls"] for row in table] == ["1"] * 8 + ["", "1"]
+    assert table[4]["padding"] == "0:1x2:0"
+    assert rows(render_csv(SYMBOLIC))[0]["macs"] == "864*N*floor((H + 1)/2)*floor((W + 1)/2)"
+
+
+def test_csv_columns_and_selection():
+    text = render_csv(MIXED, Selection(only="depthwise"), ("name", "groups", "macs"))
+    assert text == "name,groups,macs\nblock/depthwise,32,3612672\n"
+    with pytest.raises(UsageError, match=r"unknown CSV column 'kernel'; did you mean 'kernel_size'\?"):
+        render_csv(MIXED, columns=("kernel",))
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)"])
+def test_csv_names_are_no_formulas_for_a_spreadsheet(name):
+    (row,) = rows(render_csv(analyze(network(conv_layer(name)))))
+    assert row["name"] == f"'{name}"
+
+
+def test_csv_without_layers_has_its_header():
+    assert render_csv(analyze(network())) == ",".join(CSV_COLUMNS) + "\n"
+
+
+def test_markdown_shows_hostile_names_as_they_are():
+    text = render_markdown(analyze(network(conv_layer(HOSTILE, weight_name=None))))
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+    assert "``conv\\x1b[2J\\r\\n\\|<script>`*_\\u202e=``" in text
+    assert not re.search(r"(?<!\\)<script", text.replace(table[2], ""))
+
+
+def test_models_markdown_escapes_sources():
+    assert "a\\|b" in render_models_markdown([analyze(network(conv_layer(), source="a|b"))])
+
+
+def test_html_escapes_hostile_names():
+    html = render_html(analyze(network(conv_layer(HOSTILE, weight_name=None), source="<b>")))
+    assert "<script>" not in html
+    assert html.count("&lt;script&gt;") == 2
+    assert "&lt;b&gt;" in html

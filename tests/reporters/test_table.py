@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convaudit.analyzer import analyze
+from convaudit.errors import UsageError
+from convaudit.reporters.cells import kernel_text
+from convaudit.reporters.columns import COLUMNS
+from convaudit.reporters.select import Selection, select
+from convaudit.reporters.table import Layout, filled_columns, render_table
+from tests.networks import conv_layer, mixed_network, network, symbolic_network, verified
+
+MIXED = analyze(mixed_network())
+
+KERNELS = [
+    ({}, "3x3"),
+    ({"stride": (2, 2), "padding": ((1, 1), (1, 1))}, "3x3 s2 p1"),
+    ({"stride": (2, 1), "dilation": (1, 2)}, "3x3 s2x1 d1x2"),
+    ({"padding": ((1, 1), (2, 2))}, "3x3 p1x2"),
+    ({"padding": ((0, 1), (0, 1))}, "3x3 p0:1"),
+    ({"padding": ((0, 1), (2, 2))}, "3x3 p0:1x2"),
+    ({"padding": None, "output_shape": None}, "3x3 p?"),
+    ({"output_padding": (1, 1)}, "3x3 o1"),
+]
+
+
+@pytest.mark.parametrize(("changes", "text"), KERNELS, ids=[text for _, text in KERNELS])
+def test_kernel_text(changes, text):
+    layer = conv_layer("c", 4, 4, (3, 3), (8, 8))
+    fields = {name: getattr(layer, name) for name in layer.__dataclass_fields__} | changes
+    assert kernel_text(type(layer)(**fields)) == text
+
+
+def test_an_unknown_kernel_is_a_question_mark():
+    layer = conv_layer("c", 4, 4, (3, 3), (8, 8))
+    fields = {name: getattr(layer, name) for name in layer.__dataclass_fields__} | {"kernel_size": None}
+    assert kernel_text(type(layer)(**fields)) == "?"
+
+
+@given(
+    width=st.integers(80, 200),
+    names=st.lists(st.text("abc/.0", min_size=1, max_size=90), min_size=1, max_size=5, unique=True),
+    groups=st.sampled_from([1, 32]),
+    style=st.sampled_from(["compact", "simple", "grid", "github"]),
+)
+def test_no_line_is_wider_than_the_terminal(width, names, groups, style):
+    layers = [conv_layer(name, 32, 64, (3, 3), (56, 56), groups=groups, stride=(2, 2)) for name in names]
+    text = render_table(verified(analyze(network(*layers))), layout=Layout(width=width, style=style))
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_least_useful_columns_go_first():
+    headers = {
+        width: render_table(MIXED, layout=Layout(width=width)).split("\n\n")[1].split("\n")[0].split()
+        for width in (200, 100, 80, 50)
+    }
+    everything = [
+        "kind",
+        "channels",
+        "kernel",
+        "output",
+        "groups",
+        "calls",
+        "params",
+        "MACs",
+        "saved",
+        "share",
+    ]
+    assert headers[200] == ["layer", *everything]
+    assert "output" not in headers[100]
+    for wide, narrow in ((200, 100), (100, 80), (80, 50)):
+        assert [header for header in headers[wide] if header in headers[narrow]] == headers[narrow]
+    assert headers[50][0] == "layer"
+    assert headers[50][-3:] == ["params", "MACs", "saved"]
+
+
+def test_names_give_up_their_middle_only_where_they_must():
+    name = "features/stage3/block12/expand/conv/Conv_quantized_weights_" + "x" * 40
+    report = analyze(network(conv_layer(name)))
+    assert name in render_table(report)
+    narrow = render_table(report, layout=Layout(width=80))
+    assert name not in narrow
+    assert re.search(r"^featu\S*\.\.\S*xxx ", narrow, re.M)
+
+
+@pytest.mark.parametrize("style", ["html", "latex", "tsv"])
+def test_markup_has_all_columns_at_any_width(style):
+    text = render_table(MIXED, layout=Layout(width=40, style=style))
+    assert all(header in text for header in ("kind", "channels", "kernel", "output", "share"))
+
+
+def test_chosen_columns_stay_however_narrow_it_gets():
+    columns = ("name", "input", "weight", "intensity")
+    text = render_table(MIXED, layout=Layout(width=20, columns=columns))
+    assert text.split("\n\n")[1].split("\n")[0].split() == ["layer", "input", "weight", "FLOPs/byte"]
+
+
+@pytest.mark.parametrize("key", COLUMNS)
+@pytest.mark.parametrize(
+    "report", [MIXED, analyze(symbolic_network()), verified(MIXED)], ids=["mixed", "symbolic", "verified"]
+)
+def test_every_column_has_a_cell_for_every_layer(key, report):
+    column = filled_columns(report, report.layers, [key])[key]
+    assert len(column.cells) == len(report.layers)
+    if key in ("verified", "bits", "error") and report.layers[0].verification is None:
+        assert set(column.cells) == {""}
+    elif key not in ("bits", "error"):
+        assert all(column.cells)
+
+
+def test_common_dimensions_move_into_the_header():
+    columns = filled_columns(
+        analyze(symbolic_network()), analyze(symbolic_network()).layers, ["macs", "params"]
+    )
+    assert columns["macs"].header == "~MACs\n*H\n*N\n*W"
+    assert columns["macs"].cells == ["216", "72"]
+    assert columns["macs"].total == "288"
+    assert columns["params"].header == "params"
+
+
+def test_unknown_totals_say_what_they_are_at_least():
+    column = filled_columns(MIXED, MIXED.layers, ["macs"])["macs"]
+    assert column.total == ">=95.4 M"
+
+
+def test_columns_that_say_the_same_in_every_row_go_unsaid():
+    headers = set(filled_columns(analyze(network(conv_layer())), ()))
+    assert headers.isdisjoint({"calls", "macs_saved", "verified", "bits"})
+
+
+SELECTIONS = [
+    pytest.param(Selection(only="depthwise"), ["block/depthwise"], id="depthwise"),
+    pytest.param(Selection(only="grouped"), ["grouped", "up"], id="transposed-and-grouped"),
+    pytest.param(Selection(only="pointwise", top=1, sort="params"), ["then"], id="pointwise-top"),
+    pytest.param(Selection(top=2), ["asymmetric", "stem"], id="top-by-macs"),
+    pytest.param(
+        Selection(sort="name", top=3), ["asymmetric", "block/depthwise", "block/project"], id="name"
+    ),
+    pytest.param(Selection(sort="groups", top=1), ["block/depthwise"], id="groups"),
+    pytest.param(Selection(sort="macs_saved", top=1), ["block/depthwise"], id="saved"),
+    pytest.param(Selection(sort="calls", top=1), ["stem"], id="ties-keep-the-graphs-order"),
+]
+
+
+@pytest.mark.parametrize(("selection", "names"), SELECTIONS)
+def test_select(selection, names):
+    assert [layer.name for layer in select(MIXED, selection)] == names
+
+
+def test_formulas_sort_by_their_leading_terms():
+    report = analyze(symbolic_network())
+    assert [layer.name for layer in select(report, Selection(sort="macs"))] == ["stem", "depthwise"]
+    assert [layer.name for layer in select(report, Selection(sort="macs_saved"))] == ["depthwise", "stem"]
+
+
+def test_bits_sort_the_least_accurate_first():
+    layers = select(verified(MIXED), Selection(sort="bits", top=3))
+    assert [layer.verification.bits for layer in layers] == [3.1, 3.1, 11.7]
+
+
+def test_a_selection_says_how_much_it_shows():
+    text = render_table(MIXED, Selection(top=2))
+    assert "2 of 10 layers shown; the totals are those of all" in text
+    assert "total of 10" in text
+    assert "layers shown" not in render_table(MIXED)
+
+
+BAD = [
+    (
+        lambda: select(MIXED, Selection(only="depthwize")),
+        r"unknown kind 'depthwize'; did you mean 'depthwise'\?",
+    ),
+    (lambda: select(MIXED, Selection(sort="mac")), r"unknown sort key 'mac'; did you mean 'macs'\?.*params"),
+    (lambda: render_table(MIXED, layout=Layout(columns=("nam",))), r"unknown column 'nam'.*'name'.*kernel"),
+    (lambda: render_table(MIXED, layout=Layout(style="fancy")), r"unknown table style 'fancy'.*fancy_grid"),
+]
+
+
+@pytest.mark.parametrize(("action", "message"), BAD, ids=["only", "sort", "columns", "style"])
+def test_unknown_names_are_refused_with_the_nearest(action, message):
+    with pytest.raises(UsageError, match=message):
+        action()
+
+
+def test_the_last_line_counts_the_verdicts():
+    text = render_table(verified(MIXED))
+    assert text.splitlines()[-1] == (
+        "10 layers: 2 exact, 2 within rounding, 2 low accuracy, 2 mismatch, "
+        "1 vacuous, 1 not executed (its branch was not taken)"
+    )
+    assert "mismatch: grouped: concentrated in output channels 3, 7" in text
+    assert "vacuous: asymmetric: all activations are NaN; try --data" in text
+    assert "exact: stem" not in text
+
+
+HOSTILE = "conv\x1b[2J\r\n|<script>`*_\u202e="
+
+
+def test_names_reach_the_terminal_without_control_characters():
+    text = render_table(analyze(network(conv_layer(HOSTILE, weight_name=None))))
+    assert "conv\\x1b[2J\\r\\n|<script>" in text
+    assert all(line.isprintable() for line in text.split("\n"))

@@ -1,1 +1,63 @@
-"""convaudit: what the convolutions of a network cost, what ``groups`` saves, and whether each is right."""
+"""convaudit: what the convolutions of a network cost, what ``groups`` saves, and whether each is right.
+
+>>> report = convaudit.audit("model.onnx", dims={"batch": 1})          # doctest: +SKIP
+>>> report.totals.macs, report.totals.macs_saved                       # doctest: +SKIP
+
+The names below are loaded when they are first used: importing convaudit imports neither onnx, nor
+onnxruntime, nor torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from convaudit.version import __version__
+
+if TYPE_CHECKING:
+    from convaudit.api import audit
+    from convaudit.errors import (
+        ConvauditError,
+        DependencyError,
+        ExecutionError,
+        GroupsError,
+        LoadError,
+        ModelError,
+        ShapeError,
+        UsageError,
+    )
+    from convaudit.formulas import Formula
+    from convaudit.report import Report
+
+__all__ = [
+    "ConvauditError",
+    "DependencyError",
+    "ExecutionError",
+    "Formula",
+    "GroupsError",
+    "LoadError",
+    "ModelError",
+    "Report",
+    "ShapeError",
+    "UsageError",
+    "__version__",
+    "audit",
+]
+
+_MODULES = {
+    "audit": "convaudit.api",
+    "Formula": "convaudit.formulas",
+    "Report": "convaudit.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        value = getattr(import_module(_MODULES.get(name, "convaudit.errors")), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'convaudit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,60 @@
+"""``Report``: what ``convaudit.audit`` returns, an ``AuditReport`` that can show and export itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from convaudit.errors import DependencyError
+from convaudit.records import AuditReport
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Report(AuditReport):
+    """An audit's findings: data first, and every way to show them."""
+
+    @classmethod
+    def of(cls, report: AuditReport) -> Report:
+        """The same findings as a Report."""
+        return cls(**{field.name: getattr(report, field.name) for field in fields(AuditReport)})
+
+    def __repr__(self) -> str:
+        return f"<convaudit.Report of {self.source!r}: {self.totals.layers} convolutions>"
+
+    def __str__(self) -> str:
+        from convaudit.reporters.table import Layout, render_table, terminal_width
+
+        return render_table(self, layout=Layout(width=terminal_width())).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from convaudit.reporters.html import render_html
+
+        return render_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain lists, dictionaries and exact numbers, as its JSON Schema describes them."""
+        from convaudit.reporters.json import report_dict
+
+        return report_dict(self)
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        from convaudit.reporters.json import render_json
+
+        return render_json([self])
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a layer, columns as in the CSV; counts in symbolic dimensions are text.
+
+        Raises  DependencyError if pandas is not installed.
+        """
+        from convaudit.reporters.csv import CSV_COLUMNS, flat_layer
+
+        try:
+            import pandas
+        except ImportError as error:
+            raise DependencyError("to_pandas needs pandas: pip install 'convaudit[pandas]'") from error
+        return pandas.DataFrame([flat_layer(layer) for layer in self.layers], columns=list(CSV_COLUMNS))

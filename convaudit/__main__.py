@@ -1,0 +1,6 @@
+"""``python -m convaudit``."""
+
+from convaudit.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The command class that all subcommands share: failure handling, ``--debug``, epilogs as written."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from convaudit.cli.errors import DEBUG_VARIABLE, handled
+
+
+class Command(click.Command):
+    """A command whose failures are one line, and whose epilog keeps its line breaks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(_debug_option())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with handled():
+            return super().invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_epilog(self.epilog, formatter)
+
+
+def write_epilog(epilog: str | None, formatter: click.HelpFormatter) -> None:
+    """Examples and exit codes, line by line."""
+    if epilog:
+        formatter.write_paragraph()
+        for line in epilog.strip("\n").split("\n"):
+            formatter.write(f"{line}\n")
+
+
+def _debug_option() -> click.Option:
+    def switch_on(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            os.environ[DEBUG_VARIABLE] = "1"
+
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        expose_value=False,
+        callback=switch_on,
+        help=f"Show tracebacks of failures (also {DEBUG_VARIABLE}=1).",
+    )

@@ -1,0 +1,78 @@
+"""``convaudit``: a group whose default command is ``audit``; commands are imported when they are called."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+import click
+from click.shell_completion import CompletionItem
+
+from convaudit.version import __version__
+
+COMMANDS = {
+    "audit": "convaudit.cli.audit:audit",
+}
+"""Name and where to find it: help and completion list names without importing what they need."""
+DEFAULT = "audit"
+_OWN_OPTIONS = ("--help", "-h", "--version")
+
+
+class DefaultGroup(click.Group):
+    """``convaudit model.onnx`` is ``convaudit audit model.onnx``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*COMMANDS, *_OWN_OPTIONS):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def _default(self, ctx: click.Context) -> click.Command:
+        command = self.get_command(ctx, DEFAULT)
+        assert command is not None
+        return command
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The default command's options are this command's options."""
+        self._default(ctx).format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self._default(ctx).format_epilog(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, and what the default command completes: its options and files."""
+        files = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]
+        return [
+            *super().shell_complete(ctx, incomplete),
+            *self._default(ctx).shell_complete(ctx, incomplete),
+            *files,
+        ]
+
+
+@click.group(
+    cls=DefaultGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    options_metavar="",
+    subcommand_metavar="MODEL... | COMMAND [OPTIONS]",
+)
+@click.version_option(__version__, prog_name="convaudit", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """What the convolutions of a network cost, what groups save, and whether each is right."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+def main() -> None:
+    """The ``convaudit`` program."""
+    cli(prog_name="convaudit")

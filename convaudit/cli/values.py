@@ -1,0 +1,59 @@
+"""Values of options that need reading: shapes, dimensions, sizes, lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from convaudit.errors import UsageError
+from convaudit.units import parse_bytes
+
+
+class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """An option's value read by one of convaudit's own parsers, whose UsageError becomes click's."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self.read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def read_input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """``x=1x3x224x224`` as (``"x"``, sizes); without a name the name is empty.
+
+    >>> read_input_shape("image=1x3x224x224"), read_input_shape("1,3,8,8")
+    (('image', (1, 3, 224, 224)), ('', (1, 3, 8, 8)))
+    """
+    name, _, sizes = text.rpartition("=")
+    if not re.fullmatch(r"\d{1,18}([x,]\d{1,18})*", sizes, re.A) and sizes != "scalar":
+        raise UsageError(f"{text!r} is no input shape; write it as 1x3x224x224 or NAME=1x3x224x224")
+    return name, tuple(int(size) for size in re.findall(r"\d+", sizes))
+
+
+def read_dim(text: str) -> tuple[str, int]:
+    """``batch=1`` as (``"batch"``, 1)."""
+    name, _, size = text.rpartition("=")
+    if not name or not re.fullmatch(r"\d{1,18}", size, re.A):
+        raise UsageError(f"{text!r} fixes no dimension; write it as NAME=VALUE, for instance batch=1")
+    return name, int(size)
+
+
+def read_list(text: str) -> tuple[str, ...]:
+    """``name,groups,macs`` as a tuple."""
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+INPUT_SHAPE = Value("[NAME=]SHAPE", read_input_shape)
+DIM = Value("NAME=VALUE", read_dim)
+LIST = Value("LIST", read_list)
+SIZE = Value("SIZE", parse_bytes)

@@ -35,6 +35,8 @@ def reference(tensor: TensorProto, source: str) -> Reference | None:
         return None
     entries = {entry.key: entry.value for entry in tensor.external_data}
     who = f"{source}: external data of {tensor.name!r}"
+    if not all(isinstance(text, str) for text in (*entries, *entries.values())):
+        raise LoadError(f"{who} is not valid UTF-8")
     location = entries.get("location", "")
     _check_location(location, who)
     return Reference(

@@ -21,6 +21,7 @@ from convaudit.errors import LoadError
 from convaudit.loaders.expansion import check_expansion
 from convaudit.loaders.external_data import confined_path, map_bytes, open_regular, reference, regular_size
 from convaudit.loaders.memory import IN_MEMORY, strip
+from convaudit.loaders.names import check_names
 from convaudit.loaders.tensors import decode, model_tensors
 from convaudit.loaders.text import parse_text, text_format
 from convaudit.loaders.wire import read_skeleton
@@ -75,7 +76,10 @@ def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
     large: list[TensorProto] = []
     if isinstance(source, ModelProto):
         name, path, own_bytes = "ModelProto", None, None
-        proto = strip(source, large)
+        try:
+            proto = strip(source, large)
+        except UnicodeDecodeError:  # in memory too, protobuf only notices when a text is written
+            raise LoadError(f"{name}: damaged: a text in it is not valid UTF-8") from None
     else:
         name, path = os.fspath(source), Path(source)
         format_name = text_format(path)
@@ -89,6 +93,7 @@ def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
                 proto = strip(parse_text(file.read(), format_name, name), large)
     if not proto.HasField("graph"):
         raise LoadError(f"{name}: not an ONNX model: it has no graph")
+    check_names(proto, name)
     check_expansion(proto, name)
     external_bytes = _check_external_data(proto, path, name)
     file_bytes = None if own_bytes is None else own_bytes + external_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnx import ModelProto, shape_inference
 
 from convaudit.walkers.onnx.inferred import graphs
+from convaudit.walkers.onnx.propagation import propagates_safely
 
 
 def bare(model: ModelProto) -> ModelProto:
@@ -27,7 +28,7 @@ def bare(model: ModelProto) -> ModelProto:
 def infer(model: ModelProto) -> tuple[ModelProto, str | None]:
     """onnx's own inference; with the reason, in one line, where it refuses the model as a whole."""
     try:
-        return shape_inference.infer_shapes(model, data_prop=True), None
+        return shape_inference.infer_shapes(model, data_prop=propagates_safely(model)), None
     except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
         return model, first_line(error)
 

@@ -37,3 +37,9 @@ class DependencyError(ConvauditError, ImportError):
 
 class ExecutionError(ConvauditError):
     """The model's own runtime failed while convaudit was running it."""
+
+
+def first_line(error: BaseException) -> str:
+    """Another library's message, cut to the one line that a person reads."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

@@ -1,57 +1,77 @@
-"""The stages of shape inference, the cheapest first. Each gives the same nodes with more shapes."""
+"""The stages of shape inference, the cheapest first. Each knows more tensors' shapes than the one before."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+
 from onnx import ModelProto, shape_inference
 
-from convaudit.walkers.onnx.inferred import graphs
+from convaudit.errors import ConvauditError, first_line
+from convaudit.loaders.onnx_file import OnnxModel
+from convaudit.walkers.onnx.inferred import Inferred
+from convaudit.walkers.onnx.inputs import Inputs
+from convaudit.walkers.onnx.prepared import prepare
 from convaudit.walkers.onnx.propagation import propagates_safely
 
+_DATA_DEPENDENT = "the sizes that depend on data are those of one run on made-up input"
 
-def bare(model: ModelProto) -> ModelProto:
-    """Forget, in place, what the model declares of tensors that operators known to ONNX produce.
 
-    Such a claim may be stale (a batch size edited at the input only) and would win over inference. Of other
-    operators' results it is all there is.
+def stages(
+    source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred, *, allow_run: bool
+) -> Iterator[str | None]:
+    """Add the findings of one stage after the other to ``inferred``; yield a warning, if there is one.
+
+    The caller stops as soon as it knows all it needs: the later stages cost an import of a computer algebra
+    system, and a run of the model.
     """
-    for _, graph in graphs(model.graph):
-        foreign = {name for node in graph.node if node.domain not in ("", "ai.onnx") for name in node.output}
-        kept = [value for value in graph.value_info if value.name in foreign]
-        del graph.value_info[:]
-        graph.value_info.extend(kept)
-        for value in graph.output:
-            if value.name not in foreign and value.type.HasField("tensor_type"):
-                value.type.tensor_type.ClearField("shape")
-    return model
+    prepared = prepare(model)
+    yield _static(prepared, inferred)
+
+    # late: only a model that static inference does not understand pays for these imports
+    from convaudit.walkers.onnx.folding import fold_constants
+
+    folded = fold_constants(prepared, inferred)
+    if folded is not None:
+        yield _static(folded, inferred)
+    yield _symbolic(folded or prepared, inferred)
+    if allow_run:
+        yield _executed(source, model, inputs, inferred)
 
 
-def infer(model: ModelProto) -> tuple[ModelProto, str | None]:
-    """onnx's own inference; with the reason, in one line, where it refuses the model as a whole."""
+def _static(model: ModelProto, inferred: Inferred) -> str | None:
+    """onnx's own inference."""
     try:
-        return shape_inference.infer_shapes(model, data_prop=propagates_safely(model)), None
+        inferred.add(shape_inference.infer_shapes(model, data_prop=propagates_safely(model)))
     except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
-        return model, first_line(error)
+        inferred.add(model)
+        return f"onnx's shape inference refuses the model: {first_line(error)}"
+    return None
 
 
-def infer_symbolic(model: ModelProto) -> tuple[ModelProto, str | None]:
-    """Inference in formulas of the inputs' dimensions; slower, as it takes a computer algebra system."""
-    import logging
-
+def _symbolic(model: ModelProto, inferred: Inferred) -> str | None:
+    """Inference in formulas of the inputs' dimensions."""
     try:
         import onnx_ir
         from onnx_shape_inference import infer_symbolic_shapes
 
-        # it reports ops it does not know on its logger; we report shapes that stay unknown
-        logging.getLogger("onnx_shape_inference").setLevel(logging.ERROR)
-        inferred = infer_symbolic_shapes(
-            onnx_ir.serde.deserialize_model(model), warn_on_missing=False, adopt_declared_symbols=False
-        )
-        return onnx_ir.serde.serialize_model(inferred), None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the loader's references have a key that onnx_ir does not know
+            symbolic = onnx_ir.serde.deserialize_model(model)
+            infer_symbolic_shapes(symbolic, warn_on_missing=False, adopt_declared_symbols=False)
+            inferred.add(onnx_ir.serde.serialize_model(symbolic))
     except Exception as error:  # whatever it stumbles over, the audit goes on without it
-        return model, first_line(error)
+        return f"symbolic shape inference failed: {first_line(error)}"
+    return None
 
 
-def first_line(error: Exception) -> str:
-    """An error's message, cut to the one line that a person reads."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+def _executed(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred) -> str:
+    """One run, whose shapes onnxruntime reports."""
+    from convaudit.walkers.onnx.execution import run_once
+
+    try:
+        executed, problem = run_once(source, model, inputs.tensors)
+    except ConvauditError as error:
+        return f"some shapes stay unknown: {error}"
+    inferred.add(executed)
+    return _DATA_DEPENDENT + (f", which failed half-way: {problem}" if problem else "")

@@ -18,7 +18,7 @@ from convaudit.walkers.onnx.scopes import Node
 
 _REORDERED = frozenset({"com.microsoft.nchwc", "com.ms.internal.nhwc"})  # layouts of known ops
 _UNKNOWN_OP = "convaudit does not know this op"
-_UNKNOWN_SHAPE = "a shape is unknown"
+UNKNOWN_SHAPE = "a shape is unknown"
 _UNKNOWN_LOOP = "in a loop of unknown length"
 
 
@@ -65,7 +65,7 @@ def _macs(op: str, node: Node) -> tuple[Count | None, str | None]:
     except (ModelError, IndexError, ZeroDivisionError):
         macs = None
     if macs is None:
-        return None, _UNKNOWN_SHAPE
+        return None, UNKNOWN_SHAPE
     if node.scope.calls is None:
         return None, _UNKNOWN_LOOP
     return macs * node.scope.calls, None

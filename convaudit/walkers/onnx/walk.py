@@ -10,12 +10,12 @@ from convaudit.records import Branch, ConvLayer, Network
 from convaudit.walkers.onnx.convolutions import CONV_OPS, conv_layer
 from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
-from convaudit.walkers.onnx.inference import bare, infer, infer_symbolic
+from convaudit.walkers.onnx.inference import stages
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import fix_inputs
 from convaudit.walkers.onnx.loops import iterations
 from convaudit.walkers.onnx.naming import Names
-from convaudit.walkers.onnx.other_ops import count_other_ops
+from convaudit.walkers.onnx.other_ops import UNKNOWN_SHAPE, count_other_ops
 from convaudit.walkers.onnx.params import count_parameters
 from convaudit.walkers.onnx.scopes import Node, Scope
 
@@ -36,33 +36,29 @@ def walk_onnx(
     """
     expanded = expand_functions(model.proto)
     inputs = fix_inputs(expanded.model, input_shapes or {}, dims or {})
-    prepared = bare(expanded.model)
     inferred = Inferred(Dimensions(inputs.symbols))
     warnings: list[str] = []
-    for stage in (infer, infer_symbolic):
-        typed, problem = stage(prepared)
-        if problem:
-            warnings.append(f"shape inference: {problem}")
-        inferred.add(typed)
-        nodes = list(_visit(Scope(prepared.graph, expanded, inferred), Names()))
+    for warning in stages(model, expanded.model, inputs, inferred, allow_run=allow_run):
+        warnings += [warning] if warning else []
+        nodes = list(_visit(Scope(expanded.model.graph, expanded, inferred)))
         layers = _layers(nodes)
-        if all(_is_known(layer) for layer in layers):
+        other_ops, uncounted_ops = count_other_ops(nodes)
+        if all(map(_is_known, layers)) and all(other.reason != UNKNOWN_SHAPE for other in other_ops):
             break
-    other_ops, uncounted = count_other_ops(nodes)
     return Network(
         source=model.source,
         format="onnx",
         inputs=inputs.tensors,
         layers=layers,
         other_ops=other_ops,
-        uncounted_ops=uncounted,
+        uncounted_ops=uncounted_ops,
         model_params=count_parameters(nodes),
         file_bytes=model.file_bytes,
         warnings=tuple(warnings),
     )
 
 
-def _visit(scope: Scope, choices: Names) -> Iterator[Node]:
+def _visit(scope: Scope) -> Iterator[Node]:
     """All nodes in the order of execution, each followed by those of its bodies."""
     for node in scope.nodes():
         yield node
@@ -72,7 +68,7 @@ def _visit(scope: Scope, choices: Names) -> Iterator[Node]:
             if node.op == "If":
                 branches += (Branch(choice=node.origin.path, arm=name),)
             yield from _visit(
-                scope.body(node, name, graph, calls=_times(scope.calls, runs), branches=branches), choices
+                scope.body(node, name, graph, calls=_times(scope.calls, runs), branches=branches)
             )
 
 

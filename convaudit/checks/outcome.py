@@ -32,3 +32,17 @@ class Outcome:
     value: Value = None
     limit: Value = None
     culprits: tuple[Culprit, ...] = ()  # the most telling first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedModel:
+    """All verdicts on one model, or why there are none."""
+
+    source: str
+    outcomes: tuple[Outcome, ...] = ()
+    error: str | None = None  # why it could not be audited
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The outcomes that failed."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")

@@ -44,13 +44,11 @@ def read_values(table: Mapping[str, object], where: str) -> dict[str, Any]:
     """
     values = {}
     for key, value in table.items():
-        if key not in READERS:
-            (nearest,) = difflib.get_close_matches(
-                key.replace("_", "-"), [*READERS, "models"], n=1, cutoff=0.0
-            )
+        if key not in KEYS:
+            (nearest,) = difflib.get_close_matches(key.replace("_", "-"), [*KEYS, "models"], n=1, cutoff=0.0)
             raise UsageError(f"{where}: unknown key {key!r}; did you mean {nearest!r}?")
         try:
-            values[key] = READERS[key](value)
+            values[key] = KEYS[key].read(value)
         except UsageError as error:
             raise UsageError(f"{where}: {key}: {error}") from error
     return values
@@ -106,22 +104,35 @@ def _positive(value: object) -> int:
     return number
 
 
-READERS: dict[str, Callable[[object], Any]] = {
-    "max-params": _number(parse_count),
-    "max-macs": _number(parse_count),
-    "max-flops": _number(parse_count),
-    "max-size": _number(parse_bytes),
-    "max-weight-bytes": _number(parse_bytes),
-    "max-activation-bytes": _number(parse_bytes),
-    "max-layer-macs": _number(parse_count),
-    "min-saving": _percentage,
-    "groups-multiple-of": _positive,
-    "forbid": _kinds,
-    "forbid-unknown": _flag,
-    "require-verified": _flag,
-    "baseline": _path,
-    "tolerance": _percentage,
-    "input": _texts,
-    "dim": _texts,
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting: how its value is read, what kind of value it is, and what it is for."""
+
+    read: Callable[[object], Any]
+    metavar: str
+    help: str
+
+
+_COUNT, _BYTES = _number(parse_count), _number(parse_bytes)
+
+KEYS = {
+    "max-params": Key(_COUNT, "COUNT", "Most parameters that the model may have: 5M."),
+    "max-macs": Key(_COUNT, "COUNT", "Most multiply-accumulates of one run: 600M."),
+    "max-flops": Key(_COUNT, "COUNT", "Most floating-point operations of one run, 2 for each MAC: 1.2G."),
+    "max-size": Key(_BYTES, "SIZE", "Largest file, external data included: 20MB."),
+    "max-weight-bytes": Key(_BYTES, "SIZE", "Most bytes of convolution weights and biases: 14MB."),
+    "max-activation-bytes": Key(_BYTES, "SIZE", "Most bytes of one convolution's input and output: 10MiB."),
+    "max-layer-macs": Key(_COUNT, "COUNT", "Most MACs of any one convolution, over all its calls: 50M."),
+    "min-saving": Key(_percentage, "PERCENT", "Least share of the MACs that groups save: 40%."),
+    "groups-multiple-of": Key(
+        _positive, "N", "Channels a group of grouped, not depthwise, convolutions: a multiple of N."
+    ),
+    "forbid": Key(_kinds, "KIND", f"Forbid a kind of convolution: {', '.join(KINDS)}."),
+    "forbid-unknown": Key(_flag, "", "Fail if anything that is counted is unknown."),
+    "require-verified": Key(_flag, "", "Fail unless every convolution is re-executed and found right."),
+    "baseline": Key(_path, "FILE", "Fail if a total grew over the one in this file."),
+    "tolerance": Key(_percentage, "PERCENT", "Growth over the baseline that is no failure: 2%."),
+    "input": Key(_texts, "[NAME=]SHAPE", "Fix an input's shape."),
+    "dim": Key(_texts, "NAME=VALUE", "Fix a symbolic dimension."),
 }
-"""Every key, and how its value is read."""
+"""Every setting, by the name that it has in a file and, after ``--``, on the command line."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convaudit.checks.config import find_config, load_config
-from convaudit.checks.settings import KINDS, READERS, make_settings, read_values
+from convaudit.checks.settings import KEYS, KINDS, make_settings, read_values
 from convaudit.errors import UsageError
 
 BUDGETS = """
@@ -201,10 +201,10 @@ def test_a_path_that_is_not_relative_is_refused(project: Path, pattern: str) -> 
 
 
 def test_every_key_makes_a_setting() -> None:
-    good: dict[str, object] = dict.fromkeys(READERS, 8)
+    good: dict[str, object] = dict.fromkeys(KEYS, 8)
     good |= dict.fromkeys(("min-saving", "tolerance"), "5%")
     good |= dict.fromkeys(("forbid-unknown", "require-verified"), True)
     good |= {"forbid": list(KINDS), "baseline": "b", "input": ["1x3"], "dim": ["N=1"]}
     settings = make_settings(read_values(good, "here"))
-    assert len(settings.budgets.given()) == len(READERS) - 4
+    assert len(settings.budgets.given()) == len(KEYS) - 4
     assert settings.baseline == Path("b")

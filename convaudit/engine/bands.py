@@ -52,11 +52,12 @@ class Bands:
         return Extent(self.weight.shape[0], self.weight.shape[1], self.wide.coarse)
 
     def tile_bytes(self, block: Extent) -> int:
-        """Bytes allocated for a block: the padded window, the runs packed from it, the Toeplitz matrix."""
-        positions = math.prod(block.positions)
-        runs = self.wide.taps * positions + window_size(self.wide, block.positions)
+        """Bytes that a block works on: the output, the input window, the runs of it, the Toeplitz matrix."""
+        count = math.prod(block.positions)
+        runs = self.wide.taps * count + window_size(self.wide, block.positions)
         matrix = block.filters * self.wide.taps * self.width
-        return block.groups * (runs + matrix) * self.weight.itemsize
+        output = block.filters * count * self.width
+        return block.groups * (runs + matrix + output) * self.weight.itemsize
 
     def positions(self, tile: Tile) -> tuple[slice, ...]:
         """The output positions that a tile's wide positions stand for."""
@@ -64,21 +65,23 @@ class Bands:
         stop = min(last.stop * self.width, self.geometry.coarse[-1])
         return (*leading, slice(last.start * self.width, stop))
 
-    def multiply(self, tile: Tile, out: Array) -> None:
-        """Write the tile into ``out`` (C, filters, *positions), whose positions are contiguous."""
+    def multiply(self, tile: Tile, out: Array) -> int:
+        """Write the tile into ``out`` (C, filters, *positions); returns the multiply-adds executed."""
+        channels, filters = out.shape[:2]
         view = patches(self.x[tile.image, tile.groups], self.wide, tile.positions, self.weight.dtype)
         rank = len(tile.positions)
-        runs = np.moveaxis(view, range(1, rank + 1), range(-rank, 0)).reshape(len(out), 1, -1, self.wide.taps)
+        by_position = np.moveaxis(view, range(1, rank + 1), range(-rank, 0))
+        runs = by_position.reshape(channels, 1, -1, self.wide.taps)
         matrix = self._toeplitz(self.weight[tile.groups, tile.filters, 0])
         if out.shape[-1] % self.width == 0:
-            np.matmul(runs, matrix, out=out.reshape(*out.shape[:2], -1, self.width))
+            np.matmul(runs, matrix, out=out.reshape(channels, filters, -1, self.width))
         else:
-            product = np.matmul(runs, matrix)
-            out[...] = product.reshape(*out.shape[:-1], -1)[..., : out.shape[-1]]
+            product = np.matmul(runs, matrix).reshape(*out.shape[:-1], -1)
+            out[...] = product[..., : out.shape[-1]]
         if not np.isfinite(out.sum()):  # infinity times a zero of the matrix is NaN: do without those zeros
-            Columns(self.x, self.weight, self.geometry).multiply(
-                replace(tile, positions=self.positions(tile)), out
-            )
+            plain = Columns(self.x, self.weight, self.geometry)
+            return plain.multiply(replace(tile, positions=self.positions(tile)), out)
+        return int(out.size) * self.geometry.taps
 
     def _toeplitz(self, kernels: Array) -> Array:
         """(C, filters, taps of a wide position, width) from kernels (C, filters, *kernel)."""

@@ -31,27 +31,24 @@ class Columns:
         return Extent(self.weight.shape[0], self.weight.shape[1], self.geometry.coarse)
 
     def tile_bytes(self, block: Extent) -> int:
-        """Bytes allocated for a block: the padded window and the patches packed from it."""
-        if self._is_in_place():
-            return 0
-        channels = block.groups * self.weight.shape[2]
-        patch = self.geometry.taps * math.prod(block.positions)
-        elements: int = channels * (patch + window_size(self.geometry, block.positions))
+        """Bytes that a block works on: the output, and unless in place the input window and its patches."""
+        count = math.prod(block.positions)
+        elements = block.groups * block.filters * count
+        if not self._is_in_place():
+            channels = block.groups * int(self.weight.shape[2])
+            elements += channels * (self.geometry.taps * count + window_size(self.geometry, block.positions))
         return elements * self.weight.itemsize
 
     def positions(self, tile: Tile) -> tuple[slice, ...]:
         """The output positions that a tile stands for."""
         return tile.positions
 
-    def multiply(self, tile: Tile, out: Array) -> None:
-        """Write the tile into ``out`` (groups, filters, *positions), whose positions are contiguous."""
+    def multiply(self, tile: Tile, out: Array) -> int:
+        """Write the tile into ``out`` (groups, filters, *positions); returns the multiply-adds executed."""
         channels = self.weight.shape[2]
         source = self.x[tile.image, tile.groups.start * channels : tile.groups.stop * channels]
         view = patches(source, self.geometry, tile.positions, self.weight.dtype)
-        groups, filters = out.shape[:2]
-        columns = view.reshape(groups, channels * self.geometry.taps, -1)  # packs them, unless in place
-        matrix = self.weight[tile.groups, tile.filters].reshape(groups, filters, -1)
-        np.matmul(matrix, columns, out=out.reshape(groups, filters, -1))
+        return multiply_columns(self.weight[tile.groups, tile.filters], view, out)
 
     def _is_in_place(self) -> bool:
         """Whether the patches are the input as it lies in memory: one tap on every position."""
@@ -62,3 +59,16 @@ class Columns:
             and self.x.dtype == self.weight.dtype
             and self.x[:1, :1].flags.c_contiguous
         )
+
+
+def multiply_columns(weight: Array, columns: Array, out: Array) -> int:
+    """Write the product of ``weight`` (groups, filters, ...) and ``columns`` into ``out``.
+
+    columns  (channels, *kernel, *positions), packed here unless they are in place
+    Returns  the multiply-adds executed.
+    """
+    groups, filters = weight.shape[:2]
+    matrix = weight.reshape(groups, filters, -1)
+    depth = matrix.shape[2]
+    np.matmul(matrix, columns.reshape(groups, depth, -1), out=out.reshape(groups, filters, -1))
+    return int(out.size) * depth

@@ -1,4 +1,4 @@
-"""Convolution: cut into tiles, each one matrix product per group."""
+"""Convolution of any rank, grouping and floating-point dtype."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import numpy as np
 from convaudit.engine.bands import Bands
 from convaudit.engine.columns import Columns
 from convaudit.engine.counting import MacCounter
-from convaudit.engine.geometry import Geometry, Index, Ints, Padding, conv_geometry
+from convaudit.engine.execution import WORKSPACE_BYTES, Method, execute, limits
+from convaudit.engine.geometry import Geometry, Ints, Padding, conv_geometry
 from convaudit.engine.operands import Array, check_floating, check_operands
-from convaudit.engine.threads import default_threads, total
-from convaudit.engine.tiling import Tile, tiles
 
-WORKSPACE_BYTES = 64 << 20
+MANY_FILTERS = 4
+"""Filters of one channel from which on an ordinary product is as fast, without a band's zeros."""
 
 
 def conv(
@@ -50,45 +50,14 @@ def conv(
         x.shape[2:], weight.shape[2:], stride=stride, padding=padding, dilation=dilation, name=name
     )
     result = np.empty((x.shape[0], out_channels, *geometry.coarse), x.dtype)
-    macs = convolve(
-        x, weight.astype(accumulator, copy=False), bias, geometry, groups, result, workspace_bytes, threads
-    )
-    if counter is not None:
-        counter.macs += macs
-    return result
+    method = conv_method(x, weight.astype(accumulator, copy=False), geometry, groups)
+    return execute(method, bias, result, limits(workspace_bytes, threads, name=name), counter)
 
 
-def convolve(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    geometry: Geometry,
-    groups: int,
-    result: Array,
-    workspace_bytes: int = WORKSPACE_BYTES,
-    threads: int | None = None,
-) -> int:
-    """Fill ``result``, multiplying and summing in the weight's dtype; returns the multiply-adds executed."""
-    if result.size == 0:
-        return 0
-    threads = default_threads() if threads is None else threads
-    grouped = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
-    channels, filters = int(weight.shape[1]), grouped.shape[1]
-    method = (Bands if channels == 1 and filters < 4 else Columns)(x, grouped, geometry)
-    outputs = result.reshape(len(result), groups, filters, *geometry.coarse)
-    biases = None if bias is None else bias.reshape(groups, filters, *(1 for _ in geometry.coarse))
-
-    def compute(tile: Tile) -> int:
-        index: Index = (tile.image, tile.groups, tile.filters, *method.positions(tile))
-        out = outputs[index]
-        sums = out if out.dtype == weight.dtype else np.empty(out.shape, weight.dtype)
-        with np.errstate(all="ignore"):  # overflow and infinities are results, as in every runtime
-            method.multiply(tile, sums)
-            if biases is not None:
-                sums += biases[tile.groups, tile.filters]
-            if sums is not out:
-                out[...] = sums
-        return int(sums.size) * channels * geometry.taps
-
-    work = tiles(len(x), method.extent, method.tile_bytes, threads=threads, workspace_bytes=workspace_bytes)
-    return total(compute, work, min(threads, len(work)))
+def conv_method(x: Array, weight: Array, geometry: Geometry, groups: int) -> Method:
+    """How to convolve ``x``, multiplying and summing in the weight's dtype."""
+    out_channels, channels = weight.shape[:2]
+    grouped = weight.reshape(groups, out_channels // groups, channels, *geometry.kernel)
+    if channels == 1 and out_channels // groups < MANY_FILTERS:
+        return Bands(x, grouped, geometry)
+    return Columns(x, grouped, geometry)

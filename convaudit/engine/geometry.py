@@ -80,22 +80,18 @@ class Geometry:
             coarse=(*self.coarse[:-1], -(-self.coarse[-1] // width)),
         )
 
-    def taps_of(self, start: int, stop: int) -> Iterator[Tap]:
-        """Every tap, with the coarse positions it serves among ``start:stop`` of the first spatial axis.
+    def taps_of(self, block: Sequence[slice]) -> Iterator[Tap]:
+        """Every tap, with the coarse positions of the block that it joins with a fine one.
 
-        ``Tap.coarse`` counts from ``start``. A tap that lies on padding altogether has an empty slice.
+        ``Tap.coarse`` counts from the block's first position. Empty slices: the tap only meets padding.
         """
-        starts = (start, *(0 for _ in self.coarse[1:]))
-        counts = (stop - start, *self.coarse[1:])
         for index in itertools.product(*(range(size) for size in self.kernel)):
-            slices = [
-                self._axis_slices(axis, index[axis], starts[axis], counts[axis]) for axis in range(len(index))
-            ]
-            yield Tap(index, (..., *(pair[0] for pair in slices)), (..., *(pair[1] for pair in slices)))
+            joined = [self._joined(axis, tap, block[axis]) for axis, tap in enumerate(index)]
+            yield Tap(index, (..., *(pair[0] for pair in joined)), (..., *(pair[1] for pair in joined)))
 
-    def _axis_slices(self, axis: int, tap: int, start: int, count: int) -> tuple[slice, slice]:
-        stride = self.stride[axis]
-        offset = start * stride + tap * self.dilation[axis] - self.before[axis]
+    def _joined(self, axis: int, tap: int, part: slice) -> tuple[slice, slice]:
+        stride, count = self.stride[axis], part.stop - part.start
+        offset = part.start * stride + tap * self.dilation[axis] - self.before[axis]
         first = min(max(-(offset // stride), 0), count)
         last = max(min(-((offset - self.fine[axis]) // stride), count), first)
         fine = slice(first * stride + offset, (last - 1) * stride + offset + 1, stride)

@@ -12,6 +12,7 @@ from convaudit.errors import ShapeError, UsageError
 from convaudit.shapes import check_groups
 
 Array: TypeAlias = npt.NDArray[Any]
+ArrayLike: TypeAlias = npt.ArrayLike
 
 ACCUMULATOR: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.float64): np.dtype(np.float64),
@@ -66,3 +67,13 @@ def check_operands(
     if bias is not None and bias.shape != (out_channels,):
         raise ShapeError(f"{name}: bias must be ({out_channels},), got {bias.shape}")
     return out_channels
+
+
+def per_channel(values: Array, channels: int, rank: int, *, name: str) -> Array:
+    """One value for all channels or one for each, as (channels, 1, ...) that broadcasts over ``rank`` axes.
+
+    Raises  ShapeError for another number of values.
+    """
+    if values.size not in (1, channels):
+        raise ShapeError(f"{name} must be one value or {channels}, got {values.size}")
+    return np.broadcast_to(values.reshape(-1), channels).reshape(channels, *(1 for _ in range(rank)))

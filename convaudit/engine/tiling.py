@@ -11,6 +11,19 @@ CACHE_BYTES = 1 << 20  # what a tile may allocate before it falls out of a core'
 MIN_POSITIONS = 128  # narrower products spend their time on rearranging the weights
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many threads may work, and how much memory they may use together."""
+
+    threads: int
+    workspace_bytes: int
+
+    @property
+    def thread_bytes(self) -> int:
+        """Memory for each thread."""
+        return self.workspace_bytes // self.threads
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """Sizes of a block of work: groups, filters in each group, output positions per spatial axis."""
@@ -47,20 +60,20 @@ class Tiling:
         return itertools.starmap(_tile, itertools.product(self._images, *self._cuts))
 
 
-def tiles(
-    images: int, whole: Extent, tile_bytes: Callable[[Extent], int], *, threads: int, workspace_bytes: int
-) -> Tiling:
+def tiles(images: int, whole: Extent, tile_bytes: Callable[[Extent], int], limits: Limits) -> Tiling:
     """Equal tiles of ``whole``, for every image.
 
-    ``tile_bytes`` tells what a block allocates; ``threads`` blocks at a time fit into ``workspace_bytes``
-    unless a single position of a single group is larger.
+    ``tile_bytes`` tells what a block works on. One block for every thread fits into the workspace, unless
+    a single position of a single filter is larger.
     """
     block = whole
-    while tile_bytes(block) > workspace_bytes // threads and (smaller := _halved(block, 1)):
+    while tile_bytes(block) > limits.thread_bytes and (
+        smaller := _halved(block, 1) or _halved_filters(block)
+    ):
         block = smaller
     while tile_bytes(block) > CACHE_BYTES and (smaller := _halved(block, MIN_POSITIONS)):
         block = smaller
-    while len(Tiling(images, whole, block)) < threads and (
+    while len(Tiling(images, whole, block)) < limits.threads and (
         smaller := _halved(block, MIN_POSITIONS) or _halved_filters(block)
     ):
         block = smaller

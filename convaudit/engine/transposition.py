@@ -1,13 +1,17 @@
-"""Transposed convolution: one matrix product a tile, its taps added where they fall."""
+"""Transposed convolution, with its padding and output padding."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from convaudit.engine.convolution import WORKSPACE_BYTES
 from convaudit.engine.counting import MacCounter
+from convaudit.engine.execution import WORKSPACE_BYTES, execute, limits
 from convaudit.engine.geometry import Ints, Padding, conv_transpose_geometry
 from convaudit.engine.operands import Array, check_floating, check_operands
+from convaudit.engine.scatter import Scatter
+
+RUN_BYTES = 4 << 20
+"""Products of a run of positions that stay in the last-level cache until they have been added up."""
 
 
 def conv_transpose(
@@ -21,6 +25,7 @@ def conv_transpose(
     dilation: Ints = 1,
     groups: int = 1,
     workspace_bytes: int = WORKSPACE_BYTES,
+    threads: int | None = None,
     counter: MacCounter | None = None,
     name: str = "conv_transpose",
 ) -> Array:
@@ -33,6 +38,7 @@ def conv_transpose(
              the bias reaches. "same" makes the output ``size*stride`` long.
     output_padding   positions added at the high end, computed like all others
     workspace_bytes  upper limit of what is allocated beside the result
+    threads  upper limit of threads; by default as many as NumPy's BLAS is set to use
     counter  is told the multiply-adds executed
     name     of the layer, for error messages
     Returns  (N, C_out, *out_spatial), dtype of ``x``; half precisions are summed in float32 and rounded once.
@@ -50,24 +56,8 @@ def conv_transpose(
         dilation=dilation,
         name=name,
     )
-    result = np.zeros((x.shape[0], out_channels, *geometry.fine), accumulator)
-    if bias is not None:
-        result += bias.astype(accumulator).reshape(-1, *(1 for _ in geometry.fine))
-    channels, filters = x.shape[1] // groups, out_channels // groups
-    # (groups, filters * taps, channels): the product's rows are what each tap adds to each filter's output.
-    matrix = weight.astype(accumulator, copy=False).reshape(groups, channels, -1).swapaxes(1, 2)
-    rows = x.shape[2]
-    row_bytes = matrix.shape[0] * matrix.shape[1] * int(np.prod(x.shape[3:])) * accumulator.itemsize
-    step = max(1, min(rows, workspace_bytes // max(row_bytes, 1)))
-    for image, output in zip(x, result, strict=True):
-        grouped_output = output.reshape(groups, filters, *geometry.fine)
-        for start in range(0, rows, step):
-            stop = min(start + step, rows)
-            tile = image[:, start:stop].astype(accumulator, copy=False)
-            product = np.matmul(matrix, tile.reshape(groups, channels, -1))
-            added = product.reshape(groups, filters, *geometry.kernel, stop - start, *x.shape[3:])
-            for tap in geometry.taps_of(start, stop):
-                grouped_output[tap.fine] += added[(slice(None), slice(None), *tap.index)][tap.coarse]
-            if counter is not None:
-                counter.macs += product.size * channels
-    return result.astype(x.dtype, copy=False)
+    result = np.empty((x.shape[0], out_channels, *geometry.fine), x.dtype)
+    grouped = weight.astype(accumulator, copy=False).reshape(groups, x.shape[1] // groups, *weight.shape[1:])
+    allowed = limits(workspace_bytes, threads, name=name)
+    method = Scatter(x, grouped, geometry, run_bytes=min(allowed.thread_bytes // 2, RUN_BYTES))
+    return execute(method, bias, result, allowed, counter)

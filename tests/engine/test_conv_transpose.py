@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convaudit.engine import MacCounter, conv, conv_transpose
 from convaudit.errors import GroupsError, ShapeError
@@ -26,6 +28,22 @@ def test_conv_transpose_equals_the_naive_loop(case):
     assert counter.macs == case.x.size * case.weight[0].size
     np.testing.assert_array_equal(case.x, before[0])
     np.testing.assert_array_equal(case.weight, before[1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    convolutions(transposed=True, values=lambda rng, shape: rng.integers(-8, 9, shape).astype(float)),
+    st.data(),
+)
+def test_every_float_dtype_and_limit_gives_the_same_integers(case, data):
+    """Small integers are exact in every dtype, so any order of summation gives the same bits."""
+    dtype = data.draw(st.sampled_from([np.float64, np.float32, np.float16, ml_dtypes.bfloat16]))
+    limits = {"workspace_bytes": data.draw(st.sampled_from([1, 500, 1 << 20]))}
+    limits["threads"] = data.draw(st.integers(1, 4))
+    expected = naive_conv_transpose(case.x, case.weight, **case.options)
+    y = conv_transpose(case.x.astype(dtype), case.weight.astype(dtype), **case.options, **limits)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, expected.astype(dtype))
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,7 +79,7 @@ def audit(
     columns: tuple[str, ...] | None,
     output_format: str,
     table_style: str,
-    output: Path | None,
+    output: str | None,
     strict: bool,
     **source: Any,
 ) -> None:

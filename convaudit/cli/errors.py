@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -12,7 +11,6 @@ from enum import IntEnum
 import click
 
 from convaudit.errors import ConvauditError
-from convaudit.reporters.text import printable
 
 DEBUG_VARIABLE = "CONVAUDIT_DEBUG"
 
@@ -50,6 +48,8 @@ def handled() -> Iterator[None]:
 def report_failure(error: Exception) -> None:
     """One line on stderr: what convaudit refuses in its own words, anything else as an internal error."""
     if os.environ.get(DEBUG_VARIABLE):
+        import traceback
+
         traceback.print_exception(error)
     if isinstance(error, ConvauditError):
         fail(str(error))
@@ -64,4 +64,6 @@ def report_failure(error: Exception) -> None:
 
 def fail(message: str) -> None:
     """One line on stderr; nothing that a file smuggled into the message reaches the terminal raw."""
+    from convaudit.reporters.text import printable
+
     click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -13,7 +12,7 @@ from convaudit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False)
 
 
 def source_options(command: Decorated) -> Decorated:

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from convaudit.errors import UsageError
-from convaudit.units import parse_bytes
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
@@ -53,7 +52,14 @@ def read_list(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
+def read_size(text: str) -> int:
+    """``1GiB`` in bytes."""
+    from convaudit.units import parse_bytes  # imported late: --help need not wait for arithmetic
+
+    return parse_bytes(text)
+
+
 INPUT_SHAPE = Value("[NAME=]SHAPE", read_input_shape)
 DIM = Value("NAME=VALUE", read_dim)
 LIST = Value("LIST", read_list)
-SIZE = Value("SIZE", parse_bytes)
+SIZE = Value("SIZE", read_size)

@@ -3,49 +3,99 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from convaudit.analyzer import analyze
 from convaudit.errors import UsageError
-from convaudit.loaders.dispatch import front_end
+from convaudit.records import AuditReport, Verification
 from convaudit.report import Report
+from convaudit.subjects import Request, VerifyRequest, open_subject
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch import nn
+    from torch.export import ExportedProgram
 
-InputShape: TypeAlias = Sequence[int] | Mapping[str, Sequence[int]]
+    Source: TypeAlias = str | os.PathLike[str] | ModelProto | nn.Module | ExportedProgram
 
 
 def audit(
-    source: str | os.PathLike[str] | ModelProto,
+    source: Source,
     *,
-    input_shape: InputShape | None = None,
+    input_shape: Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Sequence[int]] | None = None,
+    inputs: Any = None,
     dims: Mapping[str, int] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
     allow_run: bool = True,
+    verify: Literal["in-situ", "isolated", False] | bool = False,
+    data: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    memory_bytes: int = 2**30,
+    optimization: Literal["all", "extended", "basic", "none"] = "all",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """What every convolution of a model costs, and what its ``groups`` save.
+    """What every convolution of a model costs, what its ``groups`` save, and whether it is right.
 
-    source       a path to an ONNX model, or a ModelProto
-    input_shape  sizes of the only input, or of several by name; what it leaves open stays symbolic
-    dims         values of symbolic dimensions, by name
-    allow_run    whether the model may be run once where its structure does not determine a shape
+    source        a path to a model file, a ModelProto, a torch module or exported program, or the text
+                  ``package.module:factory`` or ``torchvision:NAME``, which run the Python code they name
+    input_shape   sizes of the input, of several in a list, or by name; what it leaves open stays symbolic
+    inputs        for a torch module, instead: a tensor, a tuple of arguments, a mapping of keyword arguments
+    dims          values of an ONNX model's symbolic dimensions, by name
+    kwargs        arguments of the factory
+    allow_run     whether the model may be run once where its structure does not determine a shape
+    verify        True or "in-situ": re-execute every convolution on the activations of one run of the model;
+                  "isolated": each alone, with its weights and random input
+    data          inputs to verify on, NumPy arrays by name; else random, from ``seed``
+    memory_bytes  bound on the activations that are held at a time while verifying
+    optimization  onnxruntime's graph optimisation level while verifying
+    progress      is called with how many convolutions are verified so far, and of how many
 
     Raises  ConvauditError: LoadError for a file that is no readable and safe model, ModelError for one whose
             convolutions break a rule, UsageError for inputs that the model does not have.
     """
-    if front_end(source) == "torch":
-        raise UsageError(f"{source!r}: torch sources are not supported yet; export the model to ONNX")
-    from convaudit.loaders.onnx_file import load_onnx
-    from convaudit.walkers.onnx import walk_onnx
+    if verify not in (True, False, "in-situ", "isolated"):
+        raise UsageError(f"verify must be True, False, 'in-situ' or 'isolated', got {verify!r}")
+    request = Request(
+        input_shape=input_shape,
+        inputs=inputs,
+        dims=dims,
+        kwargs=kwargs,
+        allow_run=allow_run,
+        weights=bool(verify),
+    )
+    subject = open_subject(source, request)
+    report = analyze(subject.network)
+    if verify:
+        how = VerifyRequest(
+            isolated=verify == "isolated",
+            data=data,
+            seed=seed,
+            memory_bytes=memory_bytes,
+            optimization=optimization,
+            progress=_counting(progress, len(report.layers)),
+        )
+        report = with_verdicts(report, subject.verify(how))
+    return Report.of(report)
 
-    model = load_onnx(source)
-    network = walk_onnx(model, input_shapes=_by_name(input_shape), dims=dims, allow_run=allow_run)
-    return Report.of(analyze(network))
+
+def with_verdicts(report: AuditReport, verdicts: Sequence[Verification]) -> AuditReport:
+    """The report with one verdict per layer, in order."""
+    rows = zip(report.layers, verdicts, strict=True)
+    layers = tuple(replace(layer, verification=verdict) for layer, verdict in rows)
+    return replace(report, layers=layers)
 
 
-def _by_name(input_shape: InputShape | None) -> Mapping[str, Sequence[int]]:
-    """Shapes by input name, as the ONNX walker wants them; the name "" is the only input."""
-    if input_shape is None:
-        return {}
-    return input_shape if isinstance(input_shape, Mapping) else {"": input_shape}
+def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None] | None:
+    """Turn steps into sums; a layer that is called several times takes several steps, but counts once."""
+    if progress is None:
+        return None
+    done = 0
+
+    def advance(steps: int) -> None:
+        nonlocal done
+        done = min(done + steps, total)
+        progress(done, total)
+
+    return advance

@@ -10,8 +10,9 @@ import click
 
 from convaudit.cli.command import Command
 from convaudit.cli.errors import ExitCode, fail, report_failure
-from convaudit.cli.options import FILE, audit_keywords, source_options
+from convaudit.cli.options import FILE, audit_keywords, source_options, verify_options
 from convaudit.cli.output import write_result
+from convaudit.cli.progress import progress_bar
 from convaudit.cli.values import LIST
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class View:
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @source_options
+@verify_options
 @click.option(
     "--only",
     metavar="KIND",
@@ -98,7 +100,7 @@ def audit(
     if reports:
         write_result(rendered(reports, view, several=len(models) > 1), output)
     failed = len(reports) < len(models)
-    finding = strict and reported_unknowns(reports)
+    finding = any(map(has_mismatch, reports)) | (strict and reported_unknowns(reports))
     click.get_current_context().exit(
         ExitCode.TROUBLE if failed else ExitCode.FINDING if finding else ExitCode.OK
     )
@@ -111,7 +113,8 @@ def audited(models: Sequence[str], keywords: dict[str, Any]) -> list[Report]:
     reports = []
     for model in models:
         try:
-            reports.append(audit_model(model, **keywords))
+            with progress_bar(model) as progress:
+                reports.append(audit_model(model, **keywords, progress=progress))
         except Exception as error:  # one model's failure must not hide the others
             report_failure(error)
     return reports
@@ -150,6 +153,11 @@ def _rendered_models(reports: Sequence[Report], view: View) -> str:
     if view.format == "markdown":
         return render_models_markdown(reports)
     return render_models_table(reports, Layout(width=view.width, style=view.style))
+
+
+def has_mismatch(report: Report) -> bool:
+    """Whether verification caught a layer computing something else than it should."""
+    return any(layer.verification and layer.verification.status == "mismatch" for layer in report.layers)
 
 
 def reported_unknowns(reports: Sequence[Report]) -> bool:

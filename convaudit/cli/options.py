@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from convaudit.cli.values import DIM, INPUT_SHAPE, SIZE
+from convaudit.cli.values import DIM, INPUT_SHAPE, SIZE, read_arrays
 from convaudit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -74,14 +74,45 @@ def _decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) -
 def audit_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """The shared options' values as keyword arguments of ``convaudit.audit``."""
     return {
-        "input_shape": _by_name("--input", options["input_shapes"]),
-        "dims": _by_name("--dim", options["dims"]),
+        "input_shape": _shapes(options["input_shapes"]),
+        "dims": dict(_unique("--dim", options["dims"])),
         "allow_run": not options["no_run"],
+        **_verify_keywords(options),
     }
 
 
-def _by_name(option: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise UsageError(f"{option} is given twice for the same name; write NAME=... to tell inputs apart")
-    return values
+def _verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+    verify, isolated = options["verify"], options["verify_isolated"]
+    if verify and isolated:
+        raise UsageError("--verify and --verify-isolated exclude each other; choose one")
+    if not verify and not isolated:
+        if options["data"]:
+            raise UsageError("--data is what to verify on; it needs --verify")
+        return {}
+    if isolated and options["data"]:
+        raise UsageError(
+            "--data gives the model's inputs, which --verify-isolated does not use; use --verify"
+        )
+    return {
+        "verify": "isolated" if isolated else "in-situ",
+        "data": read_arrays(options["data"]) if options["data"] else None,
+        "seed": options["seed"],
+        "memory_bytes": options["memory"],
+        "optimization": options["opt_level"],
+    }
+
+
+def _shapes(pairs: Sequence[tuple[str, tuple[int, ...]]]) -> Any:
+    """Shapes by name if they are named, in a list if they are not, and a single one as it is."""
+    if any(name for name, _ in pairs):
+        return dict(_unique("--input", pairs))
+    shapes = [shape for _, shape in pairs]
+    return shapes if len(shapes) > 1 else shapes[0] if shapes else None
+
+
+def _unique(option: str, pairs: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{option} is given twice for {name!r}")
+    return pairs

@@ -105,7 +105,9 @@ BAD = [
         ["MODEL", "-i", "1x3xAx4"], r"'1x3xAx4' is no input shape; write it as 1x3x224x224", id="shape"
     ),
     pytest.param(["MODEL", "--dim", "batch"], r"write it as NAME=VALUE, for instance batch=1", id="dim"),
-    pytest.param(["MODEL", "-i", "1x4x8x8", "-i", "1x4x9x9"], r"--input is given twice", id="two-inputs"),
+    pytest.param(
+        ["MODEL", "-i", "1x4x8x8", "-i", "1x4x9x9"], r"give a shape by name for each", id="two-inputs"
+    ),
     pytest.param(["MODEL", "-i", "z=1x4x8x8"], r"'z'", id="no-such-input"),
     pytest.param(
         ["MODEL", "-o", "/no/such/dir/x"], r"cannot write '/no/such/dir/x': No such file", id="output"

@@ -1,0 +1,134 @@
+"""The one place that decides which front end a source belongs to, and what that front end does with it.
+
+A *subject* is a source that was loaded and walked: its network, and the way to verify it. Front ends are
+imported when a source needs them, so that an ONNX model never waits for torch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convaudit.errors import UsageError
+from convaudit.loaders.torch_source import is_torch_source
+from convaudit.records import Network, Verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of a source, whatever front end it belongs to."""
+
+    input_shape: Any = None  # one shape, a list of shapes, or shapes by name
+    inputs: Any = None  # tensors themselves, for a torch module
+    dims: Mapping[str, int] | None = None
+    kwargs: Mapping[str, Any] | None = None  # arguments of a factory
+    allow_run: bool = True
+    weights: bool = False  # whether values of the weights are needed, to verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyRequest:
+    """How a subject is to be verified."""
+
+    isolated: bool = False
+    data: Mapping[str, Any] | None = None  # inputs by name, as NumPy arrays; None: random ones
+    seed: int = 0
+    memory_bytes: int = 2**30
+    optimization: str = "all"
+    progress: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A loaded and walked source."""
+
+    network: Network
+    verify: Callable[[VerifyRequest], Sequence[Verification]]  # one verdict per layer, in order
+
+
+def open_subject(source: Any, request: Request) -> Subject:
+    """Load and walk ``source``.
+
+    Raises  LoadError, UsageError, ModelError
+    """
+    if is_torch_source(source):
+        return _torch_subject(source, request)
+    if isinstance(source, str | os.PathLike) or _is_protobuf(source):
+        return _onnx_subject(source, request)
+    raise UsageError(
+        f"cannot audit a {type(source).__name__}; pass a path, an onnx.ModelProto, a torch.nn.Module, "
+        "'package.module:factory' or 'torchvision:NAME'"
+    )
+
+
+def _is_protobuf(source: Any) -> bool:
+    return any(base.__module__.startswith("google.protobuf") for base in type(source).__mro__)
+
+
+def _onnx_subject(source: Any, request: Request) -> Subject:
+    from convaudit.loaders.onnx_file import load_onnx
+    from convaudit.walkers.onnx import walk_onnx
+
+    if request.inputs is not None or request.kwargs:
+        raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
+    model = load_onnx(source)
+    shapes = _by_name(request.input_shape)
+    network = walk_onnx(model, input_shapes=shapes, dims=request.dims, allow_run=request.allow_run)
+
+    def verify(how: VerifyRequest) -> Sequence[Verification]:
+        raise UsageError("verifying ONNX models is not implemented yet")
+
+    return Subject(network, verify)
+
+
+def _torch_subject(source: Any, request: Request) -> Subject:
+    from convaudit.loaders.torch_source import load_torch_source
+
+    if request.dims:
+        raise UsageError(
+            "dims= names symbolic dimensions, which a torch module has none of; give input_shape="
+        )
+    model = load_torch_source(source, request.kwargs, weights=request.weights)  # fails well without torch
+    from torch import nn
+
+    from convaudit.walkers.torch import walk_torch
+
+    if not isinstance(model, nn.Module):
+        raise UsageError("exported programs are not supported yet")
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    network = walk_torch(
+        model,
+        input_shape=request.input_shape,
+        inputs=request.inputs,
+        source=name,
+        allow_run=request.allow_run,
+    )
+
+    def verify(how: VerifyRequest) -> Sequence[Verification]:
+        from convaudit.verifier.torch import verify_in_situ
+
+        if how.isolated:
+            raise UsageError("a torch module is verified in situ only")
+        return verify_in_situ(
+            model,
+            network,
+            input_shape=request.input_shape,
+            inputs=request.inputs,
+            seed=how.seed,
+            progress=how.progress,
+        )
+
+    return Subject(network, verify)
+
+
+def _by_name(input_shape: Any) -> Mapping[str, Sequence[int]]:
+    """Shapes by input name, as the ONNX walker wants them; the name "" is the only input."""
+    if input_shape is None:
+        return {}
+    if isinstance(input_shape, Mapping):
+        return input_shape
+    if any(isinstance(size, Sequence) for size in input_shape):
+        raise UsageError("an ONNX model's inputs are named: give a shape by name for each")
+    return {"": input_shape}

@@ -1,0 +1,110 @@
+"""The verification options; what they verify is tested with the verifiers."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import convaudit
+from convaudit.cli.progress import progress_bar
+from convaudit.report import Report
+from tests.networks import VERDICTS, mixed_network, verified
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[dict]:
+    """What the command asked ``audit`` for; it answers with one verdict of each kind."""
+    requests: list[dict] = []
+
+    def answer(source: str, **keywords: object) -> Report:
+        requests.append(keywords)
+        return Report.of(verified(convaudit.api.analyze(mixed_network())))
+
+    monkeypatch.setattr(convaudit.api, "audit", answer)
+    return requests
+
+
+def test_nothing_is_verified_unless_asked(run, asked):
+    run("m.onnx")
+    assert "verify" not in asked[0]
+
+
+def test_in_situ_and_isolated(run, asked, tmp_path):
+    data = tmp_path / "inputs.npz"
+    np.savez(data, x=np.arange(3))
+    run("m.onnx", "--verify", "--seed", "7", "--memory", "64MiB", "--opt-level", "none", "--data", str(data))
+    run("m.onnx", "--verify-isolated")
+    in_situ, isolated = asked
+    expected = {"verify": "in-situ", "seed": 7, "memory_bytes": 2**26, "optimization": "none"}
+    assert {key: in_situ[key] for key in expected} == expected
+    assert in_situ["data"]["x"].tolist() == [0, 1, 2]
+    assert (isolated["verify"], isolated["memory_bytes"], isolated["data"]) == ("isolated", 2**30, None)
+
+
+def test_a_mismatch_is_a_finding(run, asked, monkeypatch):
+    result = run("m.onnx", "--verify")
+    assert result.exit_code == 1
+    assert "mismatch: grouped" in result.stdout
+    monkeypatch.setattr("tests.networks.VERDICTS", VERDICTS[:3])
+    assert run("m.onnx", "--verify").exit_code == 0
+
+
+BAD = [
+    (["--verify", "--verify-isolated"], "exclude each other"),
+    (["--data", "x.npz"], "it needs --verify"),
+    (["--verify-isolated", "--data", "x.npz"], "use --verify"),
+    (["--verify", "--data", "missing.npz"], r"missing\.npz: cannot be read as \.npz: .*No such file"),
+    (["--verify", "--memory", "lots"], r"'lots' .* such as 20MB"),
+    (["--verify", "--opt-level", "max"], "'max' is not one of"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), BAD, ids=[" ".join(args) for args, _ in BAD])
+def test_options_that_do_not_go_together(run, asked, args, message):
+    result = run("m.onnx", *args)
+    assert result.exit_code == 2
+    assert re.search(message, result.stderr)
+    assert asked == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"\x80\x04."], ids=["empty", "text", "pickle"])
+def test_data_that_is_no_archive(run, asked, tmp_path, content):
+    path = tmp_path / "data.npz"
+    path.write_bytes(content)
+    result = run("m.onnx", "--verify", "--data", str(path))
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_pickled_data_is_refused(run, asked, tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=np.array([{}], dtype=object))
+    result = run("m.onnx", "--verify", "--data", str(path))
+    assert result.exit_code == 2
+    assert "allow_pickle=False" in result.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_progress_bar_shows_on_a_terminal_and_cleans_up(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress_bar("model\x1b.onnx") as progress:
+        progress(1, 4)
+        progress(4, 4)
+    shown = sys.stderr.getvalue()
+    assert "model\\x1b.onnx" in shown
+    assert "100%" in shown
+    assert shown.endswith("\r\x1b[K")
+
+
+def test_no_progress_where_nobody_watches(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress_bar("model.onnx") as progress:
+        assert progress is None
+    assert sys.stderr.getvalue() == ""

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import onnx
+import pytest
+
+import convaudit
+from convaudit.analyzer import analyze
+from convaudit.records import Verification
+from convaudit.subjects import Subject
+from tests.cli.conftest import save_model
+from tests.networks import conv_layer, mixed_network, network, verified
+
+MACS = 36 * 8 * 2 * 9
+
+
+@pytest.fixture
+def path(tmp_path):
+    return save_model(tmp_path / "model.onnx", batch="N")
+
+
+def test_audit_takes_a_path_a_text_and_a_proto(path):
+    reports = [convaudit.audit(source, dims={"N": 2}) for source in (path, str(path), onnx.load(path))]
+    assert [report.totals.macs for report in reports] == [2 * MACS] * 3
+    assert reports[0].layers == reports[2].layers
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 4, 8, 8), [2, 4, 8, 8], {"x": (2, 4, 8, 8)}], ids=["tuple", "list", "name"]
+)
+def test_input_shape(path, shape):
+    assert convaudit.audit(path, input_shape=shape).totals.macs == 2 * MACS
+
+
+def test_symbolic_counts_can_be_evaluated(path):
+    report = convaudit.audit(path)
+    assert isinstance(report.totals.macs, convaudit.Formula)
+    assert report.totals.macs.substitute({"N": 5}) == 5 * MACS
+    assert report.symbols == ("N",)
+
+
+def test_a_module_is_audited_by_the_same_call():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Conv2d(4, 8, 3, groups=2, bias=False)
+    report = convaudit.audit(module, input_shape=(1, 4, 8, 8))
+    assert (report.totals.macs, report.totals.params, report.format) == (MACS, 144, "torch")
+
+
+BAD = [
+    pytest.param({"verify": "sometimes"}, "verify must be", id="verify"),
+    pytest.param({"inputs": (1,)}, "an ONNX model takes input_shape= and dims=", id="inputs"),
+    pytest.param({"input_shape": [(1, 4, 8, 8), (1, 4, 8, 8)]}, "give a shape by name for each", id="shapes"),
+    pytest.param({"dims": {"M": 1}}, "M", id="dims"),
+]
+
+
+@pytest.mark.parametrize(("keywords", "message"), BAD)
+def test_bad_arguments(path, keywords, message):
+    with pytest.raises(convaudit.UsageError, match=message):
+        convaudit.audit(path, **keywords)
+
+
+@pytest.mark.parametrize("source", [42, None, b"model.onnx", ["model.onnx"]], ids=repr)
+def test_sources_that_are_none(source):
+    with pytest.raises(convaudit.UsageError, match=r"cannot audit a \w+; pass a path"):
+        convaudit.audit(source)
+
+
+def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
+    layers = mixed_network().layers
+    verdicts = [Verification(status="exact", reason=layer.name) for layer in layers]
+    asked = []
+
+    def verify(request):
+        asked.append(request)
+        for _ in range(len(layers) + 3):  # a layer called again takes another step
+            request.progress(1)
+        return verdicts
+
+    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(mixed_network(), verify))
+    seen = []
+    report = convaudit.audit(
+        path, verify=True, seed=3, memory_bytes=5, progress=lambda done, total: seen.append((done, total))
+    )
+    assert [layer.verification.reason for layer in report.layers] == [layer.name for layer in layers]
+    assert (asked[0].isolated, asked[0].seed, asked[0].memory_bytes) == (False, 3, 5)
+    assert seen[0] == (1, 10)
+    assert seen[-1] == (10, 10)
+
+
+def test_a_missing_verdict_is_no_pass(path, monkeypatch):
+    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(mixed_network(), lambda _: []))
+    with pytest.raises(ValueError, match="shorter"):
+        convaudit.audit(path, verify="isolated")
+
+
+REPORT = convaudit.Report.of(verified(analyze(mixed_network())))
+
+
+def test_a_report_prints_as_the_table(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = str(REPORT)
+    assert "total of 10" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert not text.endswith("\n")
+    assert repr(REPORT) == "<convaudit.Report of 'demo.onnx': 10 convolutions>"
+
+
+def test_a_report_exports_itself():
+    assert json.loads(REPORT.to_json()) == REPORT.to_dict()
+    assert "<table>" in REPORT._repr_html_()
+
+
+def test_to_pandas():
+    pytest.importorskip("pandas")
+    frame = REPORT.to_pandas()
+    assert list(frame["name"]) == [layer.name for layer in REPORT.layers]
+    assert frame["macs"].sum() == sum(layer.macs for layer in REPORT.layers)
+    assert frame["verification_status"].value_counts()["exact"] == 2
+    assert list(convaudit.Report.of(analyze(network())).to_pandas().columns) == list(frame.columns)
+
+
+def test_to_pandas_without_pandas(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(convaudit.DependencyError, match=r"pip install 'convaudit\[pandas\]'"):
+        REPORT.to_pandas()
+
+
+def test_reports_of_equal_models_are_equal():
+    first, second = (convaudit.Report.of(analyze(network(conv_layer("c", 4, 4)))) for _ in range(2))
+    assert first == second
+    assert first != REPORT

@@ -78,10 +78,14 @@ class Attributes:
         if attribute is None:
             return None
         if attribute.type != kind and not (attribute.type == 0 and _holds(attribute, kind)):
-            wanted = AttributeProto.AttributeType.Name(kind)
-            actual = attribute.type
-            raise ModelError(f"{self._who}: attribute {name} must be of type {wanted}, got type {actual}")
+            wanted, actual = _type_name(kind), _type_name(attribute.type)
+            raise ModelError(f"{self._who}: {name} must be of type {wanted}, not {actual}")
         return attribute
+
+
+def _type_name(kind: int) -> str:
+    names: dict[str, int] = dict(AttributeProto.AttributeType.items())
+    return next((name for name, number in names.items() if number == kind), f"number {kind}")
 
 
 def _holds(attribute: AttributeProto, kind: int) -> bool:

@@ -46,6 +46,8 @@ CONV_OPS = {
         weight=3, bias=8, transposed=True, layout="channels_last"
     ),
 }
+PADS_IGNORED = "has auto_pad and pads; auto_pad is followed (onnxruntime refuses the model)"
+_EXTENDED = "auto_pad=SAME with a kernel shorter than its stride: onnxruntime's output is shorter than ONNX's"
 _REORDERED = "its weight is reordered for one machine's vector width; channel counts may be padded"
 
 
@@ -95,7 +97,7 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
         branches=node.scope.branches,
         scope=node.origin.scope,
         address=node.origin.address,
-        notes=_notes(node, input_shape, weight, layout),
+        notes=_notes(node, input_shape, weight, layout, geometry, padding),
     )
 
 
@@ -225,10 +227,22 @@ def _output_dtype(node: Node) -> str:
     return "int32" if node.op == "ConvInteger" else node.scope.dtype(node.input(0))
 
 
-def _notes(node: Node, input_shape: Shape | None, weight: Parameter, layout: Layout) -> tuple[str, ...]:
+def _notes(
+    node: Node,
+    input_shape: Shape | None,
+    weight: Parameter,
+    layout: Layout,
+    geometry: Geometry | None,
+    padding: tuple[Pair, ...] | None,
+) -> tuple[str, ...]:
     notes = []
     if layout == "reordered":
         notes.append(_REORDERED)
+    if geometry is not None and geometry.auto_pad != "NOTSET":
+        if "pads" in node.attributes:
+            notes.append(PADS_IGNORED)
+        if geometry.output_shape is None and any(after < 0 for _, after in padding or ()):
+            notes.append(_EXTENDED)
     if input_shape is None or None in input_shape:
         notes.append(f"the shape of its input {node.input(0)!r} is unknown")
     if weight.shape is None or None in weight.shape:

@@ -9,8 +9,8 @@ from onnx import TensorShapeProto, TypeProto
 from convaudit.formulas import Count, Formula, parse
 from convaudit.records import Shape
 
-# Beyond any memory. A file may claim more, and the 64-bit arithmetic of shape inference wraps there.
-LARGEST_SIZE = 2**48
+LARGEST_TENSOR = 2**48
+"""More elements than any memory holds. A file may claim more; shape inference's 64-bit products wrap there."""
 
 
 class Dimensions:
@@ -32,7 +32,7 @@ class Dimensions:
 
     def _size(self, dim: TensorShapeProto.Dimension) -> Count | None:
         if dim.HasField("dim_value"):
-            return dim.dim_value if 0 <= dim.dim_value <= LARGEST_SIZE else None
+            return dim.dim_value if 0 <= dim.dim_value <= LARGEST_TENSOR else None
         text = dim.dim_param
         if text not in self._read:
             self._read[text] = self._meaning(text)

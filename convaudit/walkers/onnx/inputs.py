@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto
 
@@ -15,7 +16,7 @@ from convaudit.errors import ShapeError, UsageError
 from convaudit.formulas import Count, Formula, parse, symbol
 from convaudit.records import Shape, TensorInfo
 from convaudit.shapes import as_text
-from convaudit.walkers.onnx.dimensions import LARGEST_SIZE
+from convaudit.walkers.onnx.dimensions import LARGEST_TENSOR
 from convaudit.walkers.onnx.dtypes import dtype_name
 
 _ANONYMOUS = ("", "?", "None", "-1")  # what exporters write for "some size", not for one and the same size
@@ -73,15 +74,16 @@ def real_inputs(graph: GraphProto) -> Iterator[ValueInfoProto]:
 def _declared_shape(value: ValueInfoProto) -> Shape | None:
     if not value.type.tensor_type.HasField("shape"):
         return None
-    return tuple(
-        _declared_size(value.name, axis, dim) for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+    shape = tuple(
+        [_declared_size(value.name, axis, dim) for axis, dim in enumerate(value.type.tensor_type.shape.dim)]
     )
+    if prod(size for size in shape if isinstance(size, int)) > LARGEST_TENSOR:
+        raise ShapeError(f"input {value.name!r}: no memory holds a tensor of {as_text(shape)}")
+    return shape
 
 
 def _declared_size(name: str, axis: int, dim: TensorShapeProto.Dimension) -> Count:
     if dim.HasField("dim_value") and dim.dim_value >= 0:
-        if dim.dim_value > LARGEST_SIZE:
-            raise ShapeError(f"input {name!r}: no tensor can be {dim.dim_value} long (axis {axis})")
         return dim.dim_value
     if dim.dim_param in _ANONYMOUS:
         return symbol(f"{name}_dim{axis}")

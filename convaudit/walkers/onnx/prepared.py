@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnx import GraphProto, ModelProto, NodeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto
 
 from convaudit.walkers.onnx.attributes import Attributes
 from convaudit.walkers.onnx.inferred import graphs
@@ -26,10 +26,9 @@ def prepare(model: ModelProto) -> ModelProto:
     rewritten = ModelProto()
     rewritten.CopyFrom(model)
     for _, graph in graphs(rewritten.graph):
-        weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
         for node in graph.node:
             if _needs_rewriting(node):
-                _rewrite(node, weights)
+                _rewrite(node)
     return rewritten
 
 
@@ -50,34 +49,19 @@ def _forget(graph: GraphProto) -> None:
 
 def _needs_rewriting(node: NodeProto) -> bool:
     if node.op_type == "ConvTranspose":
-        names = {attribute.name for attribute in node.attribute}
-        return {"auto_pad", "output_padding"} <= names and "output_shape" not in names
+        return {"auto_pad", "output_padding"} <= {attribute.name for attribute in node.attribute}
     return (node.domain, node.op_type) in _STAND_INS
 
 
-def _rewrite(node: NodeProto, weights: dict[str, list[int]]) -> None:
+def _rewrite(node: NodeProto) -> None:
+    attributes = Attributes(node, node.name or node.op_type)
     if node.op_type == "ConvTranspose":
-        _write_output_padding_out(node, weights)
-    elif not Attributes(node, node.name).integer("channels_last", 0):
+        # SAME makes the output stride*size long; onnx's inference then adds output_padding once more
+        if attributes.string("auto_pad", "").startswith("SAME"):
+            kept = [attribute for attribute in node.attribute if attribute.name != "output_padding"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+    elif not attributes.integer("channels_last", 0):
         node.op_type, operands = _STAND_INS[node.domain, node.op_type]
         node.domain = ""
         del node.input[operands:]
-
-
-def _write_output_padding_out(node: NodeProto, weights: dict[str, list[int]]) -> None:
-    """SAME as explicit pads: onnx's inference adds output_padding to a size that already contains it.
-
-    The output is stride*size long, so the total padding does not depend on the size.
-    """
-    attributes = Attributes(node, node.name)
-    kernel = attributes.integers("kernel_shape") or weights.get(node.input[1], [])[2:]
-    rank = len(kernel)
-    if not attributes.string("auto_pad", "").startswith("SAME") or not rank:
-        return
-    strides = attributes.sizes("strides", rank, default=1, minimum=1)
-    dilations = attributes.sizes("dilations", rank, default=1, minimum=1)
-    extra = attributes.sizes("output_padding", rank, default=0, minimum=0)
-    totals = [e + d * (k - 1) + 1 - s for e, d, k, s in zip(extra, dilations, kernel, strides, strict=True)]
-    kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads")]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute("pads", [0] * rank + totals)])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from convaudit.formulas import Count
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.records import Branch, ConvLayer, Network
-from convaudit.walkers.onnx.convolutions import CONV_OPS, conv_layer
+from convaudit.walkers.onnx.convolutions import CONV_OPS, PADS_IGNORED, conv_layer
 from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
 from convaudit.walkers.onnx.inference import stages
@@ -45,6 +45,7 @@ def walk_onnx(
         other_ops, uncounted_ops = count_other_ops(nodes)
         if all(map(_is_known, layers)) and all(other.reason != UNKNOWN_SHAPE for other in other_ops):
             break
+    warnings += [f"{layer.name}: {PADS_IGNORED}" for layer in layers if PADS_IGNORED in layer.notes]
     return Network(
         source=model.source,
         format="onnx",

@@ -7,10 +7,12 @@ from dataclasses import fields, replace
 from convaudit.analyzer import costs
 from convaudit.analyzer.totals import total
 from convaudit.analyzer.warnings import warnings
+from convaudit.errors import ModelError
 from convaudit.formulas import Count
 from convaudit.records import AuditReport, ConvLayer, LayerCost, Network
 
 _DEFORMABLE_NOTE = "its bilinear sampling of the input is not counted"
+_MAX_RANK = 64  # NumPy's
 
 
 def analyze(network: Network) -> AuditReport:
@@ -40,7 +42,11 @@ def analyze(network: Network) -> AuditReport:
 
 
 def layer_cost(layer: ConvLayer) -> LayerCost:
-    """The layer's record with its costs; every count is of one call."""
+    """The layer's record with its costs; every count is of one call.
+
+    Raises  ModelError for a tensor of more axes than any runtime has.
+    """
+    _check_rank(layer)
     weight, bias, macs = costs.weight_elements(layer), costs.bias_elements(layer), costs.macs(layer)
     if layer.deformable:
         layer = replace(layer, notes=(*layer.notes, _DEFORMABLE_NOTE))
@@ -53,6 +59,16 @@ def layer_cost(layer: ConvLayer) -> LayerCost:
         weight_bytes=costs.weight_bytes(layer),
         activation_bytes=costs.activation_bytes(layer),
     )
+
+
+def _check_rank(layer: ConvLayer) -> None:
+    """A hostile file may declare thousands of axes, whose product has more digits than Python prints."""
+    for name in ("input_shape", "output_shape", "weight_shape", "kernel_size"):
+        sizes = getattr(layer, name)
+        if sizes is not None and len(sizes) > _MAX_RANK:
+            raise ModelError(
+                f"{layer.name}: {name} has {len(sizes)} axes; no runtime goes beyond {_MAX_RANK}"
+            )
 
 
 def _times(count: Count | None, groups: int) -> Count | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convaudit.cli.color import colored
 from convaudit.cli.command import Command
 from convaudit.cli.errors import ExitCode, fail, report_failure
 from convaudit.cli.options import FILE, audit_keywords, source_options, verify_options
@@ -98,7 +99,8 @@ def audit(
     )
     reports = audited(models, audit_keywords(source))
     if reports:
-        write_result(rendered(reports, view, several=len(models) > 1), output)
+        text = rendered(reports, view, several=len(models) > 1)
+        write_result(colored(text) if output_format == "table" and output is None else text, output)
     failed = len(reports) < len(models)
     finding = any(map(has_mismatch, reports)) | (strict and reported_unknowns(reports))
     click.get_current_context().exit(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+import click
+
 from convaudit.errors import UsageError
 
 
@@ -17,7 +19,7 @@ def write_result(text: str, output: str | None) -> None:
         if hasattr(sys.stdout, "reconfigure"):
             # a name that the terminal cannot show must not end the report
             sys.stdout.reconfigure(errors="backslashreplace")
-        sys.stdout.write(text)
+        click.echo(text, nl=False)
         return
     try:
         write_atomically(text, output)

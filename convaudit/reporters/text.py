@@ -23,7 +23,7 @@ def shorten(text: str, width: int) -> str:
     """Text of at most ``width`` characters, its middle left out: both ends of a layer's name tell most.
 
     >>> shorten("/backbone/stage3/block7/conv/Conv", 20)
-    '/backbone/..onv/Conv'
+    '/backbone..conv/Conv'
     """
     if len(text) <= width:
         return text

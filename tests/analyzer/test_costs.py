@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from convaudit.analyzer import analyze
 from convaudit.analyzer.costs import dtype_bits, tensor_bytes
+from convaudit.errors import ModelError
 from convaudit.formulas import parse, symbol
 from convaudit.records import LayerCost
 from tests.networks import conv_layer, network
@@ -164,6 +165,15 @@ def test_deformable_layers_say_what_is_not_counted():
     row = cost("c", 4, 4, (3, 3), (8, 8), deformable=True, op="DeformConv")
     assert row.macs == 36 * 144
     assert "sampling" in row.notes[-1]
+
+
+def test_more_axes_than_any_runtime_has_are_refused():
+    layer = conv_layer("c", 4, 4, (1,) * 63, (2,) * 63)
+    with pytest.raises(ModelError, match="c: input_shape has 65 axes; no runtime goes beyond 64"):
+        analyze(network(layer))
+    sizes = (2**62,) * 62
+    report = analyze(network(conv_layer("c", 2**62, 2**62, sizes, sizes, batch=2**62, transposed=True)))
+    assert len(str(report.totals.dense_macs)) < 4300  # what Python prints without being asked twice
 
 
 @given(

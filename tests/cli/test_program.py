@@ -1,0 +1,113 @@
+"""The program as a process: streams, pipes, colours, completion."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+
+import convaudit
+from convaudit.cli.color import colored
+from convaudit.cli.group import COMMANDS, cli
+from tests.cli.conftest import save_model
+
+PROGRAM = [sys.executable, "-m", "convaudit"]
+
+
+def program(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *args], capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
+
+
+def test_version():
+    result = program("--version")
+    assert (result.returncode, result.stdout) == (0, f"convaudit {convaudit.__version__}\n")
+
+
+def test_help_shows_options_commands_examples_and_exit_codes(run):
+    text = run("--help").stdout
+    for part in ("--input", "--verify", "--format", "Commands:", "Examples:", "Exit codes:", *COMMANDS):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert run("-h").stdout == text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(run, command):
+    text = run(command, "--help").stdout
+    assert f"convaudit {command}" in text or command == "audit"
+    assert "Examples:" in text
+
+
+def test_every_option_has_help():
+    context = click.Context(cli)
+    for name in COMMANDS:
+        for parameter in cli.get_command(context, name).params:
+            assert isinstance(parameter, click.Argument) or parameter.help, f"{name} {parameter.name}"
+
+
+def test_a_reader_that_stops_reading_is_no_error(tmp_path):
+    path = save_model(tmp_path / "m.onnx")
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [*PROGRAM, str(path)], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert result.stderr == ""
+    assert result.returncode == 141
+
+
+def test_a_terminal_that_knows_no_unicode_still_gets_the_names(tmp_path):
+    path = save_model(tmp_path / "m.onnx", name="畳み込み")
+    result = program(str(path), PYTHONIOENCODING="cp1252")
+    assert result.returncode == 0
+    assert "\\u7573" in result.stdout
+
+
+def test_the_width_follows_columns(tmp_path):
+    path = save_model(tmp_path / "m.onnx", name="n" * 120)
+    assert max(map(len, program(str(path), COLUMNS="80").stdout.splitlines()[2:5])) <= 80
+    assert "n" * 120 in program(str(path), COLUMNS="").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "index", "offers"),
+    [
+        pytest.param("convaudit --ver", 1, "--verify", id="option"),
+        pytest.param("convaudit model.onnx --form", 2, "--format", id="option-after-the-model"),
+        pytest.param("convaudit model.onnx --format j", 3, "json", id="choice"),
+        pytest.param("convaudit mod", 1, "file", id="model"),
+        pytest.param("convaudit au", 1, "audit", id="command"),
+    ],
+)
+def test_completion(words, index, offers):
+    result = program(_CONVAUDIT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(index))
+    assert offers in {part for line in result.stdout.splitlines() for part in line.split(",")}
+
+
+def test_completion_scripts():
+    for shell in ("bash", "zsh", "fish"):
+        assert "_CONVAUDIT_COMPLETE" in program(_CONVAUDIT_COMPLETE=f"{shell}_source").stdout
+
+
+def test_colors_mark_totals_warnings_and_bad_verdicts():
+    text = "layer\ntotal of 3\nwarning: long\n  line\nfine\nmismatch: c: why\n"
+    assert colored(text) == (
+        "layer\n\x1b[1mtotal of 3\x1b[0m\n\x1b[33mwarning: long\x1b[0m\n\x1b[33m  line\x1b[0m\nfine\n"
+        "\x1b[31m\x1b[1mmismatch: c: why\x1b[0m\n"
+    )
+
+
+def test_colors_are_for_terminals_that_want_them(run, tmp_path, monkeypatch):
+    path = str(save_model(tmp_path / "m.onnx"))
+    assert "\x1b[1mtotal" in run(path, color=True).stdout
+    assert "\x1b" not in run(path, "-f", "markdown", color=True).stdout
+    assert "\x1b" not in run(path).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run(path, color=True).stdout
+    assert "\x1b" not in run("missing.onnx", color=True).stderr

@@ -45,6 +45,11 @@ class Attributes:
         attribute = self._typed(name, AttributeProto.INTS)
         return None if attribute is None else list(attribute.ints)
 
+    def floats(self, name: str) -> tuple[float, ...]:
+        """A list of floats of any length; empty if absent."""
+        attribute = self._typed(name, AttributeProto.FLOATS)
+        return () if attribute is None else tuple(attribute.floats)
+
     def sizes(self, name: str, count: int, default: int, minimum: int) -> tuple[int, ...]:
         """``count`` integers of at least ``minimum``, such as one stride per spatial axis.
 

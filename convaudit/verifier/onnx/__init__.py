@@ -1,0 +1,7 @@
+"""ONNX models re-executed: what onnxruntime was given and returned for each convolution, judged."""
+
+from __future__ import annotations
+
+from convaudit.verifier.onnx.in_situ import verify_in_situ
+
+__all__ = ["verify_in_situ"]

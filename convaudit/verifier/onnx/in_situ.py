@@ -1,0 +1,224 @@
+"""In-situ verification: every convolution on the activations of a real run of the whole model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto
+
+from convaudit.analyzer import costs
+from convaudit.errors import ExecutionError
+from convaudit.loaders.external_data import reference
+from convaudit.loaders.onnx_file import OnnxModel
+from convaudit.loaders.tensors import model_tensors
+from convaudit.records import ConvLayer, Network, Verification
+from convaudit.verifier.feeds import given_feeds, known_shape, open_sizes, random_feeds, sizes_of
+from convaudit.verifier.onnx.exposure import Exposed, Exposure
+from convaudit.verifier.onnx.graphs import Graphs, prune
+from convaudit.verifier.onnx.operands import accounted_macs, execution, operands
+from convaudit.verifier.onnx.runnable import make_runnable
+from convaudit.verifier.onnx.session import Optimization, Session
+from convaudit.verifier.verdict import judge
+from convaudit.walkers.onnx.functions import Address, expand_functions
+
+Array = NDArray[Any]
+
+MEMORY_BYTES = 2**30
+_GUESSED_BYTES = 16 * 2**20  # of a layer whose size the accounting does not know
+
+
+def verify_in_situ(
+    model: OnnxModel,
+    network: Network,
+    *,
+    data: str | os.PathLike[str] | Mapping[str, Array] | None = None,
+    seed: int = 0,
+    memory_bytes: int = MEMORY_BYTES,
+    optimization: Optimization = "all",
+) -> Iterator[Verification]:
+    """Run ``model`` in onnxruntime and judge every convolution on what it got and gave there.
+
+    network       what the walker found in ``model``; one verdict for each of its layers, in their order
+    data          arrays by input name, or an .npz file of them; without, random ones from ``seed``
+    memory_bytes  bounds the activations held at a time; the model is run once per batch of layers
+    optimization  of the runtime's graph; "disabled" takes its place where the runtime refuses it
+
+    Asking for a convolution's output keeps the runtime from fusing what follows into it.
+    Raises  UsageError for data that do not fit; ExecutionError if the runtime cannot run the model;
+            LoadError if weights are missing.
+    """
+    if data is None:
+        sizes = open_sizes(network)
+        feeds = random_feeds(network, sizes, seed)
+    else:
+        feeds = given_feeds(network, data)
+        sizes = open_sizes(network) | sizes_of(network, feeds)
+    run = _Run(model, feeds, sizes, memory_bytes, optimization)
+    for batch in _batches(network.layers, sizes, memory_bytes):
+        yield from run.verify(batch)
+
+
+def _batches(
+    layers: Sequence[ConvLayer], sizes: Mapping[str, int], memory_bytes: int
+) -> Iterator[list[ConvLayer]]:
+    """Consecutive layers whose inputs and outputs together fit into memory."""
+    batch: list[ConvLayer] = []
+    held = 0
+    for layer in layers:
+        needed = _captured_bytes(layer, sizes)
+        if batch and held + needed > memory_bytes:
+            yield batch
+            batch, held = [], 0
+        batch.append(layer)
+        held += needed
+    if batch:
+        yield batch
+
+
+def _captured_bytes(layer: ConvLayer, sizes: Mapping[str, int]) -> int:
+    shaped = replace(
+        layer,
+        input_shape=known_shape(layer.input_shape, sizes),
+        output_shape=known_shape(layer.output_shape, sizes),
+    )
+    count = costs.activation_bytes(shaped)
+    return count if isinstance(count, int) else _GUESSED_BYTES
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Where one layer's values are: in stored tensors, in the model's inputs, or in outputs of the run."""
+
+    layer: ConvLayer
+    node: NodeProto
+    stored: dict[str, TensorProto] = field(default_factory=dict)  # by role, as are the others
+    fed: dict[str, str] = field(default_factory=dict)
+    exposed: dict[str, Exposed] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Capture:
+    """What a run showed of some layers; of those that it cannot show, the verdict."""
+
+    probes: list[_Probe | Verification]
+    values: Mapping[str, Array]
+    note: str  # how the run differed from what was asked for
+
+
+class _Run:
+    """Runs of one model on the same input, each for a batch of its layers."""
+
+    def __init__(
+        self,
+        model: OnnxModel,
+        feeds: Mapping[str, Array],
+        sizes: Mapping[str, int],
+        memory_bytes: int,
+        optimization: Optimization,
+    ) -> None:
+        self._model = model
+        self._feeds = feeds
+        self._sizes = sizes
+        expanded = expand_functions(model.proto)
+        self._expanded = expanded.model
+        self._addresses = {origin.address: address for address, origin in expanded.origins.items()}
+        self._optimization: Optimization = optimization
+        # weights that do not fit into memory stay on the disk: no copies in a layout of the runtime's own
+        self._copy_weights = _weight_bytes(model) <= memory_bytes
+
+    def verify(self, layers: Sequence[ConvLayer]) -> Iterator[Verification]:
+        """Verdicts on some layers, from one run."""
+        try:
+            capture = self._capture(layers, None)
+        except ExecutionError as error:
+            nested = [layer for layer in layers if len(self._address(layer)) > 1]
+            if len(nested) in (0, len(layers)):
+                raise ExecutionError(
+                    f"{self._model.source}: the model does not run: {error}; give input that it accepts "
+                    "with --input or --data, or verify each layer alone with --verify-isolated"
+                ) from None
+            # perhaps it was for what is handed out of the bodies
+            capture = self._capture(layers, error)
+        for probe in capture.probes:
+            verdict = probe if isinstance(probe, Verification) else self._judge(probe, capture.values)
+            yield replace(verdict, reason=verdict.reason + capture.note)
+
+    def _capture(self, layers: Sequence[ConvLayer], refusal: ExecutionError | None) -> _Capture:
+        proto = ModelProto()
+        proto.CopyFrom(self._expanded)
+        make_runnable(proto, {self._address(layer): layer for layer in layers}, self._sizes)
+        graphs, exposure = Graphs(self._expanded), Exposure(proto)
+        probes = [self._probe(layer, graphs, exposure, refusal) for layer in layers]
+        outputs = [output.name for output in proto.graph.output]
+        if not outputs:
+            return _Capture(probes, {}, "")
+        prune(proto.graph)
+        optimization: Optimization = self._optimization if self._copy_weights else "disabled"
+        session = Session(self._model, proto, optimization, copy_weights=self._copy_weights)
+        values = session.run(self._feeds, outputs)
+        return _Capture(probes, values, _difference(self._optimization, session.optimization))
+
+    def _address(self, layer: ConvLayer) -> Address:
+        return self._addresses.get(layer.address, layer.address)
+
+    def _probe(
+        self, layer: ConvLayer, graphs: Graphs, exposure: Exposure, refusal: ExecutionError | None
+    ) -> _Probe | Verification:
+        address = self._address(layer)
+        if layer.layout == "reordered":
+            return Verification(status="not_supported", reason="its weight is reordered for one machine")
+        if refusal is not None and len(address) > 1:
+            return Verification(status="not_executed", reason=f"it cannot be observed in its body: {refusal}")
+        node = graphs.node(address)
+        probe = _Probe(layer, node)
+        try:
+            for role, name in {**operands(node), "output": node.output[0]}.items():
+                home = graphs.home(address[:-1], name)
+                if home is None:
+                    return Verification(status="not_executed", reason=f"nothing defines its input {name!r}")
+                tensor = home.stored(name)
+                if tensor is not None:
+                    probe.stored[role] = tensor
+                elif not home.address and name in self._feeds:
+                    probe.fed[role] = name
+                else:
+                    probe.exposed[role] = exposure.expose(home.address, name)
+        except ExecutionError as error:
+            return Verification(status="not_executed", reason=f"it cannot be observed in its body: {error}")
+        return probe
+
+    def _judge(self, probe: _Probe, outputs: Mapping[str, Array]) -> Verification:
+        values = {role: np.asarray(self._model.array(tensor)) for role, tensor in probe.stored.items()}
+        values |= {role: self._feeds[name] for role, name in probe.fed.items()}
+        for role, exposed in probe.exposed.items():
+            value = _last(outputs[exposed.name], exposed.scans)
+            if value is None:
+                where = f"the body {probe.layer.scope} " if probe.layer.scope else ""
+                reason = f"{where}did not run on this input"
+                return Verification(status="not_executed", reason=reason)
+            values[role] = value
+        evidence = execution(probe.layer, probe.node, values)
+        return judge(evidence, accounted_macs=accounted_macs(probe.layer, self._sizes))
+
+
+def _last(value: Array, scans: int) -> Array | None:
+    """The value of the last iteration; None if there was none."""
+    for _ in range(scans):
+        if not len(value):
+            return None
+        value = value[-1]
+    return None if value.shape == (0,) else value
+
+
+def _difference(wanted: Optimization, used: Optimization) -> str:
+    return "" if wanted == used else f" (onnxruntime ran with optimization {used}, not {wanted})"
+
+
+def _weight_bytes(model: OnnxModel) -> int:
+    references = (reference(tensor, model.source) for tensor in model_tensors(model.proto))
+    return sum(where.length or 0 for where in references if where is not None)

@@ -1,0 +1,118 @@
+"""What each operand of a convolution node is for, and the evidence for ``judge`` made of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+from onnx import NodeProto
+
+from convaudit.analyzer import costs
+from convaudit.formulas import Formula
+from convaudit.records import ConvLayer
+from convaudit.shapes import Pair
+from convaudit.verifier.execution import Activation, Deformation, Execution, Quantization
+from convaudit.walkers.onnx.attributes import Attributes
+from convaudit.walkers.onnx.geometry import read_geometry, resolve
+
+Array = NDArray[Any]
+Values = Mapping[str, Array]
+"""Operands by role, and the output as ``output``."""
+
+_FLOAT = ("x", "weight", "bias", "residual")
+_QUANTIZED = (
+    *("x", "x_scale", "x_zero_point", "weight", "w_scale", "w_zero_point"),
+    *("y_scale", "y_zero_point", "bias"),
+)
+_ROLES = {
+    "Conv": _FLOAT,
+    "ConvTranspose": _FLOAT,
+    "FusedConv": _FLOAT,
+    "NhwcConv": _FLOAT,
+    "NhwcFusedConv": _FLOAT,
+    "ConvInteger": ("x", "weight", "x_zero_point", "w_zero_point"),
+    "QLinearConv": _QUANTIZED,
+    "QLinearConvTranspose": _QUANTIZED,
+    "DeformConv": ("x", "weight", "offset", "bias", "mask"),
+    "CausalConvWithState": ("x", "weight", "bias", "past_state"),
+}
+"""By op, whatever its domain: the roles of its inputs, in order."""
+
+
+def operands(node: NodeProto) -> dict[str, str]:
+    """Names of the tensors that the node has, by role; absent ones are left out."""
+    return {role: name for role, name in zip(_ROLES[node.op_type], node.input, strict=False) if name}
+
+
+def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
+    """One run of a layer, as ``judge`` wants it: the runtime's values, and the accounting's attributes."""
+    attributes = Attributes(node, layer.name)
+    return Execution(
+        x=values["x"],
+        weight=values["weight"],
+        output=values["output"],
+        bias=values.get("bias"),
+        residual=values.get("residual"),
+        past_state=values.get("past_state"),
+        stride=layer.stride or (),
+        padding=padding(layer, node, values["x"].shape),
+        dilation=layer.dilation or (),
+        groups=layer.groups,
+        transposed=layer.transposed,
+        output_padding=layer.output_padding,
+        layout="channels_last" if layer.layout == "channels_last" else "channels_first",
+        activation=_activation(attributes),
+        quantization=_quantization(values)
+        if "Integer" in node.op_type or "QLinear" in node.op_type
+        else None,
+        deformation=_deformation(attributes, values) if layer.deformable else None,
+    )
+
+
+def padding(layer: ConvLayer, node: NodeProto, input_shape: tuple[int, ...]) -> tuple[Pair, ...]:
+    """The layer's padding; where that depends on the input's size, for an input of the given shape."""
+    if layer.padding is not None:
+        return layer.padding
+    geometry = read_geometry(
+        Attributes(node, layer.name), layer.kernel_size or (), transposed=layer.transposed, who=layer.name
+    )
+    sizes = input_shape[1:-1] if layer.layout == "channels_last" else input_shape[2:]
+    resolved, _ = resolve(geometry, sizes, transposed=layer.transposed, who=layer.name)
+    return resolved or ()
+
+
+def accounted_macs(layer: ConvLayer, sizes: Mapping[str, int]) -> int | None:
+    """What the accounting says that one call multiplies, with these sizes of the symbolic dimensions."""
+    macs = costs.macs(layer)
+    if isinstance(macs, Formula):
+        macs = macs.substitute(sizes)
+    return macs if isinstance(macs, int) else None
+
+
+def _quantization(values: Values) -> Quantization:
+    return Quantization(
+        x_zero_point=values.get("x_zero_point", 0),
+        w_zero_point=values.get("w_zero_point", 0),
+        y_zero_point=values.get("y_zero_point", 0),
+        x_scale=values.get("x_scale"),
+        w_scale=values.get("w_scale"),
+        y_scale=values.get("y_scale"),
+    )
+
+
+def _deformation(attributes: Attributes, values: Values) -> Deformation:
+    return Deformation(
+        offset=values["offset"],
+        mask=values.get("mask"),
+        offset_groups=attributes.integer("offset_group", 1),
+    )
+
+
+def _activation(attributes: Attributes) -> Activation | None:
+    name = attributes.string("activation", "")
+    if not name or name.lower() == "none":
+        return None
+    return Activation(
+        name=name.capitalize() if name.islower() else name, params=attributes.floats("activation_params")
+    )

@@ -1,0 +1,111 @@
+"""ONNX Runtime sessions of a model's structure, its weights mapped from the files they are in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, numpy_helper
+
+from convaudit.errors import ExecutionError, first_line
+from convaudit.loaders.external_data import reference
+from convaudit.loaders.memory import IN_MEMORY
+from convaudit.loaders.onnx_file import OnnxModel
+from convaudit.loaders.tensors import model_tensors
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Optimization = Literal["all", "extended", "basic", "disabled"]
+_LEVELS: dict[str, str] = {
+    "all": "ORT_ENABLE_ALL",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "basic": "ORT_ENABLE_BASIC",
+    "disabled": "ORT_DISABLE_ALL",
+}
+_FOLDER = "session.model_external_initializers_file_folder_path"
+_AS_STORED = ("raw_data", "float_data", "double_data")  # fields whose bytes are external data as they are
+
+
+class Session:
+    """A loaded model, ready to run."""
+
+    def __init__(
+        self, model: OnnxModel, proto: ModelProto, optimization: Optimization, *, copy_weights: bool = True
+    ) -> None:
+        """Load ``proto``, a variant of ``model`` whose references are changed in place so that they map.
+
+        ``copy_weights`` lets the runtime keep weights in a layout of its own, beside the mapped ones.
+        Raises  ExecutionError if onnxruntime refuses it; LoadError if weights are missing.
+        """
+        _map_weights(model, proto)
+        self.optimization: Optimization = optimization
+        try:
+            self._session = _session(proto, optimization, copy_weights)
+        except ExecutionError:
+            if optimization == "disabled":
+                raise
+            self.optimization = "disabled"
+            self._session = _session(proto, "disabled", copy_weights)
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Values of the outputs by name.
+
+        Raises  ExecutionError if the run fails.
+        """
+        wanted = {item.name for item in self._session.get_inputs()}
+        try:
+            results = self._session.run(list(outputs), {k: v for k, v in feeds.items() if k in wanted})
+        except Exception as error:  # onnxruntime raises many types, none of them documented
+            raise _refusal(error) from None
+        return {name: np.asarray(value) for name, value in zip(outputs, results, strict=True)}
+
+
+def _session(
+    proto: ModelProto, optimization: Optimization, copy_weights: bool
+) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimization])
+    options.add_session_config_entry(_FOLDER, os.path.abspath(os.sep))
+    if not copy_weights:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    try:
+        data = proto.SerializeToString()
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: Exception) -> ExecutionError:
+    """The innermost of the messages that onnxruntime wraps around each other."""
+    message = str(error).rpartition("Status Message: ")[2]
+    return ExecutionError(f"onnxruntime: {first_line(ExecutionError(message))}")
+
+
+def _map_weights(model: OnnxModel, proto: ModelProto) -> None:
+    """Turn the loader's references into external data relative to the file system's root.
+
+    So the model's own file and every file that it refers to can be named, whatever links lead to them; the
+    loader has checked where they are.
+    """
+    for tensor in model_tensors(proto):
+        where = reference(tensor, model.source)
+        if where is None:
+            continue
+        if where.location == IN_MEMORY or where.field not in _AS_STORED:
+            tensor.CopyFrom(numpy_helper.from_array(np.asarray(model.array(tensor)), tensor.name))
+            continue
+        path = Path(os.path.realpath(model.data_path(where.location)))
+        entries = {"location": path.relative_to(path.anchor).as_posix(), "offset": str(where.offset)}
+        if where.length is not None:
+            entries["length"] = str(where.length)
+        del tensor.external_data[:]
+        for key, value in entries.items():
+            tensor.external_data.add(key=key, value=value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -30,10 +30,10 @@ def audit(
     kwargs: Mapping[str, Any] | None = None,
     allow_run: bool = True,
     verify: Literal["in-situ", "isolated", False] | bool = False,
-    data: Mapping[str, Any] | None = None,
+    data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     seed: int = 0,
     memory_bytes: int = 2**30,
-    optimization: Literal["all", "extended", "basic", "none"] = "all",
+    optimization: Literal["all", "extended", "basic", "disabled"] = "all",
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """What every convolution of a model costs, what its ``groups`` save, and whether it is right.
@@ -47,7 +47,7 @@ def audit(
     allow_run     whether the model may be run once where its structure does not determine a shape
     verify        True or "in-situ": re-execute every convolution on the activations of one run of the model;
                   "isolated": each alone, with its weights and random input
-    data          inputs to verify on, NumPy arrays by name; else random, from ``seed``
+    data          inputs to verify on, arrays by name or an .npz file of them; else random, from ``seed``
     memory_bytes  bound on the activations that are held at a time while verifying
     optimization  onnxruntime's graph optimisation level while verifying
     progress      is called with how many convolutions are verified so far, and of how many
@@ -80,7 +80,7 @@ def audit(
     return Report.of(report)
 
 
-def with_verdicts(report: AuditReport, verdicts: Sequence[Verification]) -> AuditReport:
+def with_verdicts(report: AuditReport, verdicts: Iterable[Verification]) -> AuditReport:
     """The report with one verdict per layer, in order."""
     rows = zip(report.layers, verdicts, strict=True)
     layers = tuple(replace(layer, verification=verdict) for layer, verdict in rows)

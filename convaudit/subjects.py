@@ -7,7 +7,7 @@ imported when a source needs them, so that an ONNX model never waits for torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class VerifyRequest:
     """How a subject is to be verified."""
 
     isolated: bool = False
-    data: Mapping[str, Any] | None = None  # inputs by name, as NumPy arrays; None: random ones
+    data: str | os.PathLike[str] | Mapping[str, Any] | None = None  # arrays by input name, or an .npz of them
     seed: int = 0
     memory_bytes: int = 2**30
     optimization: str = "all"
@@ -45,7 +45,7 @@ class Subject:
     """A loaded and walked source."""
 
     network: Network
-    verify: Callable[[VerifyRequest], Sequence[Verification]]  # one verdict per layer, in order
+    verify: Callable[[VerifyRequest], Iterable[Verification]]  # one verdict per layer, in order
 
 
 def open_subject(source: Any, request: Request) -> Subject:
@@ -77,7 +77,7 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
     shapes = _by_name(request.input_shape)
     network = walk_onnx(model, input_shapes=shapes, dims=request.dims, allow_run=request.allow_run)
 
-    def verify(how: VerifyRequest) -> Sequence[Verification]:
+    def verify(how: VerifyRequest) -> Iterable[Verification]:
         raise UsageError("verifying ONNX models is not implemented yet")
 
     return Subject(network, verify)
@@ -106,7 +106,7 @@ def _torch_subject(source: Any, request: Request) -> Subject:
         allow_run=request.allow_run,
     )
 
-    def verify(how: VerifyRequest) -> Sequence[Verification]:
+    def verify(how: VerifyRequest) -> Iterable[Verification]:
         from convaudit.verifier.torch import verify_in_situ
 
         if how.isolated:

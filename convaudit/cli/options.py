@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from convaudit.cli.values import DIM, INPUT_SHAPE, SIZE, read_arrays
+from convaudit.cli.values import DIM, INPUT_SHAPE, SIZE
 from convaudit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -57,7 +57,7 @@ def verify_options(command: Decorated) -> Decorated:
         ),
         click.option(
             "--opt-level",
-            type=click.Choice(["all", "extended", "basic", "none"]),
+            type=click.Choice(["all", "extended", "basic", "disabled"]),
             default="all",
             show_default=True,
             help="onnxruntime's graph optimisation while verifying.",
@@ -95,7 +95,7 @@ def _verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
         )
     return {
         "verify": "isolated" if isolated else "in-situ",
-        "data": read_arrays(options["data"]) if options["data"] else None,
+        "data": options["data"],
         "seed": options["seed"],
         "memory_bytes": options["memory"],
         "optimization": options["opt_level"],

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from convaudit.errors import LoadError, UsageError
+from convaudit.errors import UsageError
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
@@ -57,22 +57,6 @@ def read_size(text: str) -> int:
     from convaudit.units import parse_bytes  # imported late: --help need not wait for arithmetic
 
     return parse_bytes(text)
-
-
-def read_arrays(path: str) -> dict[str, Any]:
-    """Arrays by name from an .npz file; pickled objects in it are refused.
-
-    Raises  LoadError
-    """
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise LoadError(f"{path}: a single array; save inputs by name: numpy.savez(path, NAME=array)")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise LoadError(f"{path}: cannot be read as .npz: {error}") from error
 
 
 INPUT_SHAPE = Value("[NAME=]SHAPE", read_input_shape)

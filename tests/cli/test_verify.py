@@ -6,7 +6,6 @@ import io
 import re
 import sys
 
-import numpy as np
 import pytest
 
 import convaudit
@@ -33,15 +32,18 @@ def test_nothing_is_verified_unless_asked(run, asked):
     assert "verify" not in asked[0]
 
 
-def test_in_situ_and_isolated(run, asked, tmp_path):
-    data = tmp_path / "inputs.npz"
-    np.savez(data, x=np.arange(3))
-    run("m.onnx", "--verify", "--seed", "7", "--memory", "64MiB", "--opt-level", "none", "--data", str(data))
+def test_in_situ_and_isolated(run, asked):
+    run("m.onnx", "--verify", "--seed", "7", "--memory", "64MiB", "--opt-level", "basic", "--data", "x.npz")
     run("m.onnx", "--verify-isolated")
     in_situ, isolated = asked
-    expected = {"verify": "in-situ", "seed": 7, "memory_bytes": 2**26, "optimization": "none"}
+    expected = {
+        "verify": "in-situ",
+        "seed": 7,
+        "memory_bytes": 2**26,
+        "optimization": "basic",
+        "data": "x.npz",
+    }
     assert {key: in_situ[key] for key in expected} == expected
-    assert in_situ["data"]["x"].tolist() == [0, 1, 2]
     assert (isolated["verify"], isolated["memory_bytes"], isolated["data"]) == ("isolated", 2**30, None)
 
 
@@ -57,7 +59,6 @@ BAD = [
     (["--verify", "--verify-isolated"], "exclude each other"),
     (["--data", "x.npz"], "it needs --verify"),
     (["--verify-isolated", "--data", "x.npz"], "use --verify"),
-    (["--verify", "--data", "missing.npz"], r"missing\.npz: cannot be read as \.npz: .*No such file"),
     (["--verify", "--memory", "lots"], r"'lots' .* such as 20MB"),
     (["--verify", "--opt-level", "max"], "'max' is not one of"),
 ]
@@ -69,22 +70,6 @@ def test_options_that_do_not_go_together(run, asked, args, message):
     assert result.exit_code == 2
     assert re.search(message, result.stderr)
     assert asked == []
-
-
-@pytest.mark.parametrize("content", [b"", b"not a zip", b"\x80\x04."], ids=["empty", "text", "pickle"])
-def test_data_that_is_no_archive(run, asked, tmp_path, content):
-    path = tmp_path / "data.npz"
-    path.write_bytes(content)
-    result = run("m.onnx", "--verify", "--data", str(path))
-    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-
-
-def test_pickled_data_is_refused(run, asked, tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez(path, x=np.array([{}], dtype=object))
-    result = run("m.onnx", "--verify", "--data", str(path))
-    assert result.exit_code == 2
-    assert "allow_pickle=False" in result.stderr
 
 
 class Terminal(io.StringIO):

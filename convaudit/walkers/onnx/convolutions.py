@@ -93,6 +93,7 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
         layout=layout,
         weight_name=weight.name,
         bias_name=bias.name if bias else None,
+        stored_params=_stored_params(weight, bias),
         calls=node.scope.calls,
         branches=node.scope.branches,
         scope=node.origin.scope,
@@ -225,6 +226,13 @@ def _output_dtype(node: Node) -> str:
     if node.op.endswith("QLinearConv"):
         return node.scope.dtype(node.input(7))
     return "int32" if node.op == "ConvInteger" else node.scope.dtype(node.input(0))
+
+
+def _stored_params(weight: Parameter, bias: Parameter | None) -> int | None:
+    """Stored elements where they are not those of the weight: a sparse one."""
+    if not weight.is_partly_stored or weight.elements is None:
+        return None
+    return weight.elements + ((bias.elements or 0) if bias else 0)
 
 
 def _notes(

@@ -10,7 +10,7 @@ from convaudit.formulas import Count, Formula, parse
 from convaudit.records import Shape
 
 LARGEST_TENSOR = 2**48
-"""More elements than any memory holds. A file may claim more; shape inference's 64-bit products wrap there."""
+"""Elements. A file may claim more than any memory holds; shape inference's 64-bit products wrap there."""
 
 
 class Dimensions:

@@ -6,20 +6,14 @@ verifier.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
 
-from convaudit.errors import ModelError
-
 Address = tuple[str | int, ...]
 """A node's way from the main graph: its index, then per level "function" or an attribute, and an index."""
-
-_MOST_NODES = 1_000_000  # functions that call functions can multiply without bound
-_DEEPEST = 50  # calls and bodies inside each other; Python's own limit would be a traceback
 
 
 class Origin(NamedTuple):
@@ -51,7 +45,7 @@ class Expanded:
 def expand_functions(model: ModelProto) -> Expanded:
     """Copy ``model`` with every call of a local function replaced by the function's body.
 
-    Raises  ModelError if functions call each other in a circle, or expand beyond a million nodes.
+    The loader has seen to it that functions do not call themselves, nor unfold without bound.
     """
     expanded = Expanded(ModelProto())
     expanded.model.CopyFrom(model)
@@ -89,7 +83,6 @@ class _Expansion:
     def __init__(self, model: ModelProto, expanded: Expanded) -> None:
         self._functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self._expanded = expanded
-        self._active: list[str] = []
 
     def copy(self, nodes: Iterable[NodeProto], place: _Place, call: _Call | None) -> None:
         """Copy nodes, and expand the calls among them."""
@@ -109,8 +102,6 @@ class _Expansion:
         address = (*place.address, len(place.graph.node))
         place.graph.node.append(node)
         self._expanded.origins[address] = origin
-        if len(self._expanded.origins) > _MOST_NODES:
-            raise ModelError(f"local functions expand to more than {_MOST_NODES} nodes")
         if call is not None and not any(attribute.ref_attr_name for attribute in source.attribute):
             self._share(source.output, call)
         # append() has copied the node: the bodies to fill are those of the copy
@@ -127,15 +118,9 @@ class _Expansion:
             _rename_values(attribute.g, call)
         scope = f"{origin.path}/{attribute.name}"
         place = _Place(attribute.g, (*address, attribute.name), (*origin.address, attribute.name), scope)
-        with self._nested(scope):
-            self.copy(body.node, place, call)
+        self.copy(body.node, place, call)
 
     def _expand(self, node: NodeProto, function: FunctionProto, place: _Place, origin: Origin) -> None:
-        name = f"{function.domain}.{function.name}"
-        if name in self._active:
-            raise ModelError(
-                f"{origin.path}: local function {name} calls itself ({' -> '.join(self._active)})"
-            )
         prefix = ".".join(map(str, origin.address)) + ":"
         attributes = {default.name: default for default in function.attribute_proto}
         attributes.update((attribute.name, attribute) for attribute in node.attribute)
@@ -149,8 +134,7 @@ class _Expansion:
         bound.update((formal, actual) for formal, actual in passed if formal not in bound)
         call = _Call(function, bound, prefix, attributes)
         inside = _Place(place.graph, place.address, (*origin.address, "function"), origin.path)
-        with self._nested(name):
-            self.copy(function.node, inside, call)
+        self.copy(function.node, inside, call)
         for operand, result in aliases:
             # an input handed straight out
             self._append(_identity(operand, result), node, place, origin, None)
@@ -158,14 +142,6 @@ class _Expansion:
     def _share(self, names: Iterable[str], call: _Call) -> None:
         home = f"{call.function.domain}.{call.function.name}"
         self._expanded.shared.update((call.name(name), f"{home}/{name}") for name in names)
-
-    @contextmanager
-    def _nested(self, what: str) -> Iterator[None]:
-        self._active.append(what)
-        if len(self._active) > _DEEPEST:
-            raise ModelError(f"{what}: calls and bodies are nested more than {_DEEPEST} deep")
-        yield
-        self._active.pop()
 
 
 def _renamed(source: NodeProto, call: _Call | None) -> NodeProto:

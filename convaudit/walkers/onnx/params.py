@@ -66,5 +66,4 @@ def _collect(node: Node, index: int, name: str, found: dict[str, int | None]) ->
     quantised = index in _QUANTISED.get(node.proto.op_type, _NONE)
     is_scalar = parameter.shape == ()
     if (quantised or is_floating(parameter.dtype)) and not is_scalar:
-        elements = parameter.elements
-        found[parameter.name] = elements if isinstance(elements, int) else None
+        found[parameter.name] = parameter.elements

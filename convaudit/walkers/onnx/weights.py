@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from onnx import NodeProto, SparseTensorProto
+from onnx import NodeProto, SparseTensorProto, TensorProto
 
-from convaudit.formulas import Count
 from convaudit.records import Shape
 from convaudit.walkers.onnx.dtypes import dtype_name
 from convaudit.walkers.onnx.scopes import Scope
@@ -27,25 +26,45 @@ class Parameter:
     shape: Shape | None  # as the node sees it
     dtype: str  # as it is stored
     name: str | None  # of the stored tensor, unique in the model; None: computed at run time
-    elements: Count | None  # as stored, of a sparse tensor its non-zero ones
+    elements: int | None  # as stored: of a sparse tensor those that are there
+
+    @property
+    def is_partly_stored(self) -> bool:
+        """Whether fewer (or more) elements are stored than the node sees."""
+        return self.elements is not None and known_elements(self.shape) not in (None, self.elements)
 
 
 def find_parameter(scope: Scope, name: str) -> Parameter:
     """Follow ``name`` back to the stored tensor, if it is one."""
-    shape, dtype = scope.shape(name), scope.dtype(name)
+    shape = scope.shape(name)
     home, stored = stored_tensor(scope, name)
     if home is None:
-        return Parameter(shape, dtype, None, None)
-    if stored in home.stored:
-        tensor = home.stored[stored]
-        values = tensor.values if isinstance(tensor, SparseTensorProto) else tensor
-        elements: Count | None = prod(values.dims)
-        return Parameter(
-            shape or _kept_shape(scope, name), dtype_name(values.data_type), home.key(stored), elements
-        )
-    kept = home.shape(stored)
-    elements = None if kept is None or None in kept else prod(size for size in kept if size is not None)
-    return Parameter(shape, home.dtype(stored), home.key(stored), elements)
+        return Parameter(shape, scope.dtype(name), None, None)
+    tensor = _tensor(home, stored)
+    if tensor is None:
+        kept = home.shape(stored)
+        return Parameter(shape, home.dtype(stored), home.key(stored), known_elements(kept))
+    values = tensor.values if isinstance(tensor, SparseTensorProto) else tensor
+    shape = _kept_shape(scope, name) if shape is None else shape
+    return Parameter(shape, dtype_name(values.data_type), home.key(stored), prod(values.dims))
+
+
+def known_elements(shape: Shape | None) -> int | None:
+    """Number of elements; None if a size is open or unknown."""
+    sizes = [size for size in shape or () if isinstance(size, int)]
+    return prod(sizes) if shape is not None and len(sizes) == len(shape) else None
+
+
+def _tensor(home: Scope, name: str) -> TensorProto | SparseTensorProto | None:
+    """A stored tensor as the file has it; None if it is written as numbers or as a shape."""
+    if name in home.stored:
+        return home.stored[name]
+    found: TensorProto | SparseTensorProto | None = None
+    node = home.producers[name]
+    for attribute in node.attribute if node.op_type == "Constant" else ():
+        if attribute.name in ("value", "sparse_value"):
+            found = attribute.t if attribute.name == "value" else attribute.sparse_tensor
+    return found
 
 
 def stored_tensor(scope: Scope, name: str) -> tuple[Scope | None, str]:

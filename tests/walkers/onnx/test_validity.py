@@ -166,8 +166,8 @@ def test_input_beyond_any_memory(x: str) -> None:
 def test_counts_beyond_64_bits_are_exact() -> None:
     size, channels = 2**40, 2**20
     network = walk(
-        f"g (float[1,1,{size}] x, float[{channels},1,1] w, float[{channels},{channels},1] v) => (float[n,c,l] z)"
-        " { y = Conv(x, w) z = Conv(y, v) }"
+        f"g (float[1,1,{size}] x, float[{channels},1,1] w, float[{channels},{channels},1] v)"
+        " => (float[n,c,l] z) { y = Conv(x, w) z = Conv(y, v) }"
     )
     assert analyze(network).totals.macs == size * channels + size * channels**2 > 2**64
 

@@ -51,15 +51,19 @@ def report_failure(error: Exception) -> None:
         import traceback
 
         traceback.print_exception(error)
+    fail(failure_text(error))
+
+
+def failure_text(error: Exception) -> str:
+    """What failed, in one line."""
     if isinstance(error, ConvauditError):
-        fail(str(error))
-    elif isinstance(error, MemoryError):
-        fail("out of memory")
-    else:
-        fail(
-            f"internal error: {type(error).__name__}: {str(error)[:200]}; please report it with the model "
-            f"and what {DEBUG_VARIABLE}=1 (or --debug) prints"
-        )
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return (
+        f"internal error: {type(error).__name__}: {str(error)[:200]}; please report it with the model "
+        f"and what {DEBUG_VARIABLE}=1 (or --debug) prints"
+    )
 
 
 def fail(message: str) -> None:

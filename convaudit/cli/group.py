@@ -11,9 +11,11 @@ from click.shell_completion import CompletionItem
 from convaudit.version import __version__
 
 COMMANDS = {
-    "audit": "convaudit.cli.audit:audit",
+    "audit": ("convaudit.cli.audit:audit", "List every convolution of each MODEL; the default command."),
+    "check": ("convaudit.cli.check:check", "Hold models to budgets and a baseline, in CI."),
+    "diff": ("convaudit.cli.diff:diff", "Compare two models layer by layer."),
 }
-"""Name and where to find it: help and completion list names without importing what they need."""
+"""Where to find each, and its help: both are listed without importing what the command needs."""
 DEFAULT = "audit"
 _OWN_OPTIONS = ("--help", "-h", "--version")
 
@@ -32,7 +34,7 @@ class DefaultGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
 
@@ -45,6 +47,10 @@ class DefaultGroup(click.Group):
         """The default command's options are this command's options."""
         self._default(ctx).format_options(ctx, formatter)
         self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self._default(ctx).format_epilog(ctx, formatter)

@@ -17,7 +17,7 @@ FILE = click.Path(dir_okay=False)
 
 def source_options(command: Decorated) -> Decorated:
     """``--input``, ``--dim``, ``--no-run``: how a model's sizes are fixed."""
-    return _decorated(
+    return decorated(
         command,
         click.option(
             "-i",
@@ -36,7 +36,7 @@ def source_options(command: Decorated) -> Decorated:
 
 def verify_options(command: Decorated) -> Decorated:
     """``--verify`` and what goes with it."""
-    return _decorated(
+    return decorated(
         command,
         click.option(
             "--verify", is_flag=True, help="Re-execute every convolution on the activations of one run."
@@ -65,7 +65,8 @@ def verify_options(command: Decorated) -> Decorated:
     )
 
 
-def _decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) -> Decorated:
+def decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) -> Decorated:
+    """The command with the options, listed in this order."""
     for option in reversed(options):  # the last one applied is listed first
         command = option(command)
     return command
@@ -73,11 +74,15 @@ def _decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) -
 
 def audit_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """The shared options' values as keyword arguments of ``convaudit.audit``."""
+    return {**source_keywords(options), **_verify_keywords(options)}
+
+
+def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``source_options`` alone."""
     return {
         "input_shape": _shapes(options["input_shapes"]),
         "dims": dict(_unique("--dim", options["dims"])),
         "allow_run": not options["no_run"],
-        **_verify_keywords(options),
     }
 
 

@@ -37,19 +37,20 @@ def overall(models: Sequence[CheckedModel]) -> str:
     """All models' result in one line."""
     failed = sum(bool(model.failures) for model in models)
     broken = sum(model.error is not None for model in models)
-    parts = [f"{failed} over budget"] * bool(failed) + [f"{broken} could not be audited"] * bool(broken)
-    return f"{len(models)} model{'s' * (len(models) != 1)} checked: {', '.join(parts) or 'all within budget'}"
+    parts = [f"{failed} failed"] * bool(failed) + [f"{broken} could not be audited"] * bool(broken)
+    return f"{len(models)} model{'s' * (len(models) != 1)} checked: {', '.join(parts) or 'all passed'}"
 
 
 def render_outcomes_text(models: Sequence[CheckedModel]) -> str:
-    """One block a model, one line an outcome, what it rests on below, and a last line for all."""
+    """One block a model, one line an outcome, what it rests on below, and a last line for all.
+
+    Why a model could not be audited is not repeated: it went to standard error.
+    """
     return "\n".join([*(line for model in models for line in _text_block(model)), overall(models)]) + "\n"
 
 
 def _text_block(model: CheckedModel) -> Iterator[str]:
     yield f"{printable(model.source)}: {verdict(model)}"
-    if model.error is not None:
-        yield f"  {printable(model.error)}"
     width = max((len(outcome.rule) for outcome in model.outcomes), default=0)
     for outcome in model.outcomes:
         status = outcome.status.upper() if outcome.status == "failed" else outcome.status

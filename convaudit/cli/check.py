@@ -1,0 +1,197 @@
+"""``convaudit check``: budgets and baselines, for CI and before a commit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from convaudit.checks.budgets import evaluate
+from convaudit.checks.config import find_config, load_config
+from convaudit.checks.outcome import CheckedModel, Outcome
+from convaudit.checks.settings import KEYS, Settings
+from convaudit.cli.baselines import Baselines
+from convaudit.cli.command import Command
+from convaudit.cli.errors import ExitCode, failure_text, report_failure
+from convaudit.cli.options import (
+    FILE,
+    Decorated,
+    audit_keywords,
+    decorated,
+    source_options,
+    verify_options,
+)
+from convaudit.cli.output import write_result
+from convaudit.cli.progress import progress_bar
+from convaudit.cli.values import Value, read_dim, read_input_shape
+from convaudit.errors import UsageError
+from convaudit.records import AuditReport
+
+EPILOG = """
+Examples:
+  convaudit check model.onnx --max-params 5M --max-macs 600M --max-size 20MB
+  convaudit check model.onnx --baseline base.json --write-baseline
+  convaudit check model.onnx --baseline base.json --tolerance 2%
+  convaudit check --junit convaudit.xml     all models that convaudit.toml or pyproject.toml names
+
+In [tool.convaudit] of pyproject.toml, or in convaudit.toml, options go by their names:
+  max-params = "5M"
+  models."nets/*.onnx".max-macs = "600M"
+
+Exit codes:
+  0  within every budget
+  1  over a budget, or grown over the baseline
+  2  could not audit: usage, or an unreadable or unsafe file
+"""
+SIZES = ("input", "dim")
+"""Settings that have their options from ``source_options``."""
+
+
+def budget_options(command: Decorated) -> Decorated:
+    """One option for each setting, but for those that fix sizes."""
+    return decorated(command, *(_option(name) for name in KEYS if name not in SIZES))
+
+
+def _option(name: str) -> Callable[[Decorated], Decorated]:
+    key = KEYS[name]
+    if not key.metavar:
+        return click.option(f"--{name}/--no-{name}", default=None, help=key.help)
+    several = name == "forbid"
+    return click.option(f"--{name}", type=Value(key.metavar, key.read), multiple=several, help=key.help)
+
+
+@click.command(cls=Command, epilog=EPILOG)
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@budget_options
+@click.option("--write-baseline", is_flag=True, help="Write the baseline instead of comparing with it.")
+@click.option("--config", type=FILE, help="Settings; else of the nearest convaudit.toml or pyproject.toml.")
+@source_options
+@verify_options
+@click.option("--junit", type=FILE, help="Also write JUnit XML.")
+@click.option("--sarif", type=FILE, help="Also write SARIF 2.1.0.")
+@click.option("--markdown", type=FILE, help="Also write Markdown, for a comment on a pull request.")
+@click.option(
+    "--github/--no-github",
+    default=None,
+    help="Annotate, and write the job's summary; by default inside GitHub Actions.",
+)
+def check(
+    models: tuple[str, ...],
+    write_baseline: bool,
+    config: str | None,
+    junit: str | None,
+    sarif: str | None,
+    markdown: str | None,
+    github: bool | None,
+    **options: Any,
+) -> None:
+    """Check each MODEL, or all that a file names, against budgets and a baseline."""
+    file = load_config(Path(config)) if config else find_config(Path.cwd())
+    sources = models or file.sources()
+    if not sources:
+        raise UsageError("no MODEL is given, and no convaudit.toml or pyproject.toml names one")
+    given = _given(options)
+    baselines = Baselines()
+    checked = []
+    for source in sources:
+        settings = file.settings(source, given)
+        checked.append(checked_model(source, settings, options, baselines, write_baseline))
+    write_outputs(checked, junit=junit, sarif=sarif, markdown=markdown)
+    if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
+        write_github(checked)
+    if any(model.error is not None for model in checked):
+        click.get_current_context().exit(ExitCode.TROUBLE)
+    for path in baselines.save():
+        click.echo(f"wrote {path}", err=True)
+    failed = any(model.failures for model in checked)
+    click.get_current_context().exit(ExitCode.FINDING if failed else ExitCode.OK)
+
+
+def checked_model(
+    source: str, settings: Settings, options: Mapping[str, Any], baselines: Baselines, write_baseline: bool
+) -> CheckedModel:
+    """Audit one model and judge it; one model's failure must not hide the others."""
+    from convaudit.api import audit
+
+    try:
+        if not settings.budgets.given() and settings.baseline is None:
+            raise UsageError(
+                f"{source}: no budget holds for it, so nothing would be checked; give one such as "
+                "--max-params 5M, or a --baseline"
+            )
+        with progress_bar(source) as progress:
+            report = audit(source, **_keywords(settings, options), progress=progress)
+        outcomes = _outcomes(report, settings, baselines, write_baseline)
+    except Exception as error:
+        report_failure(error)
+        return CheckedModel(source=source, error=failure_text(error))
+    return CheckedModel(source=source, outcomes=tuple(outcomes))
+
+
+def _outcomes(
+    report: AuditReport, settings: Settings, baselines: Baselines, write_baseline: bool
+) -> list[Outcome]:
+    outcomes = evaluate(report, settings.budgets) if settings.budgets.given() else []
+    if settings.baseline is None and write_baseline:
+        raise UsageError(f"{report.source}: --write-baseline needs a --baseline FILE to write")
+    if settings.baseline is not None and write_baseline:
+        baselines.keep(settings.baseline, report)
+    elif settings.baseline is not None:
+        outcomes += baselines.compare(settings.baseline, report, settings.tolerance)
+    return outcomes
+
+
+def write_outputs(
+    checked: Sequence[CheckedModel], *, junit: str | None, sarif: str | None, markdown: str | None
+) -> None:
+    """The text on standard output, and each file that is asked for."""
+    from convaudit.reporters.outcomes import render_outcomes_markdown, render_outcomes_text
+
+    write_result(render_outcomes_text(checked), None)
+    if junit:
+        from convaudit.reporters.junit import render_junit
+
+        write_result(render_junit(checked), junit)
+    if sarif:
+        from convaudit.reporters.sarif import render_sarif
+
+        write_result(render_sarif(checked), sarif)
+    if markdown:
+        write_result(render_outcomes_markdown(checked), markdown)
+
+
+def write_github(checked: Sequence[CheckedModel]) -> None:
+    """Annotations on standard output; the job's summary behind what other steps wrote to it."""
+    from convaudit.reporters.github import render_annotations
+    from convaudit.reporters.outcomes import render_outcomes_markdown
+
+    write_result(render_annotations(checked), None)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(render_outcomes_markdown(checked))
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the command line names; asking how to verify requires it."""
+    values = {name: options[name.replace("-", "_")] for name in KEYS if name not in SIZES}
+    values["forbid"] = tuple(kind for kinds in values["forbid"] for kind in kinds)
+    if options["verify"] or options["verify_isolated"]:
+        values["require-verified"] = True
+    return {name: value for name, value in values.items() if value is not None and value != ()}
+
+
+def _keywords(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of ``audit``. Sizes on the command line beat those of the file name by name.
+
+    An input's shape there leaves nothing of the file's sizes: it may fix the very dimensions that they do.
+    """
+    merged = dict(options)
+    if not options["input_shapes"]:
+        merged["input_shapes"] = list(map(read_input_shape, settings.input))
+        merged["dims"] = list({**dict(map(read_dim, settings.dim)), **dict(options["dims"])}.items())
+    merged["verify"] = settings.budgets.require_verified and not options["verify_isolated"]
+    return audit_keywords(merged)

@@ -1,0 +1,86 @@
+"""``convaudit diff A B``: layer by layer, with the exit codes of diff(1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from convaudit.cli.command import Command
+from convaudit.cli.errors import ExitCode
+from convaudit.cli.options import FILE, source_keywords, source_options
+from convaudit.cli.output import write_result
+from convaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from convaudit.checks.diff import Difference
+    from convaudit.report import Report
+
+EPILOG = """
+Examples:
+  convaudit diff before.onnx after.onnx
+  convaudit diff torchvision:mobilenet_v2 exported.onnx -i 1x3x224x224
+  convaudit diff main.onnx branch.onnx -f markdown -o comment.md
+
+Layers are matched by what they compute and by name; a new name or place alone is no difference.
+
+Exit codes:
+  0  equal
+  1  they differ
+  2  could not audit one of them
+"""
+
+
+@click.command(cls=Command, epilog=EPILOG)
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@source_options
+@click.option(
+    "-f",
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "markdown", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the difference.",
+)
+@click.option("-o", "--output", type=FILE, help="Write to a file instead of standard output.")
+def diff(before: str, after: str, output_format: str, output: str | None, **options: Any) -> None:
+    """Compare two models: layers added, removed and changed, and the totals."""
+    from convaudit.checks.diff import diff as difference_of
+
+    difference = difference_of(*audited([before, after], source_keywords(options)))
+    write_result(rendered(difference, output_format, output), output)
+    click.get_current_context().exit(ExitCode.OK if difference.equal else ExitCode.FINDING)
+
+
+def audited(sources: list[str], keywords: dict[str, Any]) -> list[Report]:
+    """The reports of both models; each dimension is fixed in the models that leave it open.
+
+    Raises  UsageError for a dimension that neither has.
+    """
+    from convaudit.api import audit
+
+    dims = keywords["dims"]
+    reports = [audit(source, **{**keywords, "dims": {}}) for source in sources]
+    stray = sorted(set(dims).difference(*(report.symbols for report in reports)))
+    if stray:
+        raise UsageError(f"neither {sources[0]} nor {sources[1]} has an open dimension {stray[0]!r}")
+    return [
+        audit(report.source, **{**keywords, "dims": {name: dims[name] for name in own}}) if own else report
+        for report in reports
+        for own in [set(dims).intersection(report.symbols)]
+    ]
+
+
+def rendered(difference: Difference, output_format: str, output: str | None) -> str:
+    """The difference in its format."""
+    from convaudit.reporters import differences
+    from convaudit.reporters.table import Layout, terminal_width
+
+    if output_format == "json":
+        return differences.render_difference_json(difference)
+    if output_format == "markdown":
+        return differences.render_difference_markdown(difference)
+    layout = Layout(width=terminal_width() if output is None else None)
+    return differences.render_difference_table(difference, layout)

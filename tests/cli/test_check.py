@@ -1,0 +1,256 @@
+"""``convaudit check``: exit codes, precedence, baselines, outputs, and one real change from end to end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import junitparser
+import pytest
+from click.testing import Result
+
+from tests.cli.conftest import save_model
+from tests.models import MOBILENET_V2_MACS, MOBILENET_V2_PARAMS, mobilenet_v2
+from tests.schemas import SARIF, validate
+
+Run = Callable[..., Result]
+PARAMS = 8 * 2 * 9
+MACS = PARAMS * 36  # save_model's convolution: 6x6 outputs
+DENSE = "features.7.depthwise"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project, outside of GitHub Actions."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def mobilenets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with MobileNetV2, and with the same net after one depthwise convolution became dense."""
+    folder = tmp_path_factory.mktemp("mobilenets")
+    mobilenet_v2(folder / "good.onnx")
+    mobilenet_v2(folder / "bad.onnx", dense=DENSE)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        pytest.param(["--max-params", str(PARAMS)], 0, f"{PARAMS} parameters, within {PARAMS}", id="within"),
+        pytest.param(["--max-params", str(PARAMS - 1)], 1, "1 (0.7%) over the limit of 143", id="over"),
+        pytest.param(["--max-macs", "600M", "--min-saving", "50%"], 0, "2 checks, none failed", id="two"),
+        pytest.param(["--forbid", "grouped", "--forbid", "transposed"], 1, "conv: grouped", id="forbid-two"),
+        pytest.param(["--forbid-unknown"], 0, "nothing is unknown", id="flag"),
+        pytest.param(["--max-size", "20MB"], 0, "within 20,000,000", id="size"),
+        pytest.param(["--groups-multiple-of", "8"], 1, "conv: 2 -> 4 channels a group", id="groups"),
+    ],
+)
+def test_exit_codes(run: Run, model: str, options: list[str], code: int, said: str) -> None:
+    result = run("check", model, *options)
+    assert (result.exit_code, result.stderr) == (code, "")
+    assert said in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["--max-params", "5X"], "Invalid value for '--max-params': '5X'", id="malformed"),
+        pytest.param(["--min-saving", "0.4"], "such as 40%", id="good-one-shown"),
+        pytest.param(["--forbid", "round"], "'round' is no kind of convolution", id="kind"),
+        pytest.param([], "no budget holds for it", id="nothing-to-check"),
+        pytest.param(["--no-forbid-unknown"], "no budget holds for it", id="nothing-left-to-check"),
+        pytest.param(
+            ["--baseline", "gone.json"], "does not exist; make it with --write-baseline", id="baseline"
+        ),
+        pytest.param(["--max-macs", "1", "--write-baseline"], "needs a --baseline FILE", id="nowhere"),
+        pytest.param(["--max-macs", "1", "--config", "gone.toml"], "gone.toml: cannot be read", id="config"),
+        pytest.param(["--max-macs", "1", "--dim", "M=1"], "M", id="no-such-dimension"),
+        pytest.param(["--max-macs", "1", "--junit", "no/such/folder.xml"], "cannot write", id="output"),
+        pytest.param(["also_gone.onnx", "--max-macs", "9M"], "also_gone.onnx", id="missing-model"),
+    ],
+)
+def test_trouble(run: Run, model: str, arguments: list[str], said: str) -> None:
+    result = run("check", model, *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_no_model_at_all(run: Run) -> None:
+    result = run("check", "--max-params", "5M")
+    assert result.exit_code == 2
+    assert "no MODEL is given" in result.stderr
+
+
+def test_one_models_failure_does_not_hide_the_others(run: Run, model: str) -> None:
+    result = run("check", "gone.onnx", model, "--max-params", "1")
+    assert result.exit_code == 2
+    assert "gone.onnx: could not be audited" in result.stdout
+    assert "143 (14300.0%) over the limit of 1" in result.stdout
+
+
+def test_a_symbolic_total_names_the_dimension_to_fix(run: Run, elsewhere: Path) -> None:
+    path = str(save_model(elsewhere / "dynamic.onnx", batch="N"))
+    result = run("check", path, "--max-macs", "600M")
+    assert result.exit_code == 1
+    assert "MACs depend on N; fix the size, for instance by --dim N=1" in result.stdout
+    assert run("check", path, "--max-macs", "600M", "--dim", "N=1").exit_code == 0
+
+
+CONFIG = f"""
+[tool.convaudit]
+max-params = {PARAMS}
+dim = ["N=2"]
+
+[tool.convaudit.models."nets/*.onnx"]
+max-macs = {2 * MACS}
+"""
+
+
+@pytest.fixture
+def project(elsewhere: Path) -> Path:
+    """A project whose pyproject.toml names a model with an open dimension."""
+    (elsewhere / "nets").mkdir()
+    save_model(elsewhere / "nets" / "net.onnx", batch="N")
+    (elsewhere / "pyproject.toml").write_text(CONFIG)
+    return elsewhere
+
+
+def test_check_alone_checks_all_that_the_file_names(run: Run, project: Path) -> None:
+    result = run("check")
+    assert result.exit_code == 0
+    assert "nets/net.onnx: 2 checks, none failed" in result.stdout
+    assert f"{2 * MACS:,} MACs, within {2 * MACS:,}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        pytest.param(["--max-params", "1"], 1, id="a-budget"),
+        pytest.param(["--dim", "N=3"], 1, id="a-dimension"),
+        pytest.param(["--dim", "N=1"], 0, id="a-smaller-dimension"),
+        pytest.param(["-i", "3x4x8x8"], 1, id="an-input"),
+    ],
+)
+def test_the_command_line_beats_the_file(run: Run, project: Path, options: list[str], code: int) -> None:
+    assert run("check", *options).exit_code == code
+
+
+def test_a_file_named_by_option(run: Run, project: Path, model: str) -> None:
+    (project / "strict.toml").write_text("max-params = 1")
+    assert run("check", model, "--config", "strict.toml").exit_code == 1
+    (project / "strict.toml").write_text("max-parms = 1")
+    result = run("check", model, "--config", "strict.toml")
+    assert result.exit_code == 2
+    assert "unknown key 'max-parms'; did you mean 'max-params'?" in result.stderr
+
+
+def test_baseline_written_read_and_regressed(run: Run, elsewhere: Path) -> None:
+    save_model(elsewhere / "net.onnx")
+    written = run("check", "net.onnx", "--baseline", "base.json", "--write-baseline")
+    assert (written.exit_code, written.stderr) == (0, "wrote base.json\n")
+    text = (elsewhere / "base.json").read_text()
+    assert run("check", "net.onnx", "--baseline", "base.json").exit_code == 0
+    save_model(elsewhere / "net.onnx", groups=1)
+    result = run("check", "net.onnx", "--baseline", "base.json", "--tolerance", "2%")
+    assert result.exit_code == 1
+    assert f"{MACS:,} -> {2 * MACS:,} MACs (+100.0%), more than the tolerance of 2.0%" in result.stdout
+    assert f"conv: +{MACS:,}: groups 2 -> 1" in result.stdout
+    assert run("check", "net.onnx", "--baseline", "base.json", "--tolerance", "100%").exit_code == 0
+    save_model(elsewhere / "net.onnx")
+    run("check", "net.onnx", "--baseline", "base.json", "--write-baseline")
+    assert (elsewhere / "base.json").read_text() == text
+
+
+def test_a_baseline_keeps_models_that_are_not_checked(run: Run, elsewhere: Path) -> None:
+    for name in ("b.onnx", "a.onnx"):
+        save_model(elsewhere / name)
+        assert run("check", name, "--baseline", "base.json", "--write-baseline").exit_code == 0
+    assert list(json.loads((elsewhere / "base.json").read_text())["models"]) == ["a.onnx", "b.onnx"]
+    save_model(elsewhere / "c.onnx")
+    result = run("check", "c.onnx", "--baseline", "base.json")
+    assert result.exit_code == 2
+    assert "'c.onnx' is not in the baseline 'base.json'; add it with --write-baseline" in result.stderr
+
+
+def test_a_baseline_holds_from_any_folder(run: Run, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / "nets").mkdir()
+    save_model(elsewhere / "nets" / "net.onnx")
+    run("check", "nets/net.onnx", "--baseline", "base.json", "--write-baseline")
+    monkeypatch.chdir(elsewhere / "nets")
+    assert run("check", "net.onnx", "--baseline", "../base.json").exit_code == 0
+
+
+def test_nothing_is_written_when_a_model_could_not_be_audited(run: Run, model: str, elsewhere: Path) -> None:
+    assert run("check", model, "gone.onnx", "--baseline", "base.json", "--write-baseline").exit_code == 2
+    assert not (elsewhere / "base.json").exists()
+
+
+def test_inside_github_actions(
+    run: Run, model: str, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = elsewhere / "summary.md"
+    summary.write_text("what an earlier step wrote\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    result = run("check", model, "--max-params", "1")
+    assert f"::error file={model},title=convaudit max-params::144 parameters" in result.stdout
+    assert summary.read_text().startswith("what an earlier step wrote\n<!-- convaudit check -->\n")
+    assert "| :x: | `max-params` |" in summary.read_text()
+    assert "::error" not in run("check", model, "--max-params", "1", "--no-github").stdout
+
+
+def test_outside_of_github_actions_nothing_is_annotated(run: Run, model: str) -> None:
+    assert "::error" not in run("check", model, "--max-params", "1").stdout
+    assert "::error" in run("check", model, "--max-params", "1", "--github").stdout
+
+
+BUDGETS = ["--max-params", "3.6M", "--max-macs", "310M", "--max-size", "20MB", "--baseline", "base.json"]
+
+
+def test_a_depthwise_convolution_that_becomes_dense(run: Run, mobilenets: Path, elsewhere: Path) -> None:
+    """The scenario of the whole tool: found by the check, named in the diff, shown in every format."""
+    shutil.copy(mobilenets / "good.onnx", "net.onnx")
+    assert run("check", "net.onnx", "--baseline", "base.json", "--write-baseline").exit_code == 0
+    within = run("check", "net.onnx", *BUDGETS)
+    assert within.exit_code == 0
+    assert f"{MOBILENET_V2_PARAMS:,} parameters, within 3,600,000" in within.stdout
+    assert f"{MOBILENET_V2_MACS:,} MACs, within 310,000,000" in within.stdout
+
+    shutil.copy(mobilenets / "bad.onnx", "net.onnx")
+    formats = ["--junit", "out.xml", "--sarif", "out.sarif", "--markdown", "out.md"]
+    over = run("check", "net.onnx", *BUDGETS, *formats)
+    assert over.exit_code == 1
+    failed = [
+        "max-params",
+        "max-macs",
+        "baseline-params",
+        "baseline-macs",
+        "baseline-size",
+        "baseline-weight-bytes",
+    ]
+    assert [line.split()[1] for line in over.stdout.splitlines() if "FAILED" in line] == failed
+
+    (suite,) = junitparser.JUnitXml.fromfile("out.xml")
+    assert [case.name for case in suite if case.is_failure] == failed
+    assert all(DENSE in case.result[0].text for case in suite if case.is_failure)
+
+    sarif = json.loads(Path("out.sarif").read_text())
+    validate(sarif, SARIF)
+    results = sarif["runs"][0]["results"]
+    assert [result["ruleId"] for result in results] == failed
+    named = [place["fullyQualifiedName"] for r in results for place in r["locations"][0]["logicalLocations"]]
+    assert named.count(DENSE) == len(failed)
+
+    markdown = [line for line in Path("out.md").read_text().splitlines() if line.startswith("| :x:")]
+    assert len(markdown) == len(failed)
+    assert all(DENSE in line for line in markdown)
+
+    difference = run("diff", str(mobilenets / "good.onnx"), "net.onnx")
+    assert difference.exit_code == 1
+    assert f"~ {DENSE}: groups 192 -> 1, params 1,920 -> 331,968" in difference.stdout

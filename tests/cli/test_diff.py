@@ -1,0 +1,66 @@
+"""``convaudit diff``: the exit codes of diff(1), the formats, and sizes that only one model leaves open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from tests.cli.conftest import save_model
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> dict[str, str]:
+    """The same model, renamed, changed, and with two names for an open batch."""
+    return {
+        "net": str(save_model(tmp_path / "net.onnx")),
+        "renamed": str(save_model(tmp_path / "renamed.onnx", name="other")),
+        "dense": str(save_model(tmp_path / "dense.onnx", groups=1)),
+        "batch": str(save_model(tmp_path / "batch.onnx", batch="batch")),
+        "n": str(save_model(tmp_path / "n.onnx", batch="N")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "options", "code", "said"),
+    [
+        pytest.param("net", "net", [], 0, "equal", id="equal"),
+        pytest.param("net", "renamed", [], 0, "1 matched by what they compute", id="renamed"),
+        pytest.param("net", "dense", [], 1, "~ conv: groups 2 -> 1, params 144 -> 288", id="changed"),
+        pytest.param("net", "batch", [], 1, "only one of the models leaves batch open", id="open-size"),
+        pytest.param("net", "batch", ["--dim", "batch=1"], 0, "equal", id="size-fixed-in-one"),
+        pytest.param("batch", "n", ["--dim", "batch=3", "--dim", "N=3"], 0, "equal", id="size-fixed-in-each"),
+        pytest.param("batch", "n", ["-i", "3x4x8x8"], 0, "equal", id="input-fixed-in-both"),
+    ],
+)
+def test_exit_codes(
+    run: Run, models: dict[str, str], before: str, after: str, options: list[str], code: int, said: str
+) -> None:
+    result = run("diff", models[before], models[after], *options)
+    assert (result.exit_code, result.stderr) == (code, "")
+    assert said in result.stdout
+
+
+def test_trouble(run: Run, models: dict[str, str]) -> None:
+    missing = run("diff", models["net"], "gone.onnx")
+    assert (missing.exit_code, missing.stdout) == (2, "")
+    assert "gone.onnx" in missing.stderr
+    stray = run("diff", models["net"], models["batch"], "--dim", "M=1")
+    assert (stray.exit_code, stray.stdout) == (2, "")
+    assert "has an open dimension 'M'" in stray.stderr
+    assert run("diff", models["net"]).exit_code == 2
+
+
+def test_formats(run: Run, models: dict[str, str], tmp_path: Path) -> None:
+    pair = (models["net"], models["dense"])
+    assert run("diff", *pair, "-f", "markdown").stdout.startswith("### convaudit diff")
+    document = json.loads(run("diff", *pair, "-f", "json").stdout)
+    assert document["changed"][0]["fields"]["groups"] == {"before": 2, "after": 1}
+    output = tmp_path / "diff.txt"
+    assert run("diff", *pair, "-o", str(output)).exit_code == 1
+    assert output.read_text() == run("diff", *pair).stdout

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from convaudit.verifier.onnx.in_situ import verify_in_situ
+from convaudit.verifier.onnx.isolated import verify_isolated
 
-__all__ = ["verify_in_situ"]
+__all__ = ["verify_in_situ", "verify_isolated"]

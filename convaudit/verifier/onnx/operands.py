@@ -66,7 +66,11 @@ def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
         quantization=_quantization(values)
         if "Integer" in node.op_type or "QLinear" in node.op_type
         else None,
-        deformation=_deformation(attributes, values) if layer.deformable else None,
+        deformation=Deformation(
+            offset=values["offset"], mask=values.get("mask"), offset_groups=offset_groups(node)
+        )
+        if layer.deformable
+        else None,
     )
 
 
@@ -101,12 +105,9 @@ def _quantization(values: Values) -> Quantization:
     )
 
 
-def _deformation(attributes: Attributes, values: Values) -> Deformation:
-    return Deformation(
-        offset=values["offset"],
-        mask=values.get("mask"),
-        offset_groups=attributes.integer("offset_group", 1),
-    )
+def offset_groups(node: NodeProto) -> int:
+    """How many groups of channels of a deformable convolution have offsets of their own."""
+    return Attributes(node, node.name).integer("offset_group", 1)
 
 
 def _activation(attributes: Attributes) -> Activation | None:

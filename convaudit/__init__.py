@@ -16,6 +16,7 @@ from convaudit.version import __version__
 
 if TYPE_CHECKING:
     from convaudit.api import audit
+    from convaudit.checks import Budgets, Difference, Outcome, check, diff
     from convaudit.errors import (
         ConvauditError,
         DependencyError,
@@ -28,24 +29,37 @@ if TYPE_CHECKING:
     )
     from convaudit.formulas import Formula
     from convaudit.report import Report
+    from convaudit.testing import assert_within
 
 __all__ = [
+    "Budgets",
     "ConvauditError",
     "DependencyError",
+    "Difference",
     "ExecutionError",
     "Formula",
     "GroupsError",
     "LoadError",
     "ModelError",
+    "Outcome",
     "Report",
     "ShapeError",
     "UsageError",
     "__version__",
+    "assert_within",
     "audit",
+    "check",
+    "diff",
 ]
 
 _MODULES = {
+    "Budgets": "convaudit.checks",
+    "Difference": "convaudit.checks",
+    "Outcome": "convaudit.checks",
+    "assert_within": "convaudit.testing",
     "audit": "convaudit.api",
+    "check": "convaudit.checks",
+    "diff": "convaudit.checks",
     "Formula": "convaudit.formulas",
     "Report": "convaudit.report",
 }

@@ -28,6 +28,7 @@ LAYERS = (
     {"reporters"},
     {"report"},
     {"api"},
+    {"testing"},
     {"cli"},
     {"__main__", "__init__"},
 )

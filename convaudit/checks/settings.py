@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -37,6 +37,15 @@ def make_settings(*sources: Values) -> Settings:
     return Settings(budgets=Budgets(**limits), **given)
 
 
+def read_budgets(limits: Mapping[str, object], where: str) -> Budgets:
+    """Budgets by their fields' names, each a number or text as in a file; raises as ``read_values`` does."""
+    names = [field.name for field in fields(Budgets)]
+    for name in limits:
+        if name not in names:
+            raise _unknown("budget", name, names, where)
+    return make_settings(read_values({_key(name): value for name, value in limits.items()}, where)).budgets
+
+
 def read_values(table: Mapping[str, object], where: str) -> dict[str, Any]:
     """The typed value of each key.
 
@@ -45,13 +54,21 @@ def read_values(table: Mapping[str, object], where: str) -> dict[str, Any]:
     values = {}
     for key, value in table.items():
         if key not in KEYS:
-            (nearest,) = difflib.get_close_matches(key.replace("_", "-"), [*KEYS, "models"], n=1, cutoff=0.0)
-            raise UsageError(f"{where}: unknown key {key!r}; did you mean {nearest!r}?")
+            raise _unknown("key", key, [*KEYS, "models"], where)
         try:
             values[key] = KEYS[key].read(value)
         except UsageError as error:
             raise UsageError(f"{where}: {key}: {error}") from error
     return values
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _unknown(what: str, name: str, known: Sequence[str], where: str) -> UsageError:
+    (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    return UsageError(f"{where}: unknown {what} {name!r}; did you mean {nearest!r}?")
 
 
 # --- one reader for each type of value --------------------------------------------------------------------

@@ -1,0 +1,51 @@
+"""A helper for tests: ``convaudit.assert_within(model, max_params="5M")``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convaudit.api import audit
+from convaudit.checks.budgets import evaluate
+from convaudit.checks.outcome import CheckedModel
+from convaudit.checks.settings import read_budgets
+from convaudit.records import AuditReport
+from convaudit.report import Report
+from convaudit.reporters.outcomes import render_outcomes_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from convaudit.api import Source
+
+
+def assert_within(
+    model: Source | AuditReport,
+    *,
+    input_shape: Any = None,
+    inputs: Any = None,
+    dims: Mapping[str, int] | None = None,
+    **budgets: Any,
+) -> Report:
+    """Fail the test, naming what contributes most, unless a model keeps all budgets; return its report.
+
+    model        what ``convaudit.audit`` takes, together with ``input_shape``, ``inputs`` and ``dims``;
+                 or the report of an audit
+    budgets      fields of ``Budgets``, as numbers or as on the command line: ``max_params="5M"``,
+                 ``min_saving="40%"``; ``require_verified=True`` verifies in situ
+
+    Raises  AssertionError if a budget is broken, UsageError for a budget that does not exist or none at all.
+
+    >>> def test_fits_the_phone():
+    ...     convaudit.assert_within(Net(), input_shape=(1, 3, 224, 224), max_macs="600M", max_params="5M")
+    """
+    __tracebackhide__ = True  # pytest shows the test's line, not this function
+    limits = read_budgets(budgets, "assert_within")
+    if isinstance(model, AuditReport):
+        report = Report.of(model)
+    else:
+        verify = limits.require_verified
+        report = audit(model, input_shape=input_shape, inputs=inputs, dims=dims, verify=verify)
+    checked = CheckedModel(source=report.source, outcomes=tuple(evaluate(report, limits)))
+    if checked.failures:
+        raise AssertionError(render_outcomes_text([checked]))
+    return report

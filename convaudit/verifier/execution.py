@@ -22,9 +22,7 @@ class Activation:
     """A function that the runtime fused behind the convolution, by its ONNX name."""
 
     name: str  # "Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "Tanh", "Silu"
-    params: tuple[
-        float, ...
-    ] = ()  # in ONNX's order: LeakyRelu (alpha,), Clip (min, max), HardSigmoid (alpha, beta)
+    params: tuple[float, ...] = ()  # LeakyRelu (alpha,), Clip (min, max), HardSigmoid (alpha, beta)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

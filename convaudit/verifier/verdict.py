@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from convaudit.records import Verification
+from convaudit.shapes import as_text
+from convaudit.verifier import rounding
+from convaudit.verifier.activations import ACTIVATIONS
 from convaudit.verifier.execution import Execution
+from convaudit.verifier.floating import judge_floating
+from convaudit.verifier.quantized import judge_integers
+from convaudit.verifier.reference import Problem, Solution, channels_first, pose, solution_of
 
 WORKSPACE_BYTES = 64 * 2**20
 
@@ -17,7 +27,46 @@ def judge(
     accounted_macs   the multiply-accumulates that the accounting claims; the engine's own count must agree
     workspace_bytes  bounds the engine's temporary memory
 
-    Returns the verdict; a fault of the runtime never raises.
+    Returns  the verdict; what a runtime returned never raises, be it NaN or of a wrong shape
+    Raises   ModelError if the operands themselves do not make a convolution
     """
-    del execution, accounted_macs, workspace_bytes
-    return Verification(status="not_supported", reason="the verdict is not implemented yet")
+    if execution.activation is not None and execution.activation.name not in ACTIVATIONS:
+        return Verification(
+            status="not_supported",
+            reason=f"the fused activation {execution.activation.name} is unknown to convaudit",
+        )
+    problem = pose(execution, workspace_bytes=workspace_bytes)
+    solution = solution_of(problem)
+    actual, expected = channels_first(execution.output, execution).shape, solution.exact.shape
+    if actual != expected:
+        return _mismatch(
+            solution, f"the runtime returned the shape {as_text(actual)}, the engine {as_text(expected)}"
+        )
+    if accounted_macs is not None and accounted_macs != solution.macs:
+        reason = f"the accounting claims {accounted_macs} MACs, the engine executed {solution.macs}"
+        return _mismatch(solution, reason)
+    if (emptiness := _proves_nothing(problem, solution)) is not None:
+        return Verification(status="vacuous", reason=emptiness, executed_macs=solution.macs)
+    return (judge_floating if execution.quantization is None else judge_integers)(problem, solution)
+
+
+def _mismatch(solution: Solution, reason: str) -> Verification:
+    return Verification(status="mismatch", reason=reason, executed_macs=solution.macs)
+
+
+def _proves_nothing(problem: Problem, solution: Solution) -> str | None:
+    """Why agreement would prove nothing; ``None`` if it would prove something."""
+    x, products = problem.x, solution.products
+    if solution.exact.size == 0:
+        return "the output is empty: there is nothing to compare"
+    if not (np.isfinite(products).all() and math.isfinite(solution.exact.sum())):
+        return "an operand holds NaN or infinity, which agree with anything; try real inputs (--data)"
+    if not products.any():
+        what = "weight" if x.any() else "input"
+        return f"the {what} is zero wherever they meet, so any weight would agree; try real inputs (--data)"
+    if problem.execution.quantization is not None:
+        return None
+    normal = float(rounding.limits(problem.execution.x.dtype).smallest_normal)
+    if np.abs(x).max() < normal or math.sqrt(products.max()) < normal:
+        return "the signal is denormal, and a runtime may take it for zero; try real inputs (--data)"
+    return None

@@ -1,0 +1,73 @@
+"""The verdict on a floating-point convolution.
+
+Each element is held against its rounding bound, each output channel's error against what its sums and the
+other channels lead to expect. What rounding does not explain may be a known format or algorithm; the rest
+is a mismatch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from convaudit.records import Status, Verification
+from convaudit.verifier import location
+from convaudit.verifier.formats import explain
+from convaudit.verifier.reference import Problem, Solution
+from convaudit.verifier.trial import Trial, hold_against, within_any_order, wrong_elements
+
+Array: TypeAlias = NDArray[Any]
+
+
+def judge_floating(problem: Problem, solution: Solution) -> Verification:
+    """Judge the output of the problem's execution by the problem's solution, which has its shape."""
+    trial = hold_against(problem, solution)
+    deviation = trial.deviation
+    if not deviation.signal.any():
+        return _report(trial, "vacuous", "the activation is saturated everywhere; try real inputs (--data)")
+    if deviation.identical:
+        return _report(trial, "exact", "bit for bit the float64 result, rounded once")
+    if not trial.failing.any():
+        share = f"{deviation.worst_ratio:.2g}"
+        return _report(trial, "within_rounding", f"no error is larger than {share} of its rounding bound")
+    return _beyond_rounding(trial)
+
+
+def _beyond_rounding(trial: Trial) -> Verification:
+    """A known format or algorithm, an unfavourable order of summation, or a fault."""
+    explanation = explain(trial)
+    if explanation is None:
+        if within_any_order(trial):
+            return _report(
+                trial, "low_accuracy", "only an unfavourable order of summation explains the error"
+            )
+        return _misplaced(trial, trial.failing, "neither rounding nor a known format explains the error")
+    if not explanation.unexplained.any():
+        return _report(trial, "low_accuracy", explanation.how, named=explanation.format)
+    return _misplaced(
+        explanation.trial, explanation.unexplained, f"even {explanation.format} does not explain the error"
+    )
+
+
+def _misplaced(trial: Trial, channels: Array, reason: str) -> Verification:
+    where = location.describe(channels, wrong_elements(trial, channels), trial.problem.execution)
+    return _report(trial, "mismatch", f"{reason}: {where}", where=where)
+
+
+def _report(
+    trial: Trial, status: Status, reason: str, *, where: str | None = None, named: str | None = None
+) -> Verification:
+    deviation, exact = trial.deviation, status == "exact"
+    return Verification(
+        status=status,
+        reason=reason,
+        max_abs_error=0.0 if exact else deviation.max_abs_error,
+        bits=math.inf if exact else deviation.bits,
+        worst_index=trial.problem.output_index(deviation.worst_index),
+        bound=deviation.worst_bound,
+        location=where,
+        format=named,
+        executed_macs=trial.solution.macs,
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from convaudit.analyzer.totals import Part, calls_macs, exclusive_sum
 from convaudit.formulas import Count
 from convaudit.records import LayerCost, OtherOp, Totals
+from convaudit.units import human
 
 
 def warnings(layers: Sequence[LayerCost], totals: Totals, other_ops: Sequence[OtherOp]) -> tuple[str, ...]:
@@ -34,14 +36,9 @@ def _dynamic_weights(layers: Sequence[LayerCost]) -> Iterator[str]:
 
 
 def _unknown_counts(layers: Sequence[LayerCost], totals: Totals) -> Iterator[str]:
-    without_macs = [layer for layer in layers if layer.macs is None]
+    without_macs = [layer.name for layer in layers if layer.macs is None]
     if without_macs:
-        reasons = "; ".join(dict.fromkeys(note for layer in without_macs for note in layer.notes))
-        yield (
-            f"{_layers([layer.name for layer in without_macs])}: MACs unknown"
-            + (f" ({reasons})" if reasons else "")
-            + f"; the total is at least {totals.macs_at_least}"
-        )
+        yield f"{_layers(without_macs)}: MACs unknown; the total is at least {human(totals.macs_at_least)}"
     without_params = [layer.name for layer in layers if layer.params is None]
     if without_params:
         yield f"{_layers(without_params)}: parameters unknown, so is their total"
@@ -53,8 +50,8 @@ def _iterations(layers: Sequence[LayerCost], totals: Totals) -> Iterator[str]:
         once = exclusive_sum((layer.branches, layer.macs) for layer in looped)
         yield (
             f"{_layers([layer.name for layer in looped])}: in a loop of unknown length, "
-            f"{'unknown' if once is None else once} MACs per iteration; "
-            f"the total without it is at least {totals.macs_at_least}"
+            f"{_number(once)} MACs per iteration; "
+            f"the total without it is at least {human(totals.macs_at_least)}"
         )
 
 
@@ -65,18 +62,21 @@ def _branches(layers: Sequence[LayerCost]) -> Iterator[str]:
             parts = choices.setdefault(branch.choice, {}).setdefault(branch.arm, [])
             parts.append((layer.branches[depth:], calls_macs(layer)))
     for choice, arms in choices.items():
-        each = ", ".join(f"{arm} {_number(exclusive_sum(parts))}" for arm, parts in arms.items())
-        yield f"{choice}: exclusive branches ({each} MACs); the total takes the costlier one"
+        each = ", ".join(f"{arm} {_number(exclusive_sum(parts))} MACs" for arm, parts in arms.items())
+        yield f"{choice}: exclusive branches ({each}); the total takes the costlier one"
 
 
 def _unknown_other_ops(other_ops: Sequence[OtherOp]) -> Iterator[str]:
+    numbers: Counter[tuple[str, str]] = Counter()
     for other in other_ops:
         if other.macs is None:
-            yield f"{other.count} {other.op}: MACs unknown ({other.reason or 'no rule for this op'})"
+            numbers[other.op, other.reason or "no rule for this op"] += other.count
+    for (op, reason), number in numbers.items():
+        yield f"{number} {op}: MACs unknown ({reason})"
 
 
 def _number(count: Count | None) -> str:
-    return "unknown" if count is None else str(count)
+    return "an unknown number of" if count is None else human(count)
 
 
 def _layers(names: Sequence[str], most: int = 3) -> str:

@@ -14,7 +14,6 @@ from convaudit.reporters.cells import (
     error_text,
     intensity_text,
     kernel_text,
-    macs_text,
     share_of,
     status_text,
 )
@@ -44,24 +43,28 @@ def _text(header: str, cell: Callable[[LayerCost], str], *, left: bool = True) -
 
 
 def _count(header: str, key: str, *, summed: bool = True) -> Fill:
-    """A count, whose common dimensions move into the header: ``118 M`` under ``MACs *batch``."""
+    """A count of each layer and in total."""
 
     def fill(layers: Sequence[LayerCost], totals: Totals) -> Column:
-        counts: list[Count | None] = [getattr(layer, key) for layer in layers]
-        factor, texts = human_multiples([*counts, getattr(totals, key)] if summed else counts)
-        about, *dimensions = factor.split("*")
-        return Column(
-            header="\n".join([about + header, *(f"*{dimension}" for dimension in dimensions)]),
-            cells=texts[: len(layers)],
-            total=texts[-1] if summed else "",
-        )
+        counts = [getattr(layer, key) for layer in layers]
+        if not summed:
+            return replace(_counts(header, counts, 0), total="")
+        return _counts(header, counts, getattr(totals, key))
 
     return fill
 
 
 def _macs(layers: Sequence[LayerCost], totals: Totals) -> Column:
-    column = _count("MACs", "macs")(layers, totals)
-    return column if totals.macs is not None else replace(column, total=macs_text(totals))
+    column = _counts("MACs", [layer.macs for layer in layers], totals.macs_at_least)
+    return column if totals.macs is not None else replace(column, total=f">={column.total}")
+
+
+def _counts(header: str, counts: Sequence[Count | None], total: Count | None) -> Column:
+    """Dimensions that all counts share move into the header: ``118 M`` under ``MACs *batch``."""
+    factor, texts = human_multiples([*counts, total])
+    about, *dimensions = factor.split("*")
+    lines = [about + header, *(f"*{dimension}" for dimension in dimensions)]
+    return Column(header="\n".join(lines), cells=texts[:-1], total=texts[-1])
 
 
 def _names(layers: Sequence[LayerCost], totals: Totals) -> Column:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
 from convaudit.growth import ratio
 from convaudit.records import AuditReport
@@ -18,7 +19,7 @@ CONVENTION = (
 )
 _MAX_FORMULA = 200
 _ACCEPTED = ("exact", "within_rounding")
-_QUIET = (*_ACCEPTED, "not_executed", "not_supported")
+_MOST_LINES = 10  # of one sort
 
 
 def heading(report: AuditReport) -> str:
@@ -42,13 +43,13 @@ def summary(report: AuditReport, shown: int) -> list[str]:
 
 
 def cautions(report: AuditReport) -> list[str]:
-    """Warnings of the audit and notes on layers, equal notes together."""
+    """Warnings of the audit and notes on layers, equal notes together, not endlessly many."""
     notes: dict[str, list[str]] = {}
     for layer in report.layers:
         for note in layer.notes:
             notes.setdefault(note, []).append(layer.name)
     lines = [f"warning: {warning}" for warning in report.warnings]
-    lines += [f"note: {listed(names)}: {note}" for note, names in notes.items()]
+    lines += _first([f"note: {listed(names)}: {note}" for note, names in notes.items()], "notes")
     return [printable(line) for line in lines]
 
 
@@ -57,11 +58,13 @@ def verdicts(report: AuditReport) -> list[str]:
     verified = [(layer.name, layer.verification) for layer in report.layers if layer.verification is not None]
     if not verified:
         return []
-    lines = [
-        f"{verdict.status.replace('_', ' ')}: {name}: {verdict.reason}"
-        for name, verdict in verified
-        if verdict.status not in _QUIET
-    ]
+    lines = []
+    for status in ("low_accuracy", "vacuous", "mismatch"):
+        words = status.replace("_", " ")
+        found = [
+            f"{words}: {name}: {verdict.reason}" for name, verdict in verified if verdict.status == status
+        ]
+        lines += _first(found, f"{words} verdicts")
     numbers = Counter(verdict.status for _, verdict in verified)
     parts = []
     for status, number in numbers.most_common():
@@ -94,7 +97,10 @@ def _shares(report: AuditReport) -> Iterator[str]:
         parts.append(_part_of(totals.macs, totals.model_macs, "MACs", "its "))
     if report.layers:
         yield f"Convolutions hold {' and '.join(parts)}."
-        weights, peak = human(totals.weight_bytes, "B"), human(totals.peak_activation_bytes, "B")
+        weights, peak = (
+            "an unknown size" if size is None else human(size, "B")
+            for size in (totals.weight_bytes, totals.peak_activation_bytes)
+        )
         yield f"Their weights take {weights}; input and output of the largest layer take {peak}."
 
 
@@ -110,8 +116,12 @@ def _savings(report: AuditReport) -> Iterator[str]:
 
 
 def _others(report: AuditReport) -> Iterator[str]:
-    if report.other_ops:
-        texts = [f"{other.count} {other.op} ({human(other.macs)} MACs)" for other in report.other_ops]
+    texts = []
+    for op in dict.fromkeys(other.op for other in report.other_ops):
+        same = [other for other in report.other_ops if other.op == op]
+        macs = exclusive_sum((other.branches, other.macs) for other in same)
+        texts.append(f"{sum(other.count for other in same)} {op} ({human(macs)} MACs)")
+    if texts:
         yield f"Other multiplying ops: {', '.join(texts)}."
     if report.uncounted_ops:
         yield f"Without multiply-accumulates: {counted(report.uncounted_ops)}."
@@ -121,11 +131,14 @@ def _formulas(report: AuditReport) -> Iterator[str]:
     for name, count in (("MACs", report.totals.macs), ("parameters", report.totals.params)):
         if isinstance(count, Formula):
             text = str(count)
-            yield (
-                f"Total {name} = {text}"
-                if len(text) <= _MAX_FORMULA
-                else f"Total {name} ~ {human(count)}, its leading term; --format json gives the exact formula"
-            )
+            if len(text) > _MAX_FORMULA:
+                text = f"{human(count)}, by the leading term; --format json gives the exact formula"
+            yield f"Total {name}: {text}"
+
+
+def _first(lines: list[str], what: str) -> list[str]:
+    rest = len(lines) - _MOST_LINES
+    return lines if rest <= 0 else [*lines[:_MOST_LINES], f"and {rest} more {what}: see --format json"]
 
 
 def _part_of(part: Count | None, whole: Count | None, unit: str, owner: str = "") -> str:

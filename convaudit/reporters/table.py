@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -13,10 +14,11 @@ from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters.columns import COLUMNS, Column
 from convaudit.reporters.lines import cautions, heading, summary, verdicts
 from convaudit.reporters.select import EVERYTHING, Selection, lookup, select
-from convaudit.reporters.text import shorten
+from convaudit.reporters.text import shorten_all
 
 COMPACT = "compact"
-_SHORTEST_NAME = 16
+_NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B)\b)")
+_SHORTEST_NAME, _LONGEST_NAME = 16, 32
 _DROP_FIRST = ("output", "kind", "channels", "bits", "share", "kernel", "calls")
 _MARKUP = ("html", "latex", "jira", "wiki", "moin", "youtrack", "textile", "tsv", "asciidoc")
 """Parts of the names of styles that other programs lay out, where no terminal sets a width."""
@@ -97,11 +99,12 @@ def tabulated(columns: Sequence[Column], style: str) -> str:
 def wrapped(lines: Sequence[str], width: int | None) -> str:
     """Lines of text, none wider than ``width`` unless a single word is."""
     if width is not None:
-        lines = [
-            textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-            for line in lines
-        ]
-    return "".join(f"{line}\n" for line in lines)
+        wrapper = textwrap.TextWrapper(
+            width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        # "1.23 M" stays on one line; no other text has a non-breaking blank, since it is not printable
+        lines = [wrapper.fill(_NUMBER.sub("\N{NO-BREAK SPACE}", line)) for line in lines]
+    return "".join(f"{line}\n" for line in lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _usual_columns(report: AuditReport) -> tuple[str, ...]:
@@ -109,17 +112,19 @@ def _usual_columns(report: AuditReport) -> tuple[str, ...]:
     layers = report.layers
     calls = ("calls",) if any(layer.calls != 1 for layer in layers) else ()
     saved = ("macs_saved",) if any(layer.groups != 1 for layer in layers) else ()
+    share = ("share",) if report.totals.macs is not None else ()
     verified = ("verified", "bits") if any(layer.verification is not None for layer in layers) else ()
     return (
         *("name", "kind", "channels", "kernel", "output", "groups"),
-        *(*calls, "params", "macs", *saved, "share", *verified),
+        *(*calls, "params", "macs", *saved, *share, *verified),
     )
 
 
 def _fitted(columns: Mapping[str, Column], layout: Layout) -> dict[str, Column]:
     """Columns that fit the width: the least useful go, unless chosen, and names give up their middle."""
     kept = dict(columns)
-    narrowest = _with_names(kept, _SHORTEST_NAME)
+    shortest = _distinct_width(columns["name"].cells) if "name" in columns else 0
+    narrowest = _with_names(kept, shortest)
     for key in _DROP_FIRST if layout.columns is None else ():
         if _excess(narrowest, layout) <= 0:
             break
@@ -128,7 +133,15 @@ def _fitted(columns: Mapping[str, Column], layout: Layout) -> dict[str, Column]:
     if "name" not in kept:
         return kept
     room = _width(narrowest["name"]) - _excess(narrowest, layout)
-    return _with_names(kept, max(room, _SHORTEST_NAME))
+    return _with_names(kept, max(room, shortest))
+
+
+def _distinct_width(names: Sequence[str]) -> int:
+    """The least width, within reason, at which shortened names still differ where the names do."""
+    for width in range(_SHORTEST_NAME, _LONGEST_NAME, 4):
+        if len(set(shorten_all(names, width))) == len(set(names)):
+            return width
+    return _LONGEST_NAME
 
 
 def _with_names(columns: Mapping[str, Column], width: int) -> dict[str, Column]:
@@ -136,7 +149,7 @@ def _with_names(columns: Mapping[str, Column], width: int) -> dict[str, Column]:
     if "name" not in columns:
         return dict(columns)
     names = columns["name"]
-    return {**columns, "name": replace(names, cells=[shorten(name, width) for name in names.cells])}
+    return {**columns, "name": replace(names, cells=shorten_all(names.cells, width))}
 
 
 def _excess(columns: Mapping[str, Column], layout: Layout) -> int:

@@ -19,7 +19,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def shorten(text: str, width: int) -> str:
+def shorten(text: str, width: int, tail: float = 0.5) -> str:
     """Text of at most ``width`` characters, its middle left out: both ends of a layer's name tell most.
 
     >>> shorten("/backbone/stage3/block7/conv/Conv", 20)
@@ -27,9 +27,23 @@ def shorten(text: str, width: int) -> str:
     """
     if len(text) <= width:
         return text
-    head = max(0, width - 2) // 2
-    tail = max(0, width - 2) - head
-    return text[:head] + ".." + text[len(text) - tail :]
+    kept = max(0, width - 2)
+    end = int(kept * tail)
+    return text[: kept - end] + ".." + text[len(text) - end :]
+
+
+def shorten_all(texts: Sequence[str], width: int) -> list[str]:
+    """All texts shortened, in the middle, or later or earlier where only that keeps them distinct.
+
+    >>> shorten_all(["/encoder/0/convolution/Conv", "/encoder/1/convolution/Conv"], 16)
+    ['/encoder/0/..onv', '/encoder/1/..onv']
+    """
+    distinct = len(set(texts))
+    for tail in (0.5, 0.75, 0.25):
+        shortened = [shorten(text, width, tail) for text in texts]
+        if len(set(shortened)) == distinct:
+            return shortened
+    return [shorten(text, width) for text in texts]
 
 
 def markdown_text(text: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from convaudit.reporters.cells import kernel_text
 from convaudit.reporters.columns import COLUMNS
 from convaudit.reporters.select import Selection, select
 from convaudit.reporters.table import Layout, filled_columns, render_table
-from tests.networks import conv_layer, mixed_network, network, symbolic_network, verified
+from tests.networks import VERDICTS, conv_layer, mixed_network, network, symbolic_network, verified
 
 MIXED = analyze(mixed_network())
 
@@ -87,10 +88,35 @@ def test_names_give_up_their_middle_only_where_they_must():
     assert re.search(r"^featu\S*\.\.\S*xxx ", narrow, re.M)
 
 
+def test_shortened_names_still_differ():
+    names = [f"If_0_then_branch__Inline_0__/encoder/{i}/reparam_conv/Conv" for i in range(3)]
+    report = analyze(network(*(conv_layer(name, 32, 64, groups=32) for name in names)))
+    lines = render_table(report, layout=Layout(width=60)).split("\n\n")[1].split("\n")[2:5]
+    assert len({line.split()[0] for line in lines}) == 3
+
+
+def test_numbers_are_not_torn_from_their_units():
+    for width in range(40, 80):
+        text = render_table(MIXED, layout=Layout(width=width))
+        assert not re.search(r"\d\n +[kMG]B?\b", text)
+
+
+def test_many_notes_and_verdicts_are_cut_with_a_pointer():
+    layers = [conv_layer(f"c{i}", notes=(f"note {i}",)) for i in range(30)]
+    report = analyze(network(*layers))
+    mismatch = VERDICTS[3]
+    text = render_table(
+        replace(report, layers=tuple(replace(x, verification=mismatch) for x in report.layers))
+    )
+    assert text.count("note: ") == text.count("mismatch: ") == 10
+    assert "and 20 more notes: see --format json" in text
+    assert "and 20 more mismatch verdicts: see --format json" in text
+
+
 @pytest.mark.parametrize("style", ["html", "latex", "tsv"])
 def test_markup_has_all_columns_at_any_width(style):
     text = render_table(MIXED, layout=Layout(width=40, style=style))
-    assert all(header in text for header in ("kind", "channels", "kernel", "output", "share"))
+    assert all(header in text for header in ("kind", "channels", "kernel", "output", "saved"))
 
 
 def test_chosen_columns_stay_however_narrow_it_gets():
@@ -130,6 +156,7 @@ def test_unknown_totals_say_what_they_are_at_least():
 def test_columns_that_say_the_same_in_every_row_go_unsaid():
     headers = set(filled_columns(analyze(network(conv_layer())), ()))
     assert headers.isdisjoint({"calls", "macs_saved", "verified", "bits"})
+    assert "share" not in filled_columns(MIXED, ())  # no total, no share
 
 
 SELECTIONS = [

@@ -1,33 +1,31 @@
-"""Verifies a torch module's convolutions: what torch computed, re-executed by convaudit's own engine."""
+"""Verifies a torch model's convolutions: what torch computed, re-executed by convaudit's own engine."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convaudit.analyzer.costs import macs
 from convaudit.records import ConvLayer, Network, Verification
 from convaudit.verifier.execution import Array, Deformation, Execution
 from convaudit.verifier.verdict import WORKSPACE_BYTES, judge
-from convaudit.walkers.torch import real_forward
-from convaudit.walkers.torch_inputs import make_inputs
+from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
 from convaudit.walkers.torch_ops import ConvCall
 
 Progress = Callable[[int], None]
 """Is told how many convolutions have been judged since the last call."""
 
-_SEVERITY = (
-    "not_executed", "not_supported", "vacuous", "exact", "within_rounding", "low_accuracy", "mismatch",
-)  # fmt: skip
+_SEVERITY = ("vacuous", "exact", "within_rounding", "low_accuracy", "not_supported", "mismatch")
+"""Of several calls' verdicts the last in this order is the layer's; a vacuous one proves nothing."""
 
 
 def verify_in_situ(
-    module: nn.Module,
+    model: TorchModel,
     network: Network,
     *,
     input_shape: Any = None,
@@ -39,29 +37,118 @@ def verify_in_situ(
     """Judge every convolution on the activations of one real forward, as it runs.
 
     Only one convolution's operands are held at a time. A layer that is called several times gets the worst
-    verdict of its calls.
+    verdict of its calls. Takes the inputs that ``network`` was walked with; ``seed`` draws their values where
+    only shapes are given.
 
     Returns one verdict per layer of ``network``, in order.
     Raises  UsageError, ExecutionError as ``walk_torch``.
     """
-    places = {_row(layer): place for place, layer in enumerate(network.layers)}
+    places = {replace(layer, name="", calls=1): place for place, layer in enumerate(network.layers)}
     verdicts: dict[int, Verification] = {}
 
     def observe(row: ConvLayer, call: ConvCall, output: Tensor) -> None:
         place = places.get(row)
         if place is None:
-            return  # control flow that depends on values took another way than in the audit
-        verdict = _judge(row, call, output, workspace_bytes)
+            return  # values sent the forward another way than in the audit
+        verdict = _judged_call(row, call, output, workspace_bytes)
         verdicts[place] = max(verdicts.get(place, verdict), verdict, key=_severity)
         if progress is not None:
             progress(1)
 
-    real_forward(module, make_inputs(module, input_shape, inputs), seed=seed, observer=observe)
+    run_torch(model, network, observe, input_shape=input_shape, inputs=inputs, seed=seed)
     missing = Verification(status="not_executed", reason="the forward on these values did not run it")
     return tuple(verdicts.get(place, missing) for place in range(len(network.layers)))
 
 
-def _judge(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes: int) -> Verification:
+def verify_isolated(
+    model: TorchModel,
+    network: Network,
+    *,
+    seed: int = 0,
+    workspace_bytes: int = WORKSPACE_BYTES,
+    progress: Progress | None = None,
+) -> tuple[Verification, ...]:
+    """Judge every convolution alone, on its stored weight and random input of its audited shape.
+
+    Returns one verdict per layer of ``network``, in order.
+    """
+    stored = stored_tensors(model)
+    generator = torch.Generator().manual_seed(seed)
+    verdicts = []
+    for layer in network.layers:
+        reason = _not_alone(layer, stored)
+        if reason is None:
+            call = _alone(layer, stored, generator)
+            verdicts.append(_judged_call(layer, call, _convolved(call), workspace_bytes))
+        else:
+            verdicts.append(Verification(status="not_executed", reason=reason))
+        if progress is not None:
+            progress(1)
+    return tuple(verdicts)
+
+
+# --- one layer alone ------------------------------------------------------------------------------------
+
+
+def _not_alone(layer: ConvLayer, stored: dict[str, Tensor]) -> str | None:
+    """Why a layer cannot be run outside its model; None if it can."""
+    if not layer.op.startswith("aten."):
+        return f"{layer.op} is only run inside its model: verify it in situ"
+    if not all(isinstance(size, int) for size in layer.input_shape or ()):
+        return "its input's shape is symbolic: fix it"
+    for name, given in ((layer.weight_name, True), (layer.bias_name, layer.bias)):
+        if given and (name is None or name not in stored):
+            return "its weight or bias is computed during the forward: verify it in situ"
+        if given and name is not None and stored[name].is_meta:
+            return "its weight is on the meta device and has no values"
+    return None
+
+
+def _alone(layer: ConvLayer, stored: dict[str, Tensor], generator: torch.Generator) -> ConvCall:
+    dtype = getattr(torch, layer.dtype)
+    weight = stored[layer.weight_name or ""].detach().to(dtype)
+    shape = [size for size in layer.input_shape or () if isinstance(size, int)]
+    x = torch.randn(shape, dtype=dtype, generator=generator).to(weight.device)
+    return ConvCall(
+        op=layer.op,
+        x=x,
+        weight=weight,
+        bias=stored[layer.bias_name].detach().to(dtype) if layer.bias_name else None,
+        stride=layer.stride or (),
+        padding=layer.padding or (),
+        dilation=layer.dilation or (),
+        groups=layer.groups,
+        transposed=layer.transposed,
+        output_padding=layer.output_padding,
+    )
+
+
+def _convolved(call: ConvCall) -> Tensor:
+    """torch's own result; it takes one padding for both ends, so an uneven one is put on beforehand."""
+    even = all(before == after for before, after in call.padding)
+    x = call.x
+    if not even:
+        x = torch.nn.functional.pad(x, [amount for pair in reversed(call.padding) for amount in pair])
+    return torch.convolution(
+        x,
+        call.weight,
+        call.bias,
+        call.stride,
+        [before if even else 0 for before, _ in call.padding],
+        call.dilation,
+        call.transposed,
+        call.output_padding or [0] * call.rank,
+        call.groups,
+    )
+
+
+# --- one call -------------------------------------------------------------------------------------------
+
+
+def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes: int) -> Verification:
+    if call.packed:
+        reason = "a quantised kernel of torch, whose rounding the engine does not re-execute"
+        return Verification(status="not_supported", reason=reason)
     accounted = macs(row)
     execution = Execution(
         x=as_array(call.x),
@@ -86,7 +173,7 @@ def _judge(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes: int)
 def _deformation(call: ConvCall) -> Deformation | None:
     if call.offset is None:
         return None
-    taps = 2 * int(np.prod(call.weight.shape[2:]))
+    taps = 2 * math.prod(call.weight.shape[2:])
     return Deformation(
         offset=as_array(call.offset),
         mask=None if call.mask is None else as_array(call.mask),
@@ -95,18 +182,15 @@ def _deformation(call: ConvCall) -> Deformation | None:
 
 
 def as_array(tensor: Tensor) -> Array:
-    """The tensor's values as a NumPy array, without a copy where torch allows it; bfloat16 by ml_dtypes."""
+    """The tensor's values, without a copy where torch allows it; bfloat16 as ml_dtypes has it."""
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype is torch.bfloat16:
         import ml_dtypes
 
-        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.numpy()
-
-
-def _row(layer: ConvLayer) -> ConvLayer:
-    """What the recorder knows of a layer while it runs: neither its name nor how often it will be called."""
-    return replace(layer, name="", calls=1)
+        halves: Array = tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return halves
+    values: Array = (tensor.to_dense() if tensor.is_mkldnn else tensor).numpy()
+    return values
 
 
 def _severity(verdict: Verification) -> int:

@@ -1,172 +1,101 @@
-"""Walks a torch module: one forward in which nothing is computed, and every convolution is seen."""
+"""Walks a torch model, whichever of its two forms it has: a module or an exported program."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from textwrap import shorten
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-)
-from torch.jit._fuser import optimized_execution
+from torch.export import ExportedProgram
+from torch.utils._pytree import tree_leaves
 
-from convaudit.errors import ConvauditError, ExecutionError
+from convaudit.errors import UsageError
 from convaudit.records import Network
-from convaudit.walkers.torch_guard import untouched
-from convaudit.walkers.torch_inputs import Inputs, RandomTensor, make_inputs
-from convaudit.walkers.torch_modules import private_copy, uncompiled, watch
-from convaudit.walkers.torch_ops import op_name
-from convaudit.walkers.torch_recorder import Observer, Recorder
+from convaudit.walkers.torch_forward import real_forward, walk_module
+from convaudit.walkers.torch_inputs import RandomTensor, make_inputs
+from convaudit.walkers.torch_program import random_inputs, run_program, stored_in_program, walk_program
+from convaudit.walkers.torch_recorder import Observer
 from convaudit.walkers.torch_stored import Stored
+
+TorchModel: TypeAlias = nn.Module | ExportedProgram
 
 
 def walk_torch(
-    module: nn.Module,
+    model: TorchModel,
     *,
     input_shape: Any = None,
     inputs: Any = None,
+    dims: Mapping[str, int] | None = None,
     source: str | None = None,
     allow_run: bool = True,
 ) -> Network:
-    """The convolutions of one forward of ``module`` in eval mode; ``make_inputs`` says what it can be given.
+    """The convolutions of a torch model.
 
-    The forward runs on fake tensors, which have a shape but no values: no memory, no arithmetic. Where its
-    control flow needs values it is run again for real, unless ``allow_run`` is False.
-    The module, its tensors and torch's global state are as before afterwards, whatever happens.
+    input_shape, inputs  what a module is called with, see ``make_inputs``; a program knows its inputs, and
+                         only its symbolic dimensions can be fixed
+    dims                 symbolic dimensions of a program by name
+    allow_run            whether a forward that needs values may be run for real
 
-    Raises  UsageError for unusable inputs, ExecutionError if the forward fails, GroupsError.
+    Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
     """
-    module = uncompiled(module)
-    arguments = make_inputs(module, input_shape, inputs)
-    notes: tuple[str, ...] = ()
-    try:
-        forward = _fake_forward(module, arguments)
-    except ConvauditError:
-        raise
-    except Exception as error:
-        if not allow_run or any(tensor.is_meta for tensor in module.parameters()):
-            raise _failure(module, arguments, error) from error
-        forward = real_forward(module, arguments)
-        notes = (f"the forward was run for real, since without values it failed: {_one_line(error)}",)
-    recorder, stored = forward.recorder, forward.stored
-    if isinstance(module, torch.jit.ScriptModule) and not any(True for _ in module.parameters()):
-        notes = (
-            *notes,
-            "a frozen TorchScript holds its parameters as constants of the code; those are counted",
+    if isinstance(model, ExportedProgram):
+        shapes = _shapes_by_name(model, input_shape, inputs)
+        return walk_program(model, input_shapes=shapes, dims=dims, source=source)
+    if dims:
+        raise UsageError(
+            f"{type(model).__name__}: a module has no symbolic dimensions; give its input's shape"
         )
-    return Network(
-        source=source or _class_name(module),
-        format="torchscript" if isinstance(module, torch.jit.ScriptModule) else "torch",
-        inputs=arguments.infos(module),
-        layers=recorder.layers.named(),
-        other_ops=recorder.other_ops(),
-        uncounted_ops=recorder.uncounted_ops(),
-        model_params=stored.parameter_elements(),
-        warnings=(*notes, *_never_ran(stored, recorder.used)),
-    )
+    return walk_module(model, input_shape=input_shape, inputs=inputs, source=source, allow_run=allow_run)
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """What one forward left behind."""
+def run_torch(
+    model: TorchModel,
+    network: Network,
+    observer: Observer,
+    *,
+    input_shape: Any = None,
+    inputs: Any = None,
+    seed: int = 0,
+) -> None:
+    """Run the model once on values and tell ``observer`` of each convolution.
 
-    recorder: Recorder
-    stored: Stored
+    Where only shapes are given, as for the walk that made ``network``, values are drawn from ``seed``.
 
-
-def real_forward(
-    module: nn.Module, arguments: Inputs, *, seed: int = 0, observer: Observer | None = None
-) -> Forward:
-    """Run a private copy of ``module`` on values; where only a shape is given, on random ones from ``seed``.
-
-    Raises  ExecutionError if the forward fails.
+    Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
     """
+    if not isinstance(model, ExportedProgram):
+        real_forward(model, make_inputs(model, input_shape, inputs), seed=seed, observer=observer)
+        return
     generator = torch.Generator().manual_seed(seed)
-
-    def value(leaf: Tensor | RandomTensor) -> Tensor:
-        return leaf.draw(generator) if isinstance(leaf, RandomTensor) else leaf.detach().clone()
-
-    try:
-        return _forward(module, arguments, value, nullcontext(), observer)
-    except ConvauditError:
-        raise
-    except Exception as error:
-        raise _failure(module, arguments, error) from error
-
-
-def _fake_forward(module: nn.Module, arguments: Inputs) -> Forward:
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-
-    def value(leaf: Tensor | RandomTensor) -> Tensor:
-        return leaf.empty() if isinstance(leaf, RandomTensor) else mode.from_tensor(leaf.detach())
-
-    return _forward(module, arguments, value, mode)
-
-
-def _forward(
-    module: nn.Module,
-    arguments: Inputs,
-    value: Callable[[Tensor | RandomTensor], Tensor],
-    mode: AbstractContextManager[Any],
-    observer: Observer | None = None,
-) -> Forward:
-    duplicate = private_copy(module)
-    stored = Stored.of(duplicate)
-    recorder = Recorder(stored, root=_class_name(module), observer=observer)
-    watch(duplicate, recorder.layers.enter, recorder.layers.leave)
-    with (
-        untouched(stored.tensors()),
-        torch.compiler.set_stance("force_eager"),
-        optimized_execution(False),
-        _separate_attention(),
-        mode,
-    ):
-        args, kwargs = arguments.realise(value)
-        with recorder:
-            duplicate(*args, **kwargs)
-    return Forward(recorder, stored)
-
-
-@contextmanager
-def _separate_attention() -> Iterator[None]:
-    """Have transformer layers run their projections and attention as operators of their own, not as one."""
-    enabled = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(enabled)
-
-
-def _never_ran(stored: Stored, used: set[str]) -> Iterator[str]:
-    owners: dict[str, bool] = {}
-    for name in stored.parameter_names():
-        owner = name.rpartition(".")[0]
-        owners[owner] = owners.get(owner, False) or name in used
-    idle = [owner for owner, ran in owners.items() if not ran]
-    if idle:
-        listed = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
-        yield f"never used in this forward: {listed}; the model's parameters include theirs"
-
-
-def _failure(module: nn.Module, arguments: Inputs, error: Exception) -> ExecutionError:
-    return ExecutionError(
-        f"{_class_name(module)}: the forward failed on {arguments.as_text()}: {_one_line(error)}"
+    given = random_inputs(model, network) if inputs is None else _tensors(inputs)
+    run_program(
+        model,
+        [leaf.draw(generator) if isinstance(leaf, RandomTensor) else leaf for leaf in given],
+        observer=observer,
     )
 
 
-def _class_name(module: nn.Module) -> str:
-    return str(getattr(module, "original_name", type(module).__name__))
+def stored_tensors(model: TorchModel) -> dict[str, Tensor]:
+    """What the model stores, by the names that its layers give as ``weight_name`` and ``bias_name``."""
+    if isinstance(model, ExportedProgram):
+        return stored_in_program(model)
+    return Stored.of(model).tensors()
 
 
-def _one_line(error: Exception) -> str:
-    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
-        return f"what {op_name(error.func)} returns depends on the input's values"
-    return shorten(str(error), 400, placeholder=" ...") or type(error).__name__
+def _shapes_by_name(program: ExportedProgram, input_shape: Any, inputs: Any) -> Mapping[str, Sequence[int]]:
+    if inputs is not None:
+        shapes: Any = [tuple(tensor.shape) for tensor in _tensors(inputs)]
+    elif input_shape is None or isinstance(input_shape, Mapping):
+        return input_shape or {}
+    else:
+        several = bool(input_shape) and all(isinstance(shape, Sequence) for shape in input_shape)
+        shapes = input_shape if several else [input_shape]
+    names = program.graph_signature.user_inputs
+    if len(shapes) > len(names):
+        raise UsageError(f"{len(shapes)} shapes are given, the program takes {len(names)} inputs: {names}")
+    return dict(zip(map(str, names), shapes, strict=False))
+
+
+def _tensors(inputs: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -18,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 def untouched(tensors: Iterable[Tensor]) -> Iterator[None]:
     """Run the body without gradients; afterwards tensors, grad mode and random states are as before.
 
-    A stored tensor is copied only at the moment that an operator is about to write to it.
+    A tensor is copied only at the moment that an operator is about to write to it.
     """
     stored = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors if not is_lazy(tensor)]
     devices = {tensor.device.index for tensor, _, _ in stored if tensor.is_cuda}
@@ -30,11 +33,24 @@ def untouched(tensors: Iterable[Tensor]) -> Iterator[None]:
     finally:
         undo.restore()
         for tensor, data, requires_grad in stored:
-            if tensor.data_ptr() != data.data_ptr():
+            if tensor.shape != data.shape or _handles(tensor) != _handles(data):
                 tensor.data = data
             tensor.requires_grad_(requires_grad)
         random.setstate(python_state)
         np.random.set_state(numpy_state)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch's warnings and log lines off the terminal: an error is reported by the exception."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = disabled
 
 
 class _UndoWrites(TorchDispatchMode):
@@ -61,11 +77,19 @@ class _UndoWrites(TorchDispatchMode):
         for tensor in written if isinstance(written, list | tuple) else [written]:
             for storage in _storages(tensor):
                 if storage._cdata in self._stored and storage._cdata not in self._copies:
-                    self._copies[storage._cdata] = storage.clone()
+                    with unset_fake_temporarily():
+                        self._copies[storage._cdata] = storage.clone()
 
     def restore(self) -> None:
         for key, copy in self._copies.items():
-            self._stored[key].copy_(copy)
+            storage = self._stored[key]
+            if storage.nbytes() != copy.nbytes():  # resizing moves it even where nothing changes
+                storage.resize_(copy.nbytes())
+            storage.copy_(copy)
+
+
+def _handles(tensor: Tensor) -> list[int]:
+    return [storage._cdata for storage in _storages(tensor)]
 
 
 def _storages(tensor: Any) -> list[Any]:

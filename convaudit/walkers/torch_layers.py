@@ -9,7 +9,8 @@ from itertools import count
 
 from torch import Tensor, nn
 
-from convaudit.records import ConvLayer
+from convaudit.formulas import Count, Formula
+from convaudit.records import Branch, ConvLayer, Shape
 from convaudit.shapes import as_text, kernel_extent, split_padding
 from convaudit.walkers.torch_ops import ConvCall, dtype_name, shape
 from convaudit.walkers.torch_stored import Stored
@@ -24,29 +25,32 @@ class Frame:
     notes: tuple[str, ...] = ()
     unnamed: int = 0  # convolutions so far whose weight is not stored
 
+    @classmethod
+    def of(cls, path: str, module: nn.Module) -> Frame:
+        """What a module says of its padding."""
+        mode = getattr(module, "padding_mode", "zeros")
+        if mode != "zeros":
+            return cls(path, notes=(f"the module pads its input first (padding_mode={mode!r})",))
+        return cls(path, pads_same=getattr(module, "padding", None) == "same")
+
 
 class Layers:
-    """The convolutions seen so far, equal ones as calls of one row."""
+    """The convolutions seen so far, equal ones as calls of one row.
+
+    branches  the exclusive arms that run at the moment
+    """
 
     def __init__(self, stored: Stored, root: str) -> None:
+        self.branches: tuple[Branch, ...] = ()
         self._stored = stored
         self._root = root  # how to name what runs outside all submodules
         self._frames = [Frame("")]
         self._rows: Counter[ConvLayer] = Counter()
         self._numbers: dict[str, dict[str | int, int]] = {}  # path -> weight -> its number there
 
-    def enter(self, path: str, module: nn.Module) -> None:
+    def enter(self, frame: Frame) -> None:
         """A submodule's forward starts."""
-        mode = getattr(module, "padding_mode", "zeros")
-        self._frames.append(
-            Frame(
-                path,
-                pads_same=getattr(module, "padding", None) == "same" and mode == "zeros",
-                notes=()
-                if mode == "zeros"
-                else (f"the module pads its input first (padding_mode={mode!r})",),
-            )
-        )
+        self._frames.append(frame)
 
     def leave(self) -> None:
         """The submodule entered last has returned."""
@@ -58,10 +62,14 @@ class Layers:
         self._rows[row] += 1
         return row
 
-    def named(self) -> tuple[ConvLayer, ...]:
-        """The rows in the order of their first call, with unique names and their number of calls."""
+    def named(self, sizes: Mapping[str, Count] | None = None) -> tuple[ConvLayer, ...]:
+        """The rows in the order of their first call, with unique names and their number of calls.
+
+        sizes  of symbolic dimensions
+        """
         layers: dict[str, ConvLayer] = {}
-        for row, calls in self._rows.items():
+        for symbolic, calls in self._rows.items():
+            row = _row_with_sizes(symbolic, sizes or {})
             name = next(name for name in self._possible_names(row, layers) if name not in layers)
             layers[name] = replace(row, name=name, calls=calls)
         return tuple(layers.values())
@@ -76,9 +84,10 @@ class Layers:
 
     def _row(self, call: ConvCall, output: Tensor) -> ConvLayer:
         frame = self._frames[-1]
-        weight = self._stored.parameter(call.weight)
-        bias = None if call.bias is None else self._stored.parameter(call.bias)
-        path = self._path(frame, call.weight)
+        parameter = self._stored.unpacked if call.packed else self._stored.parameter
+        weight = parameter(call.weight)
+        bias = None if call.bias is None else parameter(call.bias)
+        path = _path(frame, weight.name if call.packed else self._stored.name(call.weight))
         weight_shape = tuple(int(size) for size in call.weight.shape)
         row = ConvLayer(
             name="",
@@ -104,19 +113,11 @@ class Layers:
             weight_name=weight.name,
             bias_name=None if bias is None else bias.name,
             stored_params=_stored_params(weight.elements, call),
+            branches=self.branches,
             address=(path, self._number(path, frame, weight.name)),
             notes=(*frame.notes, *weight.notes),
         )
         return _with_same_padding(row) if frame.pads_same else row
-
-    def _path(self, frame: Frame, weight: Tensor) -> str:
-        """The running module, or the submodule of it that owns the weight and was not seen to run.
-
-        TorchScript runs its submodules unseen, and a parent may apply a child's weight by itself.
-        """
-        owner = (self._stored.name(weight) or "").rpartition(".")[0]
-        inside = owner.startswith(f"{frame.path}.") if frame.path else owner
-        return owner if inside else frame.path
 
     def _number(self, path: str, frame: Frame, weight_name: str | None) -> int:
         """Number of a convolution among its module's: one for each weight, however often it is used."""
@@ -131,6 +132,16 @@ class Layers:
             return module
         form = "conv_transpose" if row.transposed else "deform_conv" if row.deformable else "conv"
         return f"{module} ({form}{len(row.kernel_size or ())}d #{number})"
+
+
+def _path(frame: Frame, weight_name: str | None) -> str:
+    """The running module, or the submodule of it that owns the weight and was not seen to run.
+
+    TorchScript runs its submodules unseen, and a parent may apply a child's weight by itself.
+    """
+    owner = (weight_name or "").rpartition(".")[0]
+    inside = owner.startswith(f"{frame.path}.") if frame.path else owner
+    return owner if inside else frame.path
 
 
 def _stored_params(weight_elements: int | None, call: ConvCall) -> int | None:
@@ -152,3 +163,18 @@ def _with_same_padding(row: ConvLayer) -> ConvLayer:
         None if size is None else size - more for size, more in zip(row.input_shape or (), extra, strict=True)
     ]
     return replace(row, padding=pairs, input_shape=tuple(unpadded))
+
+
+def _row_with_sizes(row: ConvLayer, sizes: Mapping[str, Count]) -> ConvLayer:
+    input_shape = shape_with_sizes(row.input_shape or (), sizes)
+    return replace(row, input_shape=input_shape, output_shape=shape_with_sizes(row.output_shape or (), sizes))
+
+
+def shape_with_sizes(sizes: Shape, values: Mapping[str, Count]) -> Shape:
+    """A shape with symbolic dimensions replaced by their values."""
+    return tuple(with_sizes(size, values) for size in sizes)
+
+
+def with_sizes(count: Count | None, values: Mapping[str, Count]) -> Count | None:
+    """A count with symbolic dimensions replaced by their values."""
+    return count.substitute(values) if isinstance(count, Formula) else count

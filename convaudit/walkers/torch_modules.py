@@ -56,7 +56,7 @@ def clean_path(path: str) -> str:
 
 
 def watch(module: nn.Module, enter: Callable[[str, nn.Module], None], leave: Callable[[], None]) -> None:
-    """Call ``enter(path, submodule)`` and ``leave()`` around every forward inside ``module``, a private copy.
+    """Call ``enter(path, submodule)`` and ``leave()`` around each forward inside ``module``, a private copy.
 
     TorchScript modules are left out: their interpreter knows no hooks.
     """

@@ -38,6 +38,7 @@ class ConvCall:
     deformable: bool = False
     offset: Tensor | None = None
     mask: Tensor | None = None
+    packed: bool = False  # the weight was unpacked for this record: it is no tensor of the model's
 
     @property
     def rank(self) -> int:
@@ -122,6 +123,29 @@ def _first(a: Arguments, *names: str) -> Any:
     return next((a[name] for name in names if name in a), None)
 
 
+def _quantised(op: str, a: Arguments) -> ConvCall:
+    """torch keeps weight and attributes of a quantised convolution in one packed object."""
+    packed = _first(a, "packed_weight", "weight")
+    weight, bias = packed.unpack()
+    rank = a["qx"].dim() - 2
+    if weight.dim() > rank + 2:
+        weight = weight.squeeze(2)  # a 1-D one is packed as 2-D, with a first axis of 1
+    transposed = bool(packed.transpose())
+    return ConvCall(
+        op=op,
+        x=a["qx"],
+        weight=weight,
+        bias=bias,
+        stride=tuple(packed.stride()[-rank:]),
+        padding=_symmetric(packed.padding()[-rank:], rank),
+        dilation=tuple(packed.dilation()[-rank:]),
+        groups=packed.groups(),
+        transposed=transposed,
+        output_padding=tuple(packed.output_padding()[-rank:]) if transposed else None,
+        packed=True,
+    )
+
+
 def _axes(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...]:
     # torch lets one number in a list stand for all axes
     return per_axis(value[0] if not isinstance(value, int) and len(value) == 1 else value, rank, name)
@@ -144,6 +168,12 @@ CONV_READERS: dict[str, Callable[[str, Arguments], ConvCall]] = {
     "mkldnn._convolution_pointwise": _plain,
     "mkldnn._convolution_transpose_pointwise": _plain,
     "torchvision.deform_conv2d": _deformable,
+    **{
+        f"quantized.conv{form}{rank}d{fused}": _quantised
+        for form in ("", "_transpose")
+        for rank in (1, 2, 3)
+        for fused in ("", "_relu", "_add", "_add_relu", "_dynamic")
+    },
 }
 
 
@@ -209,6 +239,10 @@ def _attention(a: Arguments) -> Count:
     return product(query[:-1]) * value[-2] * (query[-1] + value[-1])
 
 
+def _packed_linear(a: Arguments) -> Count:
+    return product(shape(a["X"])) * size(a["W_prepack"].unpack()[0].shape[0])
+
+
 def _recurrent(*weights: str) -> Callable[[Arguments], Count]:
     """Every weight matrix meets every vector of the sequences; biases are vectors."""
 
@@ -238,6 +272,9 @@ MAC_COUNTERS: dict[str, Callable[[Arguments], Count]] = {
     "aten.linear": _linear("input", "weight"),
     "aten.mkldnn_linear": _linear("self", "weight"),
     "mkldnn._linear_pointwise": _linear("X", "W"),
+    "quantized.linear": _packed_linear,
+    "quantized.linear_relu": _packed_linear,
+    "quantized.linear_dynamic": _packed_linear,
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "aten._scaled_dot_product_flash_attention": _attention,
     "aten._scaled_dot_product_efficient_attention": _attention,

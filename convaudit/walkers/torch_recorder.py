@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from textwrap import shorten
 from typing import Any
 
 from torch import Tensor
 from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, unset_fake_temporarily
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    unset_fake_temporarily,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from convaudit.formulas import Count
-from convaudit.records import ConvLayer, OtherOp
+from convaudit.records import Branch, ConvLayer, OtherOp
 from convaudit.walkers.torch_layers import Layers
 from convaudit.walkers.torch_ops import ConvCall, count_macs, op_name, read_conv, unknown_cost
 from convaudit.walkers.torch_stored import Stored
@@ -27,7 +33,8 @@ class Recorder(TorchDispatchMode):
     """Records the operators that run inside ``with recorder:``.
 
     layers  the convolutions
-    used    names of the stored tensors that an operator read
+    stored  the tensors of the model
+    used    names of those that an operator read
     """
 
     supports_higher_order_operators = True
@@ -36,16 +43,22 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers = Layers(stored, root)
         self.used: set[str] = set()
-        self._stored = stored
+        self.stored = stored
         self._observer = observer
-        self._other_ops: dict[str, tuple[int, Count | None]] = {}
+        self._other_ops: dict[tuple[str, tuple[Branch, ...]], tuple[int, Count | None]] = {}
         self._uncounted: Counter[str] = Counter()
 
     def other_ops(self) -> tuple[OtherOp, ...]:
         """The other multiplying operators, and those of unknown cost, by type."""
         return tuple(
-            OtherOp(op=op, count=count, macs=macs, reason=unknown_cost(op) if macs is None else None)
-            for op, (count, macs) in sorted(self._other_ops.items())
+            OtherOp(
+                op=op,
+                count=count,
+                macs=macs,
+                reason=unknown_cost(op) if macs is None else None,
+                branches=branches,
+            )
+            for (op, branches), (count, macs) in self._other_ops.items()
         )
 
     def uncounted_ops(self) -> tuple[tuple[str, int], ...]:
@@ -63,8 +76,8 @@ class Recorder(TorchDispatchMode):
                 return output
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         output = _run(func, args, kwargs, tensors)
-        self.used.update(name for name in map(self._stored.name, tensors) if name)
-        self._stored.follow(tensors, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
+        self.used.update(name for name in map(self.stored.name, tensors) if name)
+        self.stored.follow(tensors, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
         self._account(func, args, kwargs, output)
         return output
 
@@ -79,8 +92,16 @@ class Recorder(TorchDispatchMode):
         if macs is None and unknown_cost(op) is None:
             self._uncounted[op] += 1
             return
-        count, known = self._other_ops.get(op, (0, 0))
-        self._other_ops[op] = count + 1, None if macs is None or known is None else known + macs
+        key = op, self.layers.branches
+        count, known = self._other_ops.get(key, (0, 0))
+        self._other_ops[key] = count + 1, None if macs is None or known is None else known + macs
+
+
+def in_one_line(error: Exception, width: int = 400) -> str:
+    """What a forward failed with, for a message."""
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        return f"what {op_name(error.func)} returns depends on the input's values"
+    return shorten(str(error), width, placeholder=" ...") or type(error).__name__
 
 
 @cache

@@ -6,7 +6,7 @@ origin through the forward says which stored parameters it stands for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,46 +27,52 @@ class Parameter:
     notes: tuple[str, ...] = ()
 
 
-class Stored:
-    """The tensors of a module by identity, and the origins of those computed from them."""
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor that a model holds."""
 
-    def __init__(self, tensors: Iterable[tuple[str, Tensor]], parameters: Iterable[str]) -> None:
+    name: str
+    tensor: Tensor
+    parameter: bool  # and not a buffer, a constant or a statistic
+    packed: bool = False  # inside a packed object: operators are given that, never the tensor
+
+
+class Stored:
+    """The tensors of a model by identity, and the origins of those computed from them."""
+
+    def __init__(self, found: Iterable[StoredTensor]) -> None:
         self._names: dict[int, str] = {}
-        self._tensors: dict[str, Tensor] = {}  # also keeps them alive, so that an id stays theirs
-        for name, tensor in tensors:
-            if self._names.setdefault(id(tensor), name) == name:  # a tied tensor goes by its first name
-                self._tensors[name] = tensor
-        self._parameters = [name for name in parameters if name in self._tensors]
+        self._found: dict[str, StoredTensor] = {}  # keeps the tensors alive too, so that an id stays theirs
+        for item in found:
+            if self._names.setdefault(id(item.tensor), item.name) == item.name:
+                self._found[item.name] = item  # a tied tensor goes by its first name
         self._origins = WeakIdKeyDictionary()
 
     @classmethod
     def of(cls, module: nn.Module) -> Stored:
-        """Parameters, buffers, plain tensor attributes, and the constants of frozen TorchScript."""
-        parameters = [(clean_path(name), tensor) for name, tensor in module.named_parameters()]
-        buffers = [(clean_path(name), tensor) for name, tensor in module.named_buffers()]
-        constants = list(_constants(module))
-        learned = [name for name, tensor in constants if tensor.is_floating_point() and tensor.dim()]
-        statistics = ("running_mean", "running_var")
-        return cls(
-            [*parameters, *buffers, *constants, *_attributes(module)],
-            [name for name, _ in parameters] + [name for name in learned if not name.endswith(statistics)],
-        )
+        """All tensors of a module, in whatever way it holds them."""
+        return cls(_found(module))
 
     def name(self, tensor: Tensor) -> str | None:
         """The name under which ``tensor`` is stored; None if it is not."""
         return self._names.get(id(tensor))
 
-    def tensors(self) -> Iterable[Tensor]:
-        """All of them, tied ones once."""
-        return self._tensors.values()
-
-    def parameter_names(self) -> Iterable[str]:
-        """Names of the parameters, tied ones once."""
-        return self._parameters
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, tied ones once."""
+        return {name: item.tensor for name, item in self._found.items()}
 
     def parameter_elements(self) -> int:
         """Elements of all parameters, tied ones once."""
-        return sum(self._tensors[name].numel() for name in self._parameters)
+        return sum(item.tensor.numel() for item in self._found.values() if item.parameter)
+
+    def idle(self, used: Container[str]) -> list[str]:
+        """Modules none of whose own parameters is in ``used``; packed ones are not seen in use."""
+        owners: dict[str, bool] = {}
+        for name, item in self._found.items():
+            if item.parameter and not item.packed:
+                owner = name.rpartition(".")[0]
+                owners[owner] = owners.get(owner, False) or name in used
+        return [owner for owner, ran in owners.items() if not ran]
 
     def follow(self, inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> None:
         """Note that an operator computed ``outputs`` from ``inputs``."""
@@ -83,6 +89,13 @@ class Stored:
             else:
                 self._origins.pop(tensor, None)  # written in place
 
+    def unpacked(self, tensor: Tensor) -> Parameter:
+        """What a weight or bias out of a packed object is stored as: the tensor of the same contents."""
+        for name, item in self._found.items():
+            if item.packed and item.tensor.shape == tensor.shape and torch.equal(item.tensor, tensor):
+                return Parameter(name, tensor.numel())
+        return Parameter()
+
     def parameter(self, tensor: Tensor) -> Parameter:
         """What a convolution's weight or bias is stored as."""
         name = self.name(tensor)
@@ -91,16 +104,17 @@ class Stored:
         origin = self._origin(tensor)
         if not origin:
             return Parameter()
-        names = sorted(origin.intersection(self._parameters)) or sorted(origin)
-        elements = sum(self._tensors[name].numel() for name in names)
+        names = sorted(name for name in origin if self._found[name].parameter) or sorted(origin)
+        elements = sum(self._found[name].tensor.numel() for name in names)
         notes = tuple(self._pruned(name) for name in sorted(origin) if name.endswith("_mask"))
         if len(origin) > 1 or elements != tensor.numel():
-            sources = ", ".join(f"{name} ({self._tensors[name].numel()})" for name in sorted(origin))
+            sizes = {name: self._found[name].tensor.numel() for name in sorted(origin)}
+            sources = ", ".join(f"{name} ({size})" for name, size in sizes.items() if size > 1)
             notes = (*notes, f"{tensor.numel()} effective elements are computed from the stored {sources}")
         return Parameter(", ".join(names), elements, notes)
 
     def _pruned(self, name: str) -> str:
-        mask = self._tensors[name]
+        mask = self._found[name].tensor
         with unset_fake_temporarily():  # a stored tensor has its values even while the forward has none
             kept = "?" if mask.is_meta else int(mask.count_nonzero())
         return f"pruned: {name} keeps {kept} of {mask.numel()}; the work is that of all"
@@ -111,20 +125,39 @@ class Stored:
         return origin if name is None else frozenset([name])
 
 
-def _constants(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Tensors in the code of TorchScript modules: freezing puts all parameters there."""
+def _found(module: nn.Module) -> Iterator[StoredTensor]:
+    for name, parameter in module.named_parameters():
+        yield StoredTensor(clean_path(name), parameter, parameter=True)
+    for name, buffer in module.named_buffers():
+        yield StoredTensor(
+            clean_path(name), buffer, parameter=buffer.is_mkldnn
+        )  # whose modules have no others
     for path, submodule in module.named_modules():
-        if not isinstance(submodule, torch.jit.ScriptModule) or not hasattr(submodule, "forward"):
-            continue
-        graph: Any = submodule.graph  # the nodes are only valid as long as it is
-        for node in graph.findAllNodes("prim::Constant"):
-            if isinstance(node.output().type(), torch.TensorType):
-                name = node.output().debugName().removeprefix("self.")
-                yield clean_path(f"{path}.{name}".removeprefix(".")), node.output().toIValue()
-
-
-def _attributes(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for path, submodule in module.named_modules():
+        prefix = f"{clean_path(path)}." if path else ""
+        if isinstance(submodule, torch.jit.ScriptModule) and hasattr(submodule, "forward"):
+            yield from _constants(prefix, submodule)
         for name, value in vars(submodule).items():
             if isinstance(value, Tensor):
-                yield clean_path(f"{path}.{name}".removeprefix(".")), value
+                yield StoredTensor(f"{prefix}{name}", value, parameter=False)
+        yield from _packed(prefix, getattr(submodule, "_packed_params", None))
+
+
+def _constants(prefix: str, module: torch.jit.ScriptModule) -> Iterator[StoredTensor]:
+    """Tensors in the code of a TorchScript module: freezing puts all its parameters there."""
+    graph: Any = module.graph  # the nodes are only valid as long as it is
+    for node in graph.findAllNodes("prim::Constant"):
+        if isinstance(node.output().type(), torch.TensorType):
+            name = node.output().debugName().removeprefix("self.")
+            tensor = node.output().toIValue()
+            statistic = name.endswith(("running_mean", "running_var"))
+            learned = tensor.is_floating_point() and tensor.dim() > 0 and not statistic
+            yield StoredTensor(prefix + name, tensor, parameter=learned)
+
+
+def _packed(prefix: str, packed: Any) -> Iterator[StoredTensor]:
+    """Weight and bias in the packed object of a quantised module."""
+    if isinstance(packed, torch.ScriptObject) and hasattr(packed, "unpack"):
+        owner = prefix.removesuffix("_packed_params.")  # a quantised Linear has a module for it
+        for leaf, tensor in zip(("weight", "bias"), packed.unpack(), strict=False):
+            if tensor is not None:
+                yield StoredTensor(f"{owner}{leaf}", tensor, parameter=True, packed=True)

@@ -286,7 +286,7 @@ def test_control_flow_on_values_is_run_for_real_and_said() -> None:
     network = walk_torch(modules.DependsOnValues(), input_shape=(1, 4, 5, 5))
     assert [(layer.name, layer.calls) for layer in network.layers] == [("conv", 2)]
     assert network.warnings == (
-        "the forward was run for real, since without values it failed: "
+        "the forward was run for real, since it fails without values: "
         "what aten._local_scalar_dense returns depends on the input's values",
     )
 

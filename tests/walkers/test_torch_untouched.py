@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from convaudit.errors import ExecutionError
-from convaudit.walkers.torch import real_forward, walk_torch
+from convaudit.walkers.torch import walk_torch
+from convaudit.walkers.torch_forward import real_forward
 from convaudit.walkers.torch_inputs import make_inputs
 from tests.walkers.torch_modules import Careless, DependsOnValues
 

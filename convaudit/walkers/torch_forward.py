@@ -1,0 +1,148 @@
+"""Walks a module by one forward, in which nothing is computed and every convolution is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.jit._fuser import optimized_execution
+
+from convaudit.errors import ConvauditError, ExecutionError
+from convaudit.records import Network
+from convaudit.walkers.torch_guard import quiet, untouched
+from convaudit.walkers.torch_inputs import Inputs, RandomTensor, make_inputs
+from convaudit.walkers.torch_layers import Frame
+from convaudit.walkers.torch_modules import private_copy, uncompiled, watch
+from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
+from convaudit.walkers.torch_stored import Stored
+
+
+def walk_module(
+    module: nn.Module,
+    *,
+    input_shape: Any = None,
+    inputs: Any = None,
+    source: str | None = None,
+    allow_run: bool = True,
+) -> Network:
+    """The convolutions of one forward of ``module`` in eval mode; ``make_inputs`` says what it can be given.
+
+    The forward runs on fake tensors, which have a shape but no values: no memory, no arithmetic. Where it
+    needs values, or an operator has no fake form, it is run again for real, unless ``allow_run`` is False.
+    The module, its tensors and torch's global state are as before afterwards, whatever happens.
+
+    Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
+    """
+    module = uncompiled(module)
+    arguments = make_inputs(module, input_shape, inputs)
+    notes: tuple[str, ...] = ()
+    try:
+        recorder = _fake_forward(module, arguments)
+    except ConvauditError:
+        raise
+    except Exception as error:
+        if not allow_run or any(tensor.is_meta for tensor in module.parameters()):
+            raise _failure(module, arguments, error) from error
+        recorder = real_forward(module, arguments)
+        notes = (f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}",)
+    if isinstance(module, torch.jit.ScriptModule) and not any(True for _ in module.parameters()):
+        notes = (
+            *notes,
+            "a frozen TorchScript holds its parameters as constants of the code; those are counted",
+        )
+    return Network(
+        source=source or _class_name(module),
+        format="torchscript" if isinstance(module, torch.jit.ScriptModule) else "torch",
+        inputs=arguments.infos(module),
+        layers=recorder.layers.named(),
+        other_ops=recorder.other_ops(),
+        uncounted_ops=recorder.uncounted_ops(),
+        model_params=recorder.stored.parameter_elements(),
+        warnings=(*notes, *_never_ran(recorder)),
+    )
+
+
+def real_forward(
+    module: nn.Module, arguments: Inputs, *, seed: int = 0, observer: Observer | None = None
+) -> Recorder:
+    """Run a private copy of ``module`` on values; where only a shape is given, on random ones from ``seed``.
+
+    Raises  ExecutionError if the forward fails.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def value(leaf: Tensor | RandomTensor) -> Tensor:
+        return leaf.draw(generator) if isinstance(leaf, RandomTensor) else leaf.detach().clone()
+
+    try:
+        return _forward(module, arguments, value, observer=observer)
+    except ConvauditError:
+        raise
+    except Exception as error:
+        raise _failure(module, arguments, error) from error
+
+
+def _fake_forward(module: nn.Module, arguments: Inputs) -> Recorder:
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+
+    def value(leaf: Tensor | RandomTensor) -> Tensor:
+        return leaf.empty() if isinstance(leaf, RandomTensor) else mode.from_tensor(leaf.detach())
+
+    return _forward(module, arguments, value, mode)
+
+
+def _forward(
+    module: nn.Module,
+    arguments: Inputs,
+    value: Callable[[Tensor | RandomTensor], Tensor],
+    mode: FakeTensorMode | None = None,
+    observer: Observer | None = None,
+) -> Recorder:
+    duplicate = private_copy(module)
+    stored = Stored.of(duplicate)
+    recorder = Recorder(stored, root=_class_name(module), observer=observer)
+    layers = recorder.layers
+    watch(duplicate, lambda path, submodule: layers.enter(Frame.of(path, submodule)), layers.leave)
+    with (
+        untouched(stored.tensors().values()),
+        torch.compiler.set_stance("force_eager"),
+        optimized_execution(False),
+        _separate_attention(),
+        mode or nullcontext(),
+    ):
+        args, kwargs = arguments.realise(value)
+        with recorder, quiet():
+            duplicate(*args, **kwargs)
+    return recorder
+
+
+@contextmanager
+def _separate_attention() -> Iterator[None]:
+    """Have transformer layers run their projections and attention as operators of their own, not as one."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def _never_ran(recorder: Recorder) -> Iterator[str]:
+    idle = recorder.stored.idle(recorder.used)
+    if idle:
+        listed = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
+        yield f"never used in this forward: {listed}; the model's parameters include theirs"
+
+
+def _failure(module: nn.Module, arguments: Inputs, error: Exception) -> ExecutionError:
+    return ExecutionError(
+        f"{_class_name(module)}: the forward failed on {arguments.as_text()}: {in_one_line(error)}"
+    )
+
+
+def _class_name(module: nn.Module) -> str:
+    return str(getattr(module, "original_name", type(module).__name__))

@@ -1,0 +1,238 @@
+"""Walks a ``torch.export`` program: interprets its graph under the recorder.
+
+A program knows its inputs' shapes, symbolic dimensions included, so that its counts come out as formulas in
+them, and for each node the module it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch._dispatch.python import enable_python_dispatcher
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from convaudit.errors import ConvauditError, ExecutionError, UsageError
+from convaudit.formulas import Count, Formula
+from convaudit.records import Branch, Network, TensorInfo
+from convaudit.shapes import as_text
+from convaudit.walkers.torch_guard import quiet, untouched
+from convaudit.walkers.torch_inputs import RandomTensor
+from convaudit.walkers.torch_layers import Frame, shape_with_sizes, with_sizes
+from convaudit.walkers.torch_ops import dtype_name, op_name, shape
+from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
+from convaudit.walkers.torch_stored import Stored, StoredTensor
+
+
+def walk_program(
+    program: ExportedProgram,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    source: str | None = None,
+) -> Network:
+    """The convolutions of an exported program, symbolic where it was exported with dynamic shapes.
+
+    input_shapes  sizes of inputs by name ("" is the only one), which fix symbolic dimensions
+    dims          symbolic dimensions by name, as the report shows them
+
+    Raises  UsageError for an unknown name or a size that the program does not accept.
+    """
+    values = {node.name: node.meta["val"] for node in _placeholders(program)}
+    inputs = {name: values[name] for name in _user_inputs(program) if isinstance(values[name], Tensor)}
+    sizes = _symbol_sizes(inputs, input_shapes or {}, dims or {})
+    modes = {value.fake_mode for value in values.values() if isinstance(value, FakeTensor)}
+    recorder = Recorder(_stored(program, values), root=_root(program))
+    try:
+        with untouched([]), _entered(modes):
+            _interpret(program, recorder, list(values.values()))
+    except ConvauditError:
+        raise
+    except Exception as error:
+        raise ExecutionError(
+            f"{_root(program)}: the program cannot be followed: {in_one_line(error)}"
+        ) from error
+    return Network(
+        source=source or _root(program),
+        format="torch.export",
+        inputs=tuple(
+            TensorInfo(name=name, shape=shape_with_sizes(shape(value), sizes), dtype=dtype_name(value))
+            for name, value in inputs.items()
+        ),
+        layers=recorder.layers.named(sizes),
+        other_ops=tuple(replace(other, macs=with_sizes(other.macs, sizes)) for other in recorder.other_ops()),
+        uncounted_ops=recorder.uncounted_ops(),
+        model_params=recorder.stored.parameter_elements(),
+    )
+
+
+def run_program(
+    program: ExportedProgram, inputs: Sequence[Tensor], *, observer: Observer | None = None
+) -> None:
+    """Interpret the program on values: one tensor for each of the user's inputs, in order."""
+    if len(inputs) != len(_user_inputs(program)):
+        raise UsageError(f"the program takes {len(_user_inputs(program))} inputs, {len(inputs)} are given")
+    stored = {spec.target: spec.arg.name for spec in program.graph_signature.input_specs if spec.target}
+    tensors = stored_in_program(program)
+    values: dict[str, Any] = {name: tensors[str(target)] for target, name in stored.items()}
+    values.update(zip(_user_inputs(program), inputs, strict=True))
+    recorder = Recorder(_stored(program, values), root=_root(program), observer=observer)
+    try:
+        with untouched(recorder.stored.tensors().values()):
+            _interpret(program, recorder, [values[node.name] for node in _placeholders(program)])
+    except ConvauditError:
+        raise
+    except Exception as error:
+        raise ExecutionError(f"{_root(program)}: the program failed: {in_one_line(error)}") from error
+
+
+def stored_in_program(program: ExportedProgram) -> dict[str, Tensor]:
+    """Parameters, buffers and constants by the names that the module had for them."""
+    return {**program.constants, **program.state_dict}
+
+
+def random_inputs(program: ExportedProgram, network: Network) -> list[RandomTensor]:
+    """Stand-ins for the inputs of the shapes that ``network`` reports.
+
+    Raises  UsageError if one of them is symbolic.
+    """
+    values = {node.name: node.meta["val"] for node in _placeholders(program)}
+    tensors = []
+    for info in network.inputs:
+        sizes = tuple(size for size in info.shape or () if isinstance(size, int))
+        if len(sizes) != len(info.shape or ()):
+            raise UsageError(f"{info.name}: its shape {as_text(info.shape)} must be fixed before a run")
+        value = values[info.name]
+        tensors.append(RandomTensor(sizes, value.dtype, value.device))
+    return tensors
+
+
+# --- the graph ------------------------------------------------------------------------------------------
+
+
+class _Interpreter(fx.Interpreter):
+    """Tells the recorder for each node which module it came from, and follows both arms of a ``cond``."""
+
+    def __init__(self, graph: fx.GraphModule, recorder: Recorder, frames: dict[str, Frame]) -> None:
+        super().__init__(graph)
+        self._recorder = recorder
+        self._frames = frames
+        self._node = ""
+
+    def run_node(self, n: fx.Node) -> Any:
+        stack = n.meta.get("nn_module_stack")
+        path = list(stack.values())[-1][0] if stack else ""
+        frame = self._frames.setdefault(path, Frame(path))
+        frame.pads_same = n.op == "call_function" and "same" in n.args
+        self._recorder.layers.enter(frame)
+        self._node = n.name
+        try:
+            return super().run_node(n)
+        finally:
+            self._recorder.layers.leave()
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if not isinstance(target, torch._ops.HigherOrderOperator):
+            return super().call_function(target, args, kwargs)
+        bodies = [position for position, arg in enumerate(args) if isinstance(arg, fx.GraphModule)]
+        if op_name(target) == "higher_order.cond":
+            return self._follow_both(*args)
+        if len(bodies) == 1 and op_name(target).startswith("higher_order.wrap"):
+            return self._follow(args[bodies[0]], args[bodies[0] + 1 :])
+        return super().call_function(target, args, kwargs)
+
+    def _follow_both(self, taken: Any, then: fx.GraphModule, other: fx.GraphModule, operands: Any) -> Any:
+        layers, outer = self._recorder.layers, self._recorder.layers.branches
+        choice = ".".join([*(branch.choice for branch in outer[-1:]), self._node])
+        arms = {"then_branch": then, "else_branch": other}
+        if not isinstance(taken, FakeTensor | torch.SymBool):
+            arms.pop("else_branch" if taken else "then_branch")
+        output = None
+        for arm, graph in arms.items():
+            layers.branches = (*outer, Branch(choice=choice, arm=arm))
+            output = self._follow(graph, operands)
+        layers.branches = outer
+        return output
+
+    def _follow(self, graph: fx.GraphModule, operands: Sequence[Any]) -> Any:
+        return _Interpreter(graph, self._recorder, self._frames).run(*operands)
+
+
+def _interpret(program: ExportedProgram, recorder: Recorder, values: Sequence[Any]) -> None:
+    with recorder, quiet():
+        _Interpreter(program.graph_module, recorder, {}).run(*values)
+
+
+def _placeholders(program: ExportedProgram) -> list[fx.Node]:
+    return [node for node in program.graph.nodes if node.op == "placeholder"]
+
+
+def _user_inputs(program: ExportedProgram) -> list[str]:
+    return [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
+
+
+def _stored(program: ExportedProgram, values: Mapping[str, Any]) -> Stored:
+    """The program's tensors by the names that the module had for them."""
+    return Stored(
+        StoredTensor(str(spec.target), values[spec.arg.name], parameter=spec.kind is InputKind.PARAMETER)
+        for spec in program.graph_signature.input_specs
+        if spec.target is not None and isinstance(values[spec.arg.name], Tensor)
+    )
+
+
+def _root(program: ExportedProgram) -> str:
+    """Class name of the exported module, which the first node's module stack begins with."""
+    for node in program.graph.nodes:
+        for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+            if not path:
+                return str(kind).rpartition(".")[2]
+    return "program"
+
+
+@contextmanager
+def _entered(modes: set[Any]) -> Iterator[None]:
+    """The fake mode in which the program was exported, with no dimension pinned by what is asked of it."""
+    with ExitStack() as stack:
+        stack.enter_context(enable_python_dispatcher())  # else C++ turns sizes into numbers here and there
+        for mode in modes:
+            stack.enter_context(mode)
+            if mode.shape_env is not None:
+                stack.enter_context(mode.shape_env.suppress_guards())
+        yield
+
+
+# --- symbolic dimensions --------------------------------------------------------------------------------
+
+
+def _symbol_sizes(
+    inputs: Mapping[str, Tensor], given: Mapping[str, Sequence[int]], dims: Mapping[str, int]
+) -> dict[str, Count]:
+    """Sizes of symbolic dimensions, from ``dims`` and from the shapes of inputs."""
+    declared_sizes = [size for value in inputs.values() for size in shape(value)]
+    symbols = {name for size in declared_sizes if isinstance(size, Formula) for name in size.symbols}
+    for name in dims:
+        if name not in symbols:
+            known = ", ".join(sorted(symbols)) or "none"
+            raise UsageError(f"no symbolic dimension is called {name!r}; the program's are: {known}")
+    sizes: dict[str, Count] = dict(dims)
+    for name, wanted in given.items():
+        key = name or next(iter(inputs), "")
+        if key not in inputs or (not name and len(inputs) > 1):
+            raise UsageError(f"no input is called {name!r}; the program's are: {', '.join(inputs)}")
+        declared = shape(inputs[key])
+        if len(wanted) != len(declared):
+            raise UsageError(
+                f"{key}: {as_text(tuple(wanted))} has {len(wanted)} axes, not {as_text(declared)}'s"
+            )
+        for size, value in zip(declared, wanted, strict=True):
+            if isinstance(size, Formula) and str(size).isidentifier():
+                sizes.setdefault(str(size), value)
+        if shape_with_sizes(declared, sizes) != tuple(wanted):
+            raise UsageError(f"{key}: {as_text(tuple(wanted))} does not fit the exported {as_text(declared)}")
+    return sizes

@@ -86,36 +86,28 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
 def _torch_subject(source: Any, request: Request) -> Subject:
     from convaudit.loaders.torch_source import load_torch_source
 
-    if request.dims:
-        raise UsageError(
-            "dims= names symbolic dimensions, which a torch module has none of; give input_shape="
-        )
     model = load_torch_source(source, request.kwargs, weights=request.weights)  # fails well without torch
-    from torch import nn
-
     from convaudit.walkers.torch import walk_torch
 
-    if not isinstance(model, nn.Module):
-        raise UsageError("exported programs are not supported yet")
-    name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
     network = walk_torch(
         model,
         input_shape=request.input_shape,
         inputs=request.inputs,
-        source=name,
+        dims=request.dims,
+        source=os.fspath(source) if isinstance(source, str | os.PathLike) else None,
         allow_run=request.allow_run,
     )
 
     def verify(how: VerifyRequest) -> Iterable[Verification]:
-        from convaudit.verifier.torch import verify_in_situ
+        from convaudit.verifier.torch import verify_in_situ, verify_isolated
 
         if how.isolated:
-            raise UsageError("a torch module is verified in situ only")
+            return verify_isolated(model, network, seed=how.seed, progress=how.progress)
         return verify_in_situ(
             model,
             network,
-            input_shape=request.input_shape,
-            inputs=request.inputs,
+            input_shape=None if how.data else request.input_shape,
+            inputs=how.data or request.inputs,
             seed=how.seed,
             progress=how.progress,
         )

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from convaudit.cli.values import DIM, INPUT_SHAPE, SIZE
+from convaudit.cli.values import DIM, INPUT_SHAPE, KEYWORDS, SIZE
 from convaudit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -16,7 +16,7 @@ FILE = click.Path(dir_okay=False)
 
 
 def source_options(command: Decorated) -> Decorated:
-    """``--input``, ``--dim``, ``--no-run``: how a model's sizes are fixed."""
+    """``--input``, ``--dim``, ``--kwargs``, ``--no-run``: what a model is built and walked with."""
     return decorated(
         command,
         click.option(
@@ -28,6 +28,11 @@ def source_options(command: Decorated) -> Decorated:
             help="Fix an input's shape: 1x3x224x224, or NAME=1x3x224x224 of several inputs.",
         ),
         click.option("--dim", "dims", type=DIM, multiple=True, help="Fix a symbolic dimension: batch=1."),
+        click.option(
+            "--kwargs",
+            type=KEYWORDS,
+            help="Arguments of a factory or torchvision model, in JSON: '{\"width_mult\": 0.5}'.",
+        ),
         click.option(
             "--no-run", is_flag=True, help="Never run the model to find shapes that its structure hides."
         ),
@@ -82,6 +87,7 @@ def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "input_shape": _shapes(options["input_shapes"]),
         "dims": dict(_unique("--dim", options["dims"])),
+        "kwargs": options["kwargs"],
         "allow_run": not options["no_run"],
     }
 

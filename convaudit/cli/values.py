@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -59,7 +60,19 @@ def read_size(text: str) -> int:
     return parse_bytes(text)
 
 
+def read_keywords(text: str) -> dict[str, Any]:
+    """``{"width_mult": 0.5}`` as keyword arguments."""
+    try:
+        keywords = json.loads(text)
+    except ValueError:
+        keywords = None
+    if not isinstance(keywords, dict):
+        raise UsageError(f"{text!r} is no JSON object; write it as '{{\"width_mult\": 0.5}}'")
+    return keywords
+
+
 INPUT_SHAPE = Value("[NAME=]SHAPE", read_input_shape)
 DIM = Value("NAME=VALUE", read_dim)
+KEYWORDS = Value("JSON", read_keywords)
 LIST = Value("LIST", read_list)
 SIZE = Value("SIZE", read_size)

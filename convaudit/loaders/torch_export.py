@@ -23,10 +23,19 @@ from convaudit.errors import LoadError
 _TARGET = re.compile(
     r"torch\.ops\.\w+\.\w+(\.\w+)?|_operator\.[a-z_]+|math\.[a-z0-9]+|torch\.sym_\w+|#\w+:.*"
 )
-_FUNCTION = re.compile(r"[A-Z]\w*|ceiling|floor")
-_EXPRESSION = (
-    ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.Name, ast.Constant, ast.Load,
-    ast.operator, ast.unaryop, ast.cmpop,
+_NAMES = """
+    Symbol Integer Float Rational Add Mul Pow Mod Max Min Abs floor ceiling Eq Ne Lt Le Gt Ge And Or Not
+    Equality Unequality StrictLessThan LessThan StrictGreaterThan GreaterThan
+    FloorDiv ModularIndexing Where PythonMod CleanDiv CeilToInt FloorToInt CeilDiv LShift RShift PowByNatural
+    FloatPow FloatTrueDiv IntTrueDiv IsNonOverlappingAndDenseIndicator TruncToFloat TruncToInt RoundToInt
+    RoundDecimal ToFloat Identity
+"""
+_FUNCTIONS = frozenset(_NAMES.split())
+_POWERS = {"Pow", "PowByNatural", "FloatPow", "LShift"}
+_OPERATORS = ast.Add | ast.Sub | ast.Mult | ast.Div | ast.FloorDiv | ast.Mod
+_SYNTAX = (
+    ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.keyword, ast.Name, ast.Constant,
+    ast.Load, ast.operator, ast.unaryop, ast.cmpop,
 )  # fmt: skip
 
 
@@ -83,17 +92,39 @@ def _check_tensors_only(where: str, content: bytes) -> None:
 
 
 def _is_arithmetic(text: str) -> bool:
-    """Names, numbers, operators, and calls of SymPy's functions; no attribute, subscript or string."""
+    """Names, numbers, operators and calls of the functions above, nothing else that Python would run."""
     try:
         nodes = list(ast.walk(ast.parse(text, mode="eval")))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return (
-        all(isinstance(node, _EXPRESSION) for node in nodes)
-        and all(
-            isinstance(node.func, ast.Name) and _FUNCTION.fullmatch(node.func.id) is not None
-            for node in nodes
-            if isinstance(node, ast.Call)
-        )
-        and all(isinstance(node.value, int | float) for node in nodes if isinstance(node, ast.Constant))
-    )
+    return all(isinstance(node, _SYNTAX) and _is_harmless(node) for node in nodes)
+
+
+def _is_harmless(node: ast.AST) -> bool:
+    match node:
+        case ast.Constant(value=str(text)):
+            harmless = text.isidentifier()
+        case ast.Constant(value=value):
+            harmless = isinstance(value, int | float) and abs(value) < 2**63
+        case ast.Call(func=ast.Name(id=name), args=[*_, last]) if name in _POWERS:
+            harmless = _is_small(last)
+        case ast.Call(func=ast.Name(id=name)):
+            harmless = name in _FUNCTIONS
+        case ast.BinOp(op=ast.Pow(), right=exponent):
+            harmless = _is_small(exponent)
+        case ast.BinOp(op=operator):
+            harmless = isinstance(operator, _OPERATORS)
+        case _:
+            harmless = not isinstance(node, ast.Call)
+    return harmless
+
+
+def _is_small(exponent: ast.expr) -> bool:
+    """Of a power that costs nothing to compute: 10**10**10 would never end."""
+    match exponent:
+        case ast.Call(func=ast.Name(id="Integer"), args=[argument]):
+            return _is_small(argument)
+        case ast.UnaryOp(operand=operand):
+            return _is_small(operand)
+        case _:
+            return isinstance(exponent, ast.Constant) and exponent.value in range(17)

@@ -70,9 +70,12 @@ def _pickled(archive: zipfile.ZipFile, names: list[str]) -> str:
     """What a pickle holds, read from its instructions without following them."""
     stream = archive.read(next(name for name in names if PurePosixPath(name).name == "data.pkl"))
     try:
-        classes = [str(value) for code, value, _ in pickletools.genops(stream) if code.name == "GLOBAL"]
+        opcodes = [(code.name, str(value)) for code, value, _ in pickletools.genops(stream)]
     except Exception:
         return "a damaged pickle, which convaudit would not open anyway"
+    if any(name in {"STACK_GLOBAL", "INST"} for name, _ in opcodes):  # not as torch.save pickles tensors
+        return "a pickled object, and unpickling it would run code from the file"
+    classes = [value for name, value in opcodes if name == "GLOBAL"]
     foreign = [name.replace(" ", ".") for name in classes if name.split(" ")[0] not in _TENSOR_MODULES]
     if foreign:
         return f"a pickled {foreign[0]}, and unpickling it would run code from the file"

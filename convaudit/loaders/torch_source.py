@@ -35,7 +35,9 @@ def is_torch_source(source: object) -> bool:
     """Whether ``source`` is a torch module or program, or names one."""
     if isinstance(source, str | os.PathLike):
         text = os.fspath(source)
-        return str(text).lower().endswith(SUFFIXES) or bool(_FACTORY.fullmatch(str(text)))
+        if str(text).lower().endswith(SUFFIXES):
+            return True
+        return _FACTORY.fullmatch(str(text)) is not None and not Path(str(text)).exists()
     return any(base.__module__.split(".")[0] == "torch" for base in type(source).__mro__)
 
 
@@ -71,7 +73,7 @@ def load_torch_source(
 
 
 def _find(text: str, package: str, name: str) -> Any:
-    with _current_directory_importable():
+    with _users_code():
         try:
             found = importlib.import_module(package)
         except ModuleNotFoundError as error:
@@ -97,7 +99,7 @@ def _build(text: str, factory: Any, kwargs: dict[str, Any]) -> TorchModel:
     if not callable(factory):
         raise LoadError(f"{text}: it is a {type(factory).__name__}, neither a module nor a function")
     try:
-        with contextlib.redirect_stdout(sys.stderr), _current_directory_importable():
+        with _users_code():
             model = factory(**kwargs)
     except ConvauditError:
         raise
@@ -156,13 +158,15 @@ _DECLARED: list[Any] = []
 
 
 @contextlib.contextmanager
-def _current_directory_importable() -> Iterator[None]:
+def _users_code() -> Iterator[None]:
+    """The current directory can be imported from, and what the user's code prints goes to stderr."""
     directory = os.getcwd()
     added = directory not in sys.path and "" not in sys.path
     if added:
         sys.path.insert(0, directory)
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     finally:
         if added and directory in sys.path:
             sys.path.remove(directory)

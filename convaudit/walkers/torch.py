@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -68,7 +69,7 @@ def run_torch(
         real_forward(model, make_inputs(model, input_shape, inputs), seed=seed, observer=observer)
         return
     generator = torch.Generator().manual_seed(seed)
-    given = random_inputs(model, network) if inputs is None else _tensors(inputs)
+    given = random_inputs(model, network) if inputs is None else _tensors(model, inputs)
     run_program(
         model,
         [leaf.draw(generator) if isinstance(leaf, RandomTensor) else leaf for leaf in given],
@@ -85,7 +86,7 @@ def stored_tensors(model: TorchModel) -> dict[str, Tensor]:
 
 def _shapes_by_name(program: ExportedProgram, input_shape: Any, inputs: Any) -> Mapping[str, Sequence[int]]:
     if inputs is not None:
-        shapes: Any = [tuple(tensor.shape) for tensor in _tensors(inputs)]
+        shapes: Any = [tuple(tensor.shape) for tensor in _tensors(program, inputs)]
     elif input_shape is None or isinstance(input_shape, Mapping):
         return input_shape or {}
     else:
@@ -97,5 +98,12 @@ def _shapes_by_name(program: ExportedProgram, input_shape: Any, inputs: Any) -> 
     return dict(zip(map(str, names), shapes, strict=False))
 
 
-def _tensors(inputs: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+def _tensors(program: ExportedProgram, inputs: Any) -> list[Tensor]:
+    """The tensors of ``inputs`` in the order of the program's inputs; a mapping gives them by name."""
+    names = program.graph_signature.user_inputs
+    if isinstance(inputs, Mapping) and set(inputs) == set(names):
+        inputs = [inputs[name] for name in names]
+    leaves = [
+        torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in tree_leaves(inputs)
+    ]
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]

@@ -61,7 +61,7 @@ def walk_module(
         layers=recorder.layers.named(),
         other_ops=recorder.other_ops(),
         uncounted_ops=recorder.uncounted_ops(),
-        model_params=recorder.stored.parameter_elements(),
+        model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
         warnings=(*notes, *_never_ran(recorder)),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -75,17 +76,18 @@ def make_inputs(module: nn.Module, input_shape: Any = None, inputs: Any = None) 
     input_shape  one shape ``(1, 3, 224, 224)``, a sequence of shapes for several arguments, or a mapping of
                  the forward's parameter names to shapes
     inputs       a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments; each
-                 may be any nest of tensors, and keeps its dtype and device
+                 may be any nest of tensors or NumPy arrays, and keeps its dtype and device
 
     Raises  UsageError if both or neither are given, or a shape is none.
     """
     if (input_shape is None) == (inputs is None):
         raise UsageError(
-            f"{type(module).__name__}: a torch module does not say what it takes: give either "
-            "input_shape=(1, 3, 224, 224) or inputs=(tensor, ...)"
+            f"{type(module).__name__}: a torch module does not say what it takes; give either "
+            "input_shape=(1, 3, 224, 224), on the command line -i 1x3x224x224, or inputs=(tensor, ...)"
         )
     if input_shape is not None:
         inputs = _random_inputs(module, input_shape)
+    inputs = tree_map(lambda leaf: torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf, inputs)
     if isinstance(inputs, Mapping):
         return Inputs((), dict(inputs)) if _takes_keywords(module, inputs) else Inputs((dict(inputs),), {})
     return Inputs(tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,), {})
@@ -104,6 +106,8 @@ def _random_inputs(module: nn.Module, shapes: Any) -> Any:
             )
         return RandomTensor(tuple(shape), dtype, device)
 
+    if isinstance(shapes, Mapping) and set(shapes) == {""}:  # the command line's only input
+        return random(shapes[""])
     if isinstance(shapes, Mapping):
         return {name: random(shape) for name, shape in shapes.items()}
     if isinstance(shapes, Sequence) and shapes and all(isinstance(shape, Sequence) for shape in shapes):

@@ -74,6 +74,10 @@ class Layers:
             layers[name] = replace(row, name=name, calls=calls)
         return tuple(layers.values())
 
+    def weights(self) -> set[str | None]:
+        """Names of the stored tensors that serve as weight or bias."""
+        return {name for row in self._rows for name in (row.weight_name, row.bias_name)}
+
     def _possible_names(self, row: ConvLayer, taken: Mapping[str, ConvLayer]) -> Iterator[str]:
         """The plain name; for a module that runs again, the shape it runs on where that is what differs."""
         name = self._name(row)

@@ -68,7 +68,7 @@ def walk_program(
         layers=recorder.layers.named(sizes),
         other_ops=tuple(replace(other, macs=with_sizes(other.macs, sizes)) for other in recorder.other_ops()),
         uncounted_ops=recorder.uncounted_ops(),
-        model_params=recorder.stored.parameter_elements(),
+        model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
     )
 
 

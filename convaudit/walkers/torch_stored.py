@@ -61,9 +61,10 @@ class Stored:
         """All tensors by name, tied ones once."""
         return {name: item.tensor for name, item in self._found.items()}
 
-    def parameter_elements(self) -> int:
-        """Elements of all parameters, tied ones once."""
-        return sum(item.tensor.numel() for item in self._found.values() if item.parameter)
+    def parameter_elements(self, weights: Container[str | None]) -> int:
+        """Elements of all parameters, tied ones once, and of ``weights``: a fixed kernel may be a buffer."""
+        found = self._found.items()
+        return sum(item.tensor.numel() for name, item in found if item.parameter or name in weights)
 
     def idle(self, used: Container[str]) -> list[str]:
         """Modules none of whose own parameters is in ``used``; packed ones are not seen in use."""

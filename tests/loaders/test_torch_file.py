@@ -1,0 +1,235 @@
+"""Files of torch: loaded where that runs no code from them, refused otherwise."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from convaudit.errors import LoadError
+from convaudit.loaders.torch_file import load_torch_file
+
+PLANTED = "planted-by-the-file"
+
+
+class Exploit:
+    """Creates a directory when unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return os.mkdir, (PLANTED,)
+
+
+def module() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ReLU())
+
+
+def program(path: Path) -> Path:
+    dynamic = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(module(), (torch.zeros(2, 2, 5, 5),), dynamic_shapes=dynamic)
+    torch.export.save(exported, path)
+    return path
+
+
+def rewritten(path: Path, member: str, change: Callable[[bytes], bytes]) -> Path:
+    """The archive at ``path`` with one member changed, or added."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    (root,) = {name.split("/")[0] for name in contents}
+    name = f"{root}/{member}"
+    contents[name] = change(contents.get(name, b""))
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, value in contents.items():
+            archive.writestr(key, value)
+    return path
+
+
+def test_loads_an_exported_program(tmp_path: Path) -> None:
+    loaded = load_torch_file(program(tmp_path / "model.pt2"))
+    assert isinstance(loaded, torch.export.ExportedProgram)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(torch.jit.script, id="scripted"),
+        pytest.param(lambda m: torch.jit.trace(m, torch.zeros(1, 2, 5, 5)), id="traced"),
+        pytest.param(lambda m: torch.jit.freeze(torch.jit.script(m.eval())), id="frozen"),
+    ],
+)
+def test_loads_torchscript(make: Callable[[nn.Module], nn.Module], tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"  # the contents decide, not the name
+    torch.jit.save(make(module()), path)
+    assert isinstance(load_torch_file(path), torch.jit.ScriptModule)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def text(path: Path) -> None:
+    path.write_text("not a model")
+
+
+def truncated(path: Path) -> None:
+    content = program(path.with_suffix(".pt2")).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def damaged(path: Path) -> None:
+    torch.jit.save(torch.jit.script(module()), path)
+    rewritten(path, "code/__torch__/torch/nn/modules/container.py", lambda _: b"class (")
+
+
+def foreign_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("some/thing", b"else")
+
+
+REFUSED = [
+    pytest.param(empty, r"the file is empty", id="empty"),
+    pytest.param(text, r"not a file that torch.export or torch.jit wrote", id="text"),
+    pytest.param(truncated, r"or a truncated one", id="truncated"),
+    pytest.param(damaged, r"torch 2.* cannot load it", id="damaged"),
+    pytest.param(foreign_zip, r"no model that torch wrote", id="zip"),
+    pytest.param(lambda path: path.mkdir(), r"is a directory", id="directory"),
+    pytest.param(lambda path: None, r"no such file", id="missing"),
+    pytest.param(
+        lambda path: torch.save(module().state_dict(), path),
+        r"a state dict: weights without an architecture.*package.module:factory",
+        id="state-dict",
+    ),
+    pytest.param(
+        lambda path: torch.save(module().state_dict(), path, _use_new_zipfile_serialization=False),
+        r"a pickle in torch's old format",
+        id="old-state-dict",
+    ),
+    pytest.param(
+        lambda path: torch.save(module(), path),
+        r"a pickled torch.nn.modules.container.Sequential",
+        id="module",
+    ),
+    pytest.param(
+        lambda path: torch.save({"model": Exploit()}, path, pickle_protocol=4),
+        r"a pickled object, and unpickling it would run code",
+        id="exploit-protocol-4",
+    ),
+    pytest.param(
+        lambda path: torch.save({"model": Exploit()}, path),
+        r"a pickled (posix|nt).mkdir, and unpickling it would run code",
+        id="exploit",
+    ),
+]
+
+
+@pytest.mark.parametrize(("write", "message"), REFUSED)
+def test_refuses_in_one_line(
+    write: Callable[[Path], None], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.pt"
+    write(path)
+    with pytest.raises(LoadError, match=message) as raised:
+        load_torch_file(path)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).startswith(str(path))
+    assert not Path(PLANTED).exists()
+
+
+def exploit(_: bytes = b"") -> bytes:
+    return pickle.dumps(Exploit())
+
+
+def torch_exploit(_: bytes) -> bytes:
+    buffer = io.BytesIO()
+    torch.save((Exploit(),), buffer)
+    return buffer.getvalue()
+
+
+def replaced(old: str, new: str) -> Callable[[bytes], bytes]:
+    def change(content: bytes) -> bytes:
+        assert old.encode() in content
+        return content.replace(old.encode(), new.encode())
+
+    return change
+
+
+def with_expression(expression: str) -> Callable[[bytes], bytes]:
+    def change(content: bytes) -> bytes:
+        document = json.loads(content)
+
+        def visit(item: object) -> None:
+            for value in item.values() if isinstance(item, dict) else item if isinstance(item, list) else ():
+                visit(value)
+            if isinstance(item, dict) and "expr_str" in item:
+                item["expr_str"] = expression
+
+        visit(document)
+        return json.dumps(document).encode()
+
+    return change
+
+
+MKDIR = f"__import__('os').mkdir('{PLANTED}')"
+UNSAFE_PROGRAMS = [
+    pytest.param(
+        "data/sample_inputs/model.pt", torch_exploit, r"holds more than tensors", id="sample-inputs"
+    ),
+    pytest.param("data/weights/model.pt", torch_exploit, r"holds more than tensors", id="legacy-weights"),
+    pytest.param("data/constants/custom_obj_0", exploit, r"is a pickled object", id="custom-object"),
+    pytest.param(
+        "data/weights/model_weights_config.json",
+        replaced('"use_pickle": false', '"use_pickle": true'),
+        r"has pickled tensors",
+        id="pickled-weight",
+    ),
+    pytest.param("models/model.json", with_expression(MKDIR), r"is no arithmetic", id="expression"),
+    pytest.param("models/model.json", with_expression("s0.func"), r"is no arithmetic", id="attribute"),
+    pytest.param("models/model.json", with_expression("10**10**10"), r"is no arithmetic", id="huge-power"),
+    pytest.param(
+        "models/model.json", with_expression("Pow(10, Pow(10, 10))"), r"is no arithmetic", id="huge-pow"
+    ),
+    pytest.param("models/model.json", with_expression("S('1')"), r"is no arithmetic", id="nested-sympify"),
+    pytest.param(
+        "models/model.json",
+        replaced("torch.ops.aten.relu.default", "torch.hub.load"),
+        r"calls 'torch.hub.load', which is no operator",
+        id="target",
+    ),
+    pytest.param("models/model.json", lambda _: b"{", r"model.json is damaged", id="json"),
+]
+
+
+@pytest.mark.parametrize(("member", "change", "message"), UNSAFE_PROGRAMS)
+def test_refuses_programs_that_would_run_code(
+    member: str,
+    change: Callable[[bytes], bytes],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = rewritten(program(tmp_path / "model.pt2"), member, change)
+    with pytest.raises(LoadError, match=message):
+        load_torch_file(path)
+    assert not Path(PLANTED).exists()
+
+
+def test_torch_itself_would_run_that_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why the check is there; if this fails, torch has become safe and the check can go."""
+    monkeypatch.chdir(tmp_path)
+    path = rewritten(program(tmp_path / "model.pt2"), "data/sample_inputs/model.pt", torch_exploit)
+    logging.disable()  # of what torch has to say about it
+    try:
+        torch.export.load(path)
+    finally:
+        logging.disable(logging.NOTSET)
+    assert Path(PLANTED).exists()

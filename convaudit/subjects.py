@@ -106,8 +106,9 @@ def _torch_subject(source: Any, request: Request) -> Subject:
         return verify_in_situ(
             model,
             network,
-            input_shape=None if how.data else request.input_shape,
-            inputs=how.data or request.inputs,
+            input_shape=request.input_shape,
+            inputs=request.inputs,
+            data=how.data,
             seed=how.seed,
             progress=how.progress,
         )

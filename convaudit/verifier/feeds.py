@@ -51,7 +51,7 @@ def random_feeds(network: Network, sizes: Mapping[str, int], seed: int) -> dict[
 
 
 def given_feeds(network: Network, data: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str, Array]:
-    """The user's arrays by input name, from a mapping or an ``.npz`` file.
+    """The user's arrays by input name, from a mapping or an ``.npz`` file, in the order of the inputs.
 
     Raises  UsageError if a name, a number of axes or a size does not fit the audited inputs.
     """
@@ -62,7 +62,7 @@ def given_feeds(network: Network, data: str | os.PathLike[str] | Mapping[str, Ar
             f"data are needed for the inputs {', '.join(sorted(inputs))}, "
             f"got {', '.join(sorted(arrays)) or 'none'}"
         )
-    return {name: _checked(inputs[name], np.asarray(array)) for name, array in arrays.items()}
+    return {name: _checked(tensor, np.asarray(arrays[name])) for name, tensor in inputs.items()}
 
 
 def sizes_of(network: Network, feeds: Mapping[str, Array]) -> dict[str, int]:

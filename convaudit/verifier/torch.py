@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from convaudit.analyzer.costs import macs
 from convaudit.records import ConvLayer, Network, Verification
 from convaudit.verifier.execution import Array, Deformation, Execution
+from convaudit.verifier.feeds import given_feeds
 from convaudit.verifier.verdict import WORKSPACE_BYTES, judge
 from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
 from convaudit.walkers.torch_ops import ConvCall
@@ -30,6 +32,7 @@ def verify_in_situ(
     *,
     input_shape: Any = None,
     inputs: Any = None,
+    data: str | os.PathLike[str] | Mapping[str, Array] | None = None,
     seed: int = 0,
     workspace_bytes: int = WORKSPACE_BYTES,
     progress: Progress | None = None,
@@ -37,8 +40,11 @@ def verify_in_situ(
     """Judge every convolution on the activations of one real forward, as it runs.
 
     Only one convolution's operands are held at a time. A layer that is called several times gets the worst
-    verdict of its calls. Takes the inputs that ``network`` was walked with; ``seed`` draws their values where
-    only shapes are given.
+    verdict of its calls.
+
+    input_shape, inputs  as ``network`` was walked with
+    data                 arrays by input name, or an .npz file of them, in place of those
+    seed                 draws the values where only shapes are given
 
     Returns one verdict per layer of ``network``, in order.
     Raises  UsageError, ExecutionError as ``walk_torch``.
@@ -55,7 +61,8 @@ def verify_in_situ(
         if progress is not None:
             progress(1)
 
-    run_torch(model, network, observe, input_shape=input_shape, inputs=inputs, seed=seed)
+    arrays = None if data is None else list(given_feeds(network, data).values())
+    run_torch(model, network, observe, input_shape=input_shape, inputs=inputs, arrays=arrays, seed=seed)
     missing = Verification(status="not_executed", reason="the forward on these values did not run it")
     return tuple(verdicts.get(place, missing) for place in range(len(network.layers)))
 

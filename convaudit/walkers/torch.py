@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
@@ -14,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from convaudit.errors import UsageError
 from convaudit.records import Network
 from convaudit.walkers.torch_forward import real_forward, walk_module
-from convaudit.walkers.torch_inputs import RandomTensor, make_inputs
+from convaudit.walkers.torch_inputs import Values, from_array, make_inputs
 from convaudit.walkers.torch_program import random_inputs, run_program, stored_in_program, walk_program
 from convaudit.walkers.torch_recorder import Observer
 from convaudit.walkers.torch_stored import Stored
@@ -57,24 +56,23 @@ def run_torch(
     *,
     input_shape: Any = None,
     inputs: Any = None,
+    arrays: Sequence[Any] | None = None,
     seed: int = 0,
 ) -> None:
     """Run the model once on values and tell ``observer`` of each convolution.
 
-    Where only shapes are given, as for the walk that made ``network``, values are drawn from ``seed``.
+    input_shape, inputs  as for the walk that made ``network``
+    arrays               NumPy arrays in the order of ``network.inputs``, in place of those
+    seed                 draws the values where only shapes are given
 
     Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
     """
-    if not isinstance(model, ExportedProgram):
-        real_forward(model, make_inputs(model, input_shape, inputs), seed=seed, observer=observer)
-        return
-    generator = torch.Generator().manual_seed(seed)
-    given = random_inputs(model, network) if inputs is None else _tensors(model, inputs)
-    run_program(
-        model,
-        [leaf.draw(generator) if isinstance(leaf, RandomTensor) else leaf for leaf in given],
-        observer=observer,
-    )
+    values = Values(seed, arrays)
+    if isinstance(model, ExportedProgram):
+        given = random_inputs(model, network) if inputs is None else _tensors(model, inputs)
+        run_program(model, [values(leaf) for leaf in given], observer=observer)
+    else:
+        real_forward(model, make_inputs(model, input_shape, inputs), values, observer)
 
 
 def stored_tensors(model: TorchModel) -> dict[str, Tensor]:
@@ -103,7 +101,5 @@ def _tensors(program: ExportedProgram, inputs: Any) -> list[Tensor]:
     names = program.graph_signature.user_inputs
     if isinstance(inputs, Mapping) and set(inputs) == set(names):
         inputs = [inputs[name] for name in names]
-    leaves = [
-        torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in tree_leaves(inputs)
-    ]
+    leaves = [from_array(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in tree_leaves(inputs)]
     return [leaf for leaf in leaves if isinstance(leaf, Tensor)]

@@ -14,7 +14,7 @@ from torch.jit._fuser import optimized_execution
 from convaudit.errors import ConvauditError, ExecutionError
 from convaudit.records import Network
 from convaudit.walkers.torch_guard import quiet, untouched
-from convaudit.walkers.torch_inputs import Inputs, RandomTensor, make_inputs
+from convaudit.walkers.torch_inputs import Inputs, RandomTensor, Values, make_inputs
 from convaudit.walkers.torch_layers import Frame
 from convaudit.walkers.torch_modules import private_copy, uncompiled, watch
 from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
@@ -47,7 +47,7 @@ def walk_module(
     except Exception as error:
         if not allow_run or any(tensor.is_meta for tensor in module.parameters()):
             raise _failure(module, arguments, error) from error
-        recorder = real_forward(module, arguments)
+        recorder = real_forward(module, arguments, Values())
         notes = (f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}",)
     if isinstance(module, torch.jit.ScriptModule) and not any(True for _ in module.parameters()):
         notes = (
@@ -67,17 +67,15 @@ def walk_module(
 
 
 def real_forward(
-    module: nn.Module, arguments: Inputs, *, seed: int = 0, observer: Observer | None = None
+    module: nn.Module,
+    arguments: Inputs,
+    value: Callable[[Tensor | RandomTensor], Tensor],
+    observer: Observer | None = None,
 ) -> Recorder:
-    """Run a private copy of ``module`` on values; where only a shape is given, on random ones from ``seed``.
+    """Run a private copy of ``module`` for real, on ``value`` of each of its inputs.
 
     Raises  ExecutionError if the forward fails.
     """
-    generator = torch.Generator().manual_seed(seed)
-
-    def value(leaf: Tensor | RandomTensor) -> Tensor:
-        return leaf.draw(generator) if isinstance(leaf, RandomTensor) else leaf.detach().clone()
-
     try:
         return _forward(module, arguments, value, observer=observer)
     except ConvauditError:

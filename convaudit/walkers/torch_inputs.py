@@ -39,6 +39,29 @@ class RandomTensor:
         return torch.empty(self.shape, dtype=self.dtype, device=self.device)
 
 
+def from_array(array: Any) -> Tensor:
+    """A NumPy array as a tensor; of the types that NumPy borrows from ml_dtypes, as float32."""
+    return torch.from_numpy(array.astype(np.float32) if array.dtype.kind == "V" else array)
+
+
+class Values:
+    """Gives each input its value: the user's array, else the user's tensor, else a random one.
+
+    arrays  NumPy arrays, one for each input in order
+    """
+
+    def __init__(self, seed: int = 0, arrays: Sequence[Any] | None = None) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._arrays = None if arrays is None else iter(arrays)
+
+    def __call__(self, leaf: Tensor | RandomTensor) -> Tensor:
+        if self._arrays is not None:
+            return from_array(next(self._arrays)).to(leaf.device, leaf.dtype)
+        if isinstance(leaf, RandomTensor):
+            return leaf.draw(self._generator)
+        return leaf.detach().clone()  # a forward may write to its input
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """Positional and keyword arguments, in which a ``RandomTensor`` stands for a tensor."""
@@ -87,7 +110,7 @@ def make_inputs(module: nn.Module, input_shape: Any = None, inputs: Any = None) 
         )
     if input_shape is not None:
         inputs = _random_inputs(module, input_shape)
-    inputs = tree_map(lambda leaf: torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf, inputs)
+    inputs = tree_map(lambda leaf: from_array(leaf) if isinstance(leaf, np.ndarray) else leaf, inputs)
     if isinstance(inputs, Mapping):
         return Inputs((), dict(inputs)) if _takes_keywords(module, inputs) else Inputs((dict(inputs),), {})
     return Inputs(tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,), {})

@@ -14,7 +14,7 @@ from torch import nn
 from convaudit.errors import ExecutionError
 from convaudit.walkers.torch import walk_torch
 from convaudit.walkers.torch_forward import real_forward
-from convaudit.walkers.torch_inputs import make_inputs
+from convaudit.walkers.torch_inputs import Values, make_inputs
 from tests.walkers.torch_modules import Careless, DependsOnValues
 
 SHAPE = (2, 4, 5, 5)
@@ -45,7 +45,7 @@ def state_of(module: nn.Module) -> dict[str, Any]:
 
 
 def real(module: nn.Module) -> None:
-    real_forward(module, make_inputs(module, SHAPE))
+    real_forward(module, make_inputs(module, SHAPE), Values())
 
 
 def fake(module: nn.Module) -> None:

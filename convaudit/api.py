@@ -11,7 +11,7 @@ from convaudit.analyzer import analyze
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport, Verification
 from convaudit.report import Report
-from convaudit.subjects import Request, VerifyRequest, open_subject
+from convaudit.subjects import Optimization, Request, VerifyRequest, open_subject
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -33,7 +33,7 @@ def audit(
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     seed: int = 0,
     memory_bytes: int = 2**30,
-    optimization: Literal["all", "extended", "basic", "disabled"] = "all",
+    optimization: Optimization = "all",
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """What every convolution of a model costs, what its ``groups`` save, and whether it is right.

@@ -7,13 +7,15 @@ imported when a source needs them, so that an ONNX model never waits for torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from convaudit.errors import UsageError
 from convaudit.loaders.torch_source import is_torch_source
 from convaudit.records import Network, Verification
+
+Optimization: TypeAlias = Literal["all", "extended", "basic", "disabled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class VerifyRequest:
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None  # arrays by input name, or an .npz of them
     seed: int = 0
     memory_bytes: int = 2**30
-    optimization: str = "all"
+    optimization: Optimization = "all"
     progress: Callable[[int], None] | None = None
 
 
@@ -78,9 +80,31 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
     network = walk_onnx(model, input_shapes=shapes, dims=request.dims, allow_run=request.allow_run)
 
     def verify(how: VerifyRequest) -> Iterable[Verification]:
-        raise UsageError("verifying ONNX models is not implemented yet")
+        from convaudit.verifier.onnx import verify_in_situ, verify_isolated
+
+        if how.isolated:
+            verdicts = verify_isolated(model, network, seed=how.seed, optimization=how.optimization)
+        else:
+            verdicts = verify_in_situ(
+                model,
+                network,
+                data=how.data,
+                seed=how.seed,
+                memory_bytes=how.memory_bytes,
+                optimization=how.optimization,
+            )
+        return _watched(verdicts, how.progress)
 
     return Subject(network, verify)
+
+
+def _watched(
+    verdicts: Iterable[Verification], progress: Callable[[int], None] | None
+) -> Iterator[Verification]:
+    for verdict in verdicts:
+        yield verdict
+        if progress is not None:
+            progress(1)
 
 
 def _torch_subject(source: Any, request: Request) -> Subject:

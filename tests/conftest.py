@@ -6,7 +6,12 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# a deadline is a timed assertion, which fails on a busy machine
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 if importlib.util.find_spec("torch") is not None:
     import torch

@@ -39,11 +39,29 @@ def shorten_all(texts: Sequence[str], width: int) -> list[str]:
     ['/encoder/0/..onv', '/encoder/1/..onv']
     """
     distinct = len(set(texts))
+    texts = [text if len(text) <= width else without_repetition(text) for text in texts]
     for tail in (0.5, 0.75, 0.25):
         shortened = [shorten(text, width, tail) for text in texts]
         if len(set(shortened)) == distinct:
             return shortened
     return [shorten(text, width) for text in texts]
+
+
+def without_repetition(path: str) -> str:
+    """A path without the parts that the next part says again, as torch's exporter writes them.
+
+    >>> without_repetition("/features/features.10/conv/conv.0/conv.0.1/Conv")
+    '/..features.10/..conv.0.1/Conv'
+    """
+    kept: list[str] = []
+    parts = path.split("/")
+    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+        if part and following.startswith(f"{part}."):
+            if not kept or kept[-1] != "..":
+                kept.append("..")
+        else:
+            kept.append(part)
+    return "/".join(kept).replace("../", "..")
 
 
 def markdown_text(text: str) -> str:

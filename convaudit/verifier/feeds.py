@@ -129,11 +129,10 @@ def _fits(shape: Shape, actual: tuple[int, ...]) -> bool:
 def _read_npz(path: str | os.PathLike[str]) -> dict[str, Array]:
     name = os.fspath(path)
     try:
-        with np.load(name, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UsageError(
-                    f"{name}: one array without a name; save it with numpy.savez(file, NAME=array)"
-                )
-            return {key: archive[key] for key in archive.files}
+        archive = np.load(name, allow_pickle=False)
+        if isinstance(archive, np.lib.npyio.NpzFile):
+            with archive:
+                return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"{name}: no readable .npz file: {error}") from None
+    raise UsageError(f"{name}: one array without a name; save it with numpy.savez(file, NAME=array)")

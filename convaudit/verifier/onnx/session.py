@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from convaudit.errors import ExecutionError, first_line
-from convaudit.loaders.external_data import reference
+from convaudit.loaders.external_data import map_bytes, reference
 from convaudit.loaders.memory import IN_MEMORY
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.loaders.tensors import model_tensors
@@ -103,6 +103,9 @@ def _map_weights(model: OnnxModel, proto: ModelProto) -> None:
             tensor.CopyFrom(numpy_helper.from_array(np.asarray(model.array(tensor)), tensor.name))
             continue
         path = Path(os.path.realpath(model.data_path(where.location)))
+        map_bytes(
+            path, where.offset, where.length, f"{model.source}: tensor {tensor.name!r}"
+        )  # they are there
         entries = {"location": path.relative_to(path.anchor).as_posix(), "offset": str(where.offset)}
         if where.length is not None:
             entries["length"] = str(where.length)

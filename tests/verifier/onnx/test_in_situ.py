@@ -1,0 +1,318 @@
+"""In-situ verification: what is captured is what the runtime computed, wherever the convolution is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from convaudit.errors import ExecutionError, LoadError, UsageError
+from convaudit.loaders.onnx_file import load_onnx
+from convaudit.records import Network, Verification
+from convaudit.verifier.onnx import in_situ, session, verify_in_situ
+from convaudit.walkers.onnx import walk_onnx
+from tests.verifier.onnx import cases
+
+HONEST = {"exact", "within_rounding"}
+TRUE, FALSE = np.array(True), np.array(False)
+
+
+def verify(source: ModelProto | Path, **options: Any) -> list[Verification]:
+    model = load_onnx(source)
+    return list(verify_in_situ(model, walk_onnx(model), **options))
+
+
+def image(seed: int = 0, shape: Sequence[int] = (1, 4, 9, 9)) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("source", cases.EVERY_FORM)
+def test_every_form(source: ModelProto) -> None:
+    (verdict,) = verify(source)
+    empty = 0 in (source.graph.input[0].type.tensor_type.shape.dim[0].dim_value,)
+    assert verdict.status in ({"vacuous"} if empty else HONEST), verdict.reason
+
+
+@pytest.mark.parametrize("source", [param for param in cases.EVERY_FORM if "zero" not in str(param.id)])
+def test_a_changed_weight_is_found(source: ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The evidence is the runtime's: against another weight, the same output is a mismatch."""
+    honest = in_situ.execution
+
+    def changed(layer: Any, node: Any, values: Mapping[str, np.ndarray]) -> Any:
+        weight = values["weight"].copy()
+        first = weight[:1]
+        first += np.asarray(64, weight.dtype) if weight.dtype.kind in "iu" else np.asarray(1, weight.dtype)
+        return honest(layer, node, {**values, "weight": weight})
+
+    monkeypatch.setattr(in_situ, "execution", changed)
+    assert [verdict.status for verdict in verify(source)] == ["mismatch"]
+
+
+# --- bodies ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("condition", "expected"), [(TRUE, [True, False]), (FALSE, [False, True])])
+def test_branch_taken_and_not(condition: np.ndarray, expected: list[bool]) -> None:
+    verdicts = verify(cases.if_model(), data={"c": condition, "x": image()})
+    assert [verdict.status in HONEST for verdict in verdicts] == expected
+    (skipped,) = [verdict for verdict in verdicts if verdict.status not in HONEST]
+    assert skipped.status == "not_executed"
+    assert "did not run on this input" in skipped.reason
+    assert "_branch" in skipped.reason
+
+
+def test_loop_gives_its_last_iteration() -> None:
+    (verdict,) = verify(cases.loop_model())
+    assert verdict.status in HONEST
+    (verdict,) = verify(cases.loop_model(trips=0))
+    assert verdict.status == "not_executed"
+
+
+def test_loop_state_is_the_last_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(in_situ, "judge", lambda evidence, **_: seen.append(evidence) or PASSED)
+    verify(cases.loop_model(trips=1), data={"x": image()})
+    verify(cases.loop_model(trips=2), data={"x": image()})
+    np.testing.assert_array_equal(seen[0].x, image())
+    np.testing.assert_array_equal(seen[1].x, seen[0].output)
+
+
+PASSED = Verification(status="exact", reason="stub")
+
+
+def test_scan_and_nested_bodies() -> None:
+    assert {verdict.status for verdict in verify(cases.scan_model())} <= HONEST
+    (taken,) = verify(cases.nested_model(), data={"c": TRUE, "x": image()})
+    assert taken.status in HONEST
+    (skipped,) = verify(cases.nested_model(), data={"c": FALSE, "x": image()})
+    assert skipped.status == "not_executed"
+
+
+def test_local_functions_and_branches_inside() -> None:
+    verdicts = verify(cases.function_model(), data={"c": TRUE, "x": image()})
+    assert len(verdicts) == 4
+    assert {verdict.status for verdict in verdicts} <= HONEST
+    verdicts = verify(cases.function_model(), data={"c": FALSE, "x": image()})
+    assert [verdict.status in HONEST for verdict in verdicts] == [True, False, True, False]
+
+
+def test_a_body_that_cannot_be_observed_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    proto = cases.if_model()
+    proto.graph.node.append(onnx.helper.make_node("Conv", ["x", "w"], ["z"], name="outside"))
+
+    def refuse(*_: object) -> str:
+        raise ExecutionError("no way out")
+
+    monkeypatch.setattr(in_situ.Exposure, "_through_if", refuse)
+    verdicts = verify(proto, data={"c": TRUE, "x": image()})
+    assert [verdict.status in HONEST for verdict in verdicts] == [False, False, True]
+    assert "it cannot be observed in its body: no way out" in verdicts[0].reason
+
+
+# --- memory, weights, optimization ----------------------------------------------------------------------
+
+
+class Runs:
+    """Counts sessions and remembers how they were opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened: list[tuple[int, str, bool]] = []
+        honest = session._session
+
+        def counted(proto: ModelProto, optimization: Any, copy_weights: bool) -> Any:
+            self.opened.append((len(proto.graph.output), optimization, copy_weights))
+            return honest(proto, optimization, copy_weights)
+
+        monkeypatch.setattr(session, "_session", counted)
+
+
+@pytest.mark.parametrize(
+    ("memory", "batches"),
+    [(2**30, [11]), (4 * 2 * 2592, [7, 4]), (2 * 2592, [1, 2, 2, 2, 2, 2]), (1, [1, 2, 2, 2, 2, 2])],
+    ids=["all-at-once", "two-batches", "one-by-one", "less-than-a-layer"],
+)
+def test_batches(memory: int, batches: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six layers; outputs per run are the layers' inputs and outputs, without the model's own input."""
+    runs = Runs(monkeypatch)
+    verdicts = verify(cases.chain(6), memory_bytes=memory)
+    assert {verdict.status for verdict in verdicts} <= HONEST
+    assert len(verdicts) == 6
+    assert [outputs for outputs, _, _ in runs.opened] == batches
+
+
+def test_weights_beyond_memory_are_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "wide.onnx"
+    onnx.save(cases.plain(x="1,64,9,9", w="64,64,3,3"), path)
+    runs = Runs(monkeypatch)
+    (verdict,) = verify(path, memory_bytes=64 * 64 * 9 * 4 - 1)
+    assert runs.opened == [(1, "disabled", False)]
+    assert verdict.status in HONEST
+    assert verdict.reason.endswith("(onnxruntime ran with optimization disabled, not all)")
+
+
+def test_only_what_a_layer_needs_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    honest = session._session
+
+    def measured(proto: ModelProto, *args: Any) -> Any:
+        sizes.append((len(proto.graph.node), len(proto.graph.initializer)))
+        return honest(proto, *args)
+
+    monkeypatch.setattr(session, "_session", measured)
+    verify(cases.chain(3), memory_bytes=1)
+    assert sizes == [(1, 1), (3, 2), (5, 3)]
+
+
+def test_optimization_level_and_its_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch)
+    verify(cases.plain(), optimization="basic")
+    assert [level for _, level, _ in runs.opened] == ["basic"]
+    counted = session._session
+
+    def refuse(proto: ModelProto, optimization: Any, copy_weights: bool) -> Any:
+        if optimization != "disabled":
+            raise ExecutionError("no such fusion")
+        return counted(proto, optimization, copy_weights)
+
+    monkeypatch.setattr(session, "_session", refuse)
+    (verdict,) = verify(cases.plain())
+    assert verdict.status in HONEST
+    assert "onnxruntime ran with optimization disabled, not all" in verdict.reason
+
+
+@pytest.mark.parametrize("how", ["embedded", "external", "linked", "float_data", "int32_data", "json"])
+def test_weights_are_mapped_from_wherever_they_are(tmp_path: Path, how: str) -> None:
+    proto = cases.plain(x="1,32,9,9", w="64,32,3,3")
+    (weight,) = proto.graph.initializer
+    values = numpy_helper.to_array(weight)
+    path = tmp_path / ("m.json" if how == "json" else "m.onnx")
+    if how == "float_data":
+        weight.CopyFrom(onnx.helper.make_tensor("w", TensorProto.FLOAT, values.shape, values.ravel()))
+    if how == "int32_data":
+        proto = cases.stored(
+            "g (uint8[1,32,9,9] x, int8[64,32,3,3] w) => (int32[n,c,h,l] y) { y = ConvInteger(x, w) }", "w"
+        )
+        (weight,) = proto.graph.initializer
+        values = numpy_helper.to_array(weight)
+        weight.CopyFrom(onnx.helper.make_tensor("w", TensorProto.INT8, values.shape, values.ravel()))
+    onnx.save(proto, path, save_as_external_data=how == "external", location="w.bin", size_threshold=0)
+    if how == "linked":
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "link.onnx").symlink_to(path)
+        path = tmp_path / "folder" / "link.onnx"
+    (verdict,) = verify(path)
+    assert verdict.status in HONEST, verdict.reason
+
+
+def test_missing_weights_are_a_load_error(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(cases.plain(x="1,32,9,9", w="64,32,3,3"), path, save_as_external_data=True, location="w.bin")
+    (tmp_path / "w.bin").unlink()
+    with pytest.raises(LoadError, match=r"tensor 'w': cannot be opened: No such file"):
+        verify(path)
+
+
+# --- input ----------------------------------------------------------------------------------------------
+
+
+def test_seed_decides_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(in_situ, "judge", lambda evidence, **_: seen.append(evidence.x) or PASSED)
+    for seed in (0, 0, 1):
+        verify(cases.plain(), seed=seed)
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert not np.array_equal(seen[0], seen[2])
+
+
+def test_data_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(in_situ, "judge", lambda evidence, **_: seen.append(evidence.x) or PASSED)
+    np.savez(tmp_path / "data.npz", x=image(7).astype(np.float64))
+    verify(cases.plain(), data=tmp_path / "data.npz")
+    np.testing.assert_array_equal(seen[0], image(7))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param({}, "data are needed for the inputs x, got none", id="none"),
+        pytest.param({"x": image(), "q": image()}, "inputs x, got q, x", id="more"),
+        pytest.param(
+            {"x": image(shape=(1, 4, 9, 8))}, "audited as 1x4x9x9, its data are 1x4x9x8", id="shape"
+        ),
+        pytest.param({"x": image(shape=(4, 9, 9))}, "audited as 1x4x9x9, its data are 4x9x9", id="rank"),
+        pytest.param({"x": np.array("text")}, "input 'x' is float32, its data are <U4", id="dtype"),
+    ],
+)
+def test_data_that_do_not_fit(data: Mapping[str, np.ndarray], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        verify(cases.plain(), data=data)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", b"PK\x03\x04nonsense"], ids=["empty", "nonsense", "broken-zip"]
+)
+def test_unreadable_data_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "data.npz"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"data\.npz: no readable \.npz file"):
+        verify(cases.plain(), data=path)
+
+
+def test_single_array_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "data.npy", image())
+    with pytest.raises(UsageError, match="one array without a name"):
+        verify(cases.plain(), data=tmp_path / "data.npy")
+
+
+def test_open_dimensions_are_filled_and_counted() -> None:
+    source = cases.stored(
+        "g (float[N,4,H,H] x, float[6,4,3,3] w) => (float[n,c,h,l] y) { y = Conv(x, w) }", "w"
+    )
+    (verdict,) = verify(source)
+    assert verdict.executed_macs == 6 * 62 * 62 * 4 * 9
+    (verdict,) = verify(source, data={"x": image(shape=(2, 4, 9, 9))})
+    assert verdict.executed_macs == 2 * 6 * 7 * 7 * 4 * 9
+
+
+def test_input_without_a_shape() -> None:
+    proto = cases.plain()
+    proto.graph.input[0].type.tensor_type.ClearField("shape")
+    with pytest.raises(UsageError, match="input 'x' has the shape \\?: too little for random input"):
+        verify(proto)
+    assert {verdict.status for verdict in verify(proto, data={"x": image()})} <= HONEST
+
+
+# --- refusals -------------------------------------------------------------------------------------------
+
+
+def test_model_that_the_runtime_refuses() -> None:
+    source = cases.stored(
+        "g (double[1,4,9,9] x, double[6,4,3,3] w) => (double[n,c,h,l] y) { y = Conv(x, w) }", "w"
+    )
+    with pytest.raises(
+        ExecutionError, match=r"the model does not run: onnxruntime: .*--verify-isolated"
+    ) as caught:
+        verify(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_reordered_weights_are_never_verified() -> None:
+    proto = cases.plain(x="1,16,9,9", w="16,16,3,3")
+    proto.graph.node[0].domain = "com.microsoft.nchwc"
+    proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft.nchwc", 1))
+    (verdict,) = verify(proto)
+    assert verdict.status == "not_supported"
+
+
+def test_no_layers_no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch)
+    model = load_onnx(cases.plain())
+    network = Network(source="", format="onnx", inputs=walk_onnx(model).inputs, layers=())
+    assert list(verify_in_situ(model, network)) == []
+    assert runs.opened == []

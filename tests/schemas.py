@@ -8,6 +8,7 @@ from typing import Any
 
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 GITHUB_ACTION = "https://json.schemastore.org/github-action.json"
+GITHUB_WORKFLOW = "https://json.schemastore.org/github-workflow.json"
 GITLAB_CI = "https://gitlab.com/gitlab-org/gitlab/-/raw/master/app/assets/javascripts/editor/schema/ci.json"
 
 

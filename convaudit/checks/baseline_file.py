@@ -1,4 +1,4 @@
-"""The baseline's file: JSON, sorted, one line a layer, the same bytes for the same models.
+"""The baseline's file: JSON, models sorted, one line a layer, the same bytes for the same models.
 
 It holds numbers, no formulas: a regression is a comparison of numbers, so sizes have to be fixed.
 """
@@ -73,8 +73,8 @@ def _model_text(name: str, report: AuditReport) -> str:
 
 def _layer_values(layer: LayerCost) -> dict[str, Any]:
     """The fields that a comparison needs; one that has its default value is left out."""
-    values = {field.name: getattr(layer, field.name) for field in _LAYER_FIELDS}
-    return {field.name: values[field.name] for field in _LAYER_FIELDS if values[field.name] != field.default}
+    values = ((field, getattr(layer, field.name)) for field in _LAYER_FIELDS)
+    return {field.name: value for field, value in values if value != field.default}
 
 
 def _object(members: Mapping[str, str], indent: int) -> str:
@@ -85,7 +85,7 @@ def _object(members: Mapping[str, str], indent: int) -> str:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+    return json.dumps(value, default=str)
 
 
 # --- reading --------------------------------------------------------------------------------------------

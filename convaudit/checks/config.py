@@ -72,7 +72,7 @@ def find_config(folder: Path) -> Config:
     for place in (folder, *folder.parents):
         for name in FILES:
             if (place / name).is_file():
-                config = _config(place / name)
+                config = _config(Path(os.path.relpath(place / name)))
                 if config is not None:
                     return config
     return Config()

@@ -30,7 +30,10 @@ def verdict(model: CheckedModel) -> str:
     if model.error is not None:
         return "could not be audited"
     number, failures = len(model.outcomes), len(model.failures)
-    return f"{failures} of {number} checks failed" if failures else f"{number} checks, none failed"
+    if failures:
+        return f"{failures} of {number} checks failed"
+    passed = sum(outcome.status == "passed" for outcome in model.outcomes)
+    return f"{passed} of {number} checks passed"
 
 
 def overall(models: Sequence[CheckedModel]) -> str:

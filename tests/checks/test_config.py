@@ -138,7 +138,7 @@ def test_a_glob_that_matches_nothing_is_an_error(project: Path) -> None:
 
 def test_a_baseline_lies_beside_the_file(project: Path) -> None:
     (project / "convaudit.toml").write_text('baseline = "base.json"\n')
-    assert find_config(project / "nets").settings("m.onnx", {}).baseline == project / "base.json"
+    assert find_config(project / "nets").settings("m.onnx", {}).baseline == Path("base.json")
     assert load_config(project / "convaudit.toml").settings("m", {"baseline": Path("b")}).baseline == Path(
         "b"
     )
@@ -146,11 +146,11 @@ def test_a_baseline_lies_beside_the_file(project: Path) -> None:
 
 def test_pyproject_holds_settings_too_and_only_with_its_table(project: Path) -> None:
     (project / "nets" / "pyproject.toml").write_text("[project]\nname = 'x'\n")
-    assert find_config(project / "nets").path == project / "convaudit.toml"
+    assert find_config(project / "nets").path == Path("convaudit.toml")
     (project / "nets" / "pyproject.toml").write_text("[tool.convaudit]\nmax-macs = 3\n")
     assert find_config(project / "nets").settings("m", {}).budgets.given() == {"max_macs": 3}
     (project / "pyproject.toml").write_text("[tool.convaudit]\nmax-macs = 4\n")
-    assert find_config(project).path == project / "convaudit.toml"
+    assert find_config(project).path == Path("convaudit.toml")
 
 
 def test_without_any_file_there_are_no_settings(tmp_path: Path) -> None:

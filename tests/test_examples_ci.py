@@ -1,0 +1,183 @@
+"""examples/ci as its readers use it: its commands, the action, the GitLab job, the pre-commit hook."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.schemas import GITHUB_ACTION, GITHUB_WORKFLOW, GITLAB_CI, validate
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "ci"
+README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the example, to work in."""
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "project"))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment in which ``convaudit`` and ``python`` are these, and pip installs nothing."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    python = f'exec "{sys.executable}" "$@"'
+    for name, script in {
+        "convaudit": f'exec "{sys.executable}" -m convaudit "$@"',
+        "python": f'if [ "$1 $2" = "-m pip" ]; then echo "$@" >> "{tmp_path}/pip.log"; else {python}; fi',
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "GIT_"))}
+    return {**kept, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+def shell(script: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a script as GitHub's and GitLab's runners do: it stops at the first failing command."""
+    command = ["bash", "-eo", "pipefail", "-c", script]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+
+
+def test_the_console_blocks_print_what_the_readme_shows(
+    project: Path, environment: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+
+    def executed(block: re.Match[str]) -> str:
+        commands = re.findall(r"^\$ (.*)$", block[1], re.M)
+        runs = [(command, shell(command, project, environment)) for command in commands]
+        shown = "".join(f"$ {command}\n{run.stdout}{run.stderr}" for command, run in runs)
+        return f"```console\n{shown}```"
+
+    text = re.sub(r"^```console\n(.*?)^```$", executed, README, flags=re.M | re.S)
+    if request.config.getoption("--overwrite-golden"):
+        (EXAMPLE / "README.md").write_text(text, encoding="utf-8")
+    assert text == (EXAMPLE / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_shows_the_files_as_they_are() -> None:
+    assert blocks("toml") == [(EXAMPLE / "convaudit.toml").read_text(encoding="utf-8")]
+
+
+def test_the_model_and_the_baseline_are_what_the_script_and_the_command_write(
+    project: Path, environment: dict[str, str]
+) -> None:
+    run = shell("python make_nets.py && convaudit check --write-baseline", project, environment)
+    assert (run.returncode, run.stderr) == (0, "wrote convaudit-baseline.json\n")
+    for name in ("nets/block.onnx", "convaudit-baseline.json"):
+        assert (project / name).read_bytes() == (EXAMPLE / name).read_bytes()
+
+
+def test_the_python_block_passes_and_fails_as_a_test(project: Path, environment: dict[str, str]) -> None:
+    (project / "test_block.py").write_text(*blocks("python"))
+    assert shell("python -m pytest -q test_block.py", project, environment).returncode == 0
+    failed = shell("python make_nets.py --dense; python -m pytest -q test_block.py", project, environment)
+    assert failed.returncode == 1
+    assert "depthwise: 20,736 (95.1%)" in failed.stdout
+
+
+def action() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((EXAMPLE / "action.yml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_the_action_and_the_workflow_keep_githubs_schemas() -> None:
+    validate(action(), GITHUB_ACTION)
+    # YAML 1.1 reads the key "on" as true; GitHub does not
+    workflow = {
+        "on" if key is True else key: value for key, value in yaml.safe_load(blocks("yaml")[0]).items()
+    }
+    validate(workflow, GITHUB_WORKFLOW)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"), [("", 0), ("python make_nets.py --dense", 1)], ids=["good", "bad"]
+)
+def test_the_actions_steps_run(
+    project: Path, environment: dict[str, str], tmp_path: Path, change: str, code: int
+) -> None:
+    """Every ``run`` step, as a runner would run it with the inputs' defaults."""
+    shell(change, project, environment)
+    summary = tmp_path / "summary.md"
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    defaults = {f"${{{{ inputs.{name} }}}}": given["default"] for name, given in action()["inputs"].items()}
+    codes = []
+    for step in action()["runs"]["steps"]:
+        if "run" in step:
+            inputs = {name: defaults[value] for name, value in step["env"].items()}
+            run = shell(step["run"], project, {**environment, **github, **inputs})
+            codes.append(run.returncode)
+    assert codes == [0, code]
+    assert (tmp_path / "pip.log").read_text() == "-m pip install --quiet convaudit[ci]\n"
+    assert ("::error file=nets/block.onnx,title=convaudit max-params::" in run.stdout) == bool(code)
+    assert summary.read_text() == (project / "convaudit.md").read_text()
+    assert (project / "convaudit.xml").exists()
+    assert (project / "convaudit.sarif").exists()
+
+
+def test_the_gitlab_job_keeps_its_schema_and_runs(project: Path, environment: dict[str, str]) -> None:
+    pipeline = yaml.safe_load((EXAMPLE / "gitlab-ci.yml").read_text(encoding="utf-8"))
+    validate(pipeline, GITLAB_CI)
+    job = pipeline["convaudit"]
+    run = shell("\n".join(job["script"]), project, environment)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert (project / job["artifacts"]["reports"]["junit"]).exists()
+    assert all((project / path).exists() for path in job["artifacts"]["paths"])
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=tester", "-c", "user.email=tester@example.invalid"]
+    command = ["git", *identity, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="pre-commit works on git repositories")
+def test_the_hook_is_run_by_pre_commit(project: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """The real thing on a scratch repository: pre-commit clones, installs and runs the hook.
+
+    Only the hook's dependencies are not installed again: it sees those of this interpreter, so that nothing
+    is downloaded.
+    """
+    hooks = tmp_path / "hooks"
+    shutil.copytree(ROOT / "convaudit", hooks / "convaudit", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "LICENSE", ".pre-commit-hooks.yaml"):
+        shutil.copy(ROOT / name, hooks / name)
+    (hooks / "README.md").touch()
+    git(hooks, "init", "--quiet")
+    git(hooks, "add", ".")
+    git(hooks, "commit", "--quiet", "--message", "hooks")
+    revision = git(hooks, "rev-parse", "HEAD")
+
+    config = yaml.safe_load(blocks("yaml")[1])
+    config["repos"][0] |= {"repo": str(hooks), "rev": revision}
+    (project / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    offline = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
+    offline |= {"PYTHONPATH": sysconfig.get_paths()["purelib"], "PRE_COMMIT_HOME": str(tmp_path / "cache")}
+    commit = f'"{sys.executable}" -m pre_commit run'
+
+    good = shell(commit, project, {**environment, **offline})
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert re.search(r"convaudit check\.+Passed", good.stdout)
+
+    shell("python make_nets.py --dense && git add nets", project, environment)
+    bad = shell(commit, project, {**environment, **offline})
+    assert bad.returncode == 1
+    assert re.search(r"convaudit check\.+Failed", bad.stdout)
+    assert "depthwise: +20,304: groups 48 -> 1" in bad.stdout

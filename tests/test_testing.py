@@ -40,6 +40,11 @@ def test_a_torch_module_is_held_to_budgets_too() -> None:
         convaudit.assert_within(conv, input_shape=(1, 4, 8, 8), max_macs=PARAMS * 36 - 1)
 
 
+def test_verification_can_be_required(path: Path) -> None:
+    report = convaudit.assert_within(path, require_verified=True, dims={"N": 1})
+    assert [layer.verification.status for layer in report.layers] == ["within_rounding"]
+
+
 @pytest.mark.parametrize(
     ("budgets", "message"),
     [

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from convaudit.checks.matching import OPERATION, SHAPES, match_layers
+from convaudit.checks.quantities import params_elsewhere
 from convaudit.checks.wording import value_text
 from convaudit.formulas import Count
 from convaudit.records import AuditReport, LayerCost
@@ -124,15 +125,27 @@ def _notes(
     before: AuditReport, after: AuditReport, changed: Sequence[LayerChange], totals: Sequence[Total]
 ) -> Iterator[str]:
     """What explains a difference, or limits what its absence says."""
-    folded = [change for change in changed if change.before.bias != change.after.bias]
-    if folded and before.format != after.format:
-        yield (
-            f"{len(folded)} layers have a bias in one model only: exporters fold a BatchNorm into the "
-            "convolution before it, whose bias it becomes"
-        )
+    if before.format != after.format:
+        yield from _export_notes(before, after, changed)
     open_sizes = sorted(set(before.symbols) ^ set(after.symbols))
     if open_sizes:
         yield f"only one of the models leaves {', '.join(open_sizes)} open: fix sizes with --dim or --input"
     unknown = [total.name for total in totals if total.before is None and total.after is None]
     if unknown:
         yield f"unknown in both models, so not compared: {', '.join(unknown)}"
+
+
+def _export_notes(before: AuditReport, after: AuditReport, changed: Sequence[LayerChange]) -> Iterator[str]:
+    """What exporters do to a model on the way from one format to another."""
+    gained = sum(change.after.bias and not change.before.bias for change in changed)
+    lost = sum(change.before.bias and not change.after.bias for change in changed)
+    if gained:
+        yield f"{gained} layers gained a bias: exporters fold a BatchNorm into the convolution before it"
+    if lost:
+        yield f"{lost} layers lost their bias: exporters drop one that is zero"
+    elsewhere = [params_elsewhere(report) for report in (before, after)]
+    if elsewhere[0] != elsewhere[1]:
+        yield (
+            f"parameters outside of convolutions {value_text(elsewhere[0])} -> {value_text(elsewhere[1])}: "
+            "exporters fold those of BatchNorm into convolutions"
+        )

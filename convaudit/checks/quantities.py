@@ -57,6 +57,12 @@ def largest_parts(quantity: Quantity, report: AuditReport, most: int = 3) -> tup
     )
 
 
+def params_elsewhere(report: AuditReport) -> Count | None:
+    """Stored parameters that are not of convolutions."""
+    everything, convolutions = report.totals.model_params, report.totals.params
+    return None if everything is None or convolutions is None else everything - convolutions
+
+
 def calls_flops(layer: LayerCost) -> Count | None:
     """FLOPs of all calls of a layer in one run."""
     return _doubled(calls_macs(layer))
@@ -71,12 +77,6 @@ def _doubled(count: Count | None) -> Count | None:
     return None if count is None else count * 2
 
 
-def _params_elsewhere(report: AuditReport) -> Parts:
-    everything, convolutions = report.totals.model_params, report.totals.params
-    if everything is not None and convolutions is not None:
-        yield "everything but convolutions", everything - convolutions
-
-
 def _other_macs(report: AuditReport) -> Parts:
     return [(f"{other.count} {other.op}", other.macs) for other in report.other_ops]
 
@@ -85,7 +85,7 @@ PARAMS = Quantity(
     noun="parameters",
     total=lambda report: report.totals.model_params,
     of_layer=lambda layer: layer.params,
-    of_others=_params_elsewhere,
+    of_others=lambda report: [("everything but convolutions", params_elsewhere(report))],
 )
 MACS = Quantity(
     noun="MACs",

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
-from convaudit.checks.outcome import Culprit, Outcome, Status
+from convaudit.checks.outcome import Culprit, Outcome
 from convaudit.checks.quantities import CONVOLUTION_MACS, Quantity, largest_parts, why_unknown
 from convaudit.checks.wording import percent
 from convaudit.records import AuditReport, LayerCost
@@ -29,16 +29,24 @@ def at_most(quantity: Quantity) -> Rule:
 
     def rule(name: str, report: AuditReport, limit: int) -> Outcome:
         value = quantity.total(report)
-        status: Status = "failed"
+        culprits: tuple[Culprit, ...] = ()
         if not isinstance(value, int):
             message = f"{why_unknown(quantity, report)} (limit {limit:,})"
         elif value > limit:
             over = f" ({percent(Fraction(value - limit, limit))})" if limit else ""
             message = f"{value:,} {quantity.noun}, {value - limit:,}{over} over the limit of {limit:,}"
+            culprits = largest_parts(quantity, report)
         else:
-            message, status = f"{value:,} {quantity.noun}, within {limit:,}", "passed"
-        culprits = largest_parts(quantity, report) if status == "failed" else ()
-        return Outcome(rule=name, status=status, message=message, value=value, limit=limit, culprits=culprits)
+            message = f"{value:,} {quantity.noun}, within {limit:,}"
+        kept = isinstance(value, int) and value <= limit
+        return Outcome(
+            rule=name,
+            status="passed" if kept else "failed",
+            message=message,
+            value=value,
+            limit=limit,
+            culprits=culprits,
+        )
 
     return rule
 
@@ -152,7 +160,7 @@ def _every_layer(
     return Outcome(
         rule=name,
         status="failed" if culprits else "passed",
-        message=found if culprits else f"all {len(layers)} {noun}s {virtue}",
+        message=found if culprits else f"{len(layers)} of {len(layers)} {noun}s {virtue}",
         culprits=tuple(culprits),
     )
 

@@ -186,12 +186,32 @@ def test_spelling_is_no_difference(same: dict[str, Any]) -> None:
     assert compare([stem(), *A], [stem(**same), *A]).equal
 
 
-def test_a_folded_batch_norm_is_explained() -> None:
-    before = analyze(network(*NET, format="torch"))
-    folded = [replace(layer, bias=True, bias_name="b", bias_dtype="float32") for layer in NET]
-    difference = diff(before, analyze(network(*folded, format="onnx")))
+BIASED = [replace(layer, bias=True, bias_name=f"{layer.name}.bias", bias_dtype="float32") for layer in NET]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes", "note"),
+    [
+        pytest.param(NET, BIASED, {}, "10 layers gained a bias: exporters fold a BatchNorm", id="folded"),
+        pytest.param(BIASED, NET, {}, "10 layers lost their bias: exporters drop one", id="zero-bias"),
+        pytest.param(
+            NET,
+            NET,
+            {"model_params": 5_000},
+            "parameters outside of convolutions 0 -> 200: exporters fold those of BatchNorm",
+            id="elsewhere",
+        ),
+    ],
+)
+def test_what_an_exporter_does_is_explained(
+    before: list[ConvLayer], after: list[ConvLayer], changes: dict[str, Any], note: str
+) -> None:
+    original = analyze(network(*before, format="torch"))
+    difference = diff(original, analyze(network(*after, format="onnx", **changes)))
     assert not difference.equal
-    assert [note for note in difference.notes if "fold a BatchNorm" in note and note.startswith("10 layers")]
+    assert [line for line in difference.notes if line.startswith(note)]
+    same_format = diff(original, analyze(network(*after, format="torch", **changes)))
+    assert not same_format.notes
 
 
 def test_an_open_dimension_in_one_model_is_explained() -> None:

@@ -150,6 +150,21 @@ def test_a_file_named_by_option(run: Run, project: Path, model: str) -> None:
     assert "unknown key 'max-parms'; did you mean 'max-params'?" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--require-verified", "--verify", "--verify-isolated"])
+def test_verification_is_required_by_any_of_its_options(run: Run, model: str, option: str) -> None:
+    result = run("check", model, option)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "require-verified  1 of 1 convolutions are verified" in result.stdout
+
+
+def test_a_vacuous_verification_is_none(run: Run, mobilenets: Path) -> None:
+    """These weights are all zero, so that any computation would agree."""
+    result = run("check", str(mobilenets / "good.onnx"), "--verify-isolated")
+    assert result.exit_code == 1
+    assert "52 of 52 convolutions are not verified" in result.stdout
+    assert "features.18: vacuous: the weight is zero" in result.stdout
+
+
 def test_baseline_written_read_and_regressed(run: Run, elsewhere: Path) -> None:
     save_model(elsewhere / "net.onnx")
     written = run("check", "net.onnx", "--baseline", "base.json", "--write-baseline")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -178,34 +178,34 @@ def product_energy(problem: Problem, out_spatial: tuple[int, ...]) -> Array:
     """
     if problem.execution.deformation is not None:
         squared = replace(problem.map(np.square), bias=None)
-        squares: Array = solve(squared).mean(axis=(0, *range(2, problem.x.ndim)))
-        return squares
-    groups, weight = problem.execution.groups, problem.weight
-    energy = np.square(problem.x).sum(axis=0)
-    for axis, size in enumerate(out_spatial):
-        # The axis's positions are contracted away and its taps appended: after all axes (in, *kernel).
-        energy = np.tensordot(energy, _incidence(problem, axis, energy.shape[1], size), axes=(1, 0))
-    energy = energy.reshape(groups, len(energy) // groups, -1)
-    squares = np.square(weight)
+        interpolated: Array = solve(squared).mean(axis=(0, *range(2, problem.x.ndim)))
+        return interpolated
+    groups, weight, rank = problem.execution.groups, problem.weight, len(out_spatial)
+    energy = np.einsum("n...,n...->...", problem.x, problem.x)
+    for axis in reversed(range(rank)):
+        # The last axis of positions becomes the first of taps: after all axes (*kernel, in).
+        met = _met(problem, axis, energy.shape[-1], out_spatial[axis])
+        energy = np.stack([energy[..., inputs].sum(axis=-1) for inputs in met])
+    energy = energy.reshape(-1, groups, energy.shape[-1] // groups).transpose(1, 2, 0)
+    squares = np.square(weight).reshape(groups, -1, weight.shape[1], energy.shape[2])
     if problem.execution.transposed:
-        squares = squares.reshape(groups, -1, weight.shape[1], energy.shape[2])
         sums = np.einsum("giot,git->go", squares, energy)
     else:
-        squares = squares.reshape(groups, len(weight) // groups, -1)
-        sums = np.einsum("gok,gk->go", squares, energy.reshape(groups, -1))
+        flat = squares.shape[1], energy[0].size
+        sums = np.einsum("gok,gk->go", squares.reshape(groups, *flat), energy.reshape(groups, -1))
     mean: Array = sums.reshape(-1) / max(1, len(problem.x) * math.prod(out_spatial))
     return mean
 
 
-def _incidence(problem: Problem, axis: int, size: int, out: int) -> Array:
-    """(input positions, taps) of one axis: 1 where some output position meets that input at that tap."""
-    execution, kernel = problem.execution, problem.weight.shape[2 + axis]
-    count, limit = (size, out) if execution.transposed else (out, size)
-    steps = np.arange(count)[:, None] * execution.stride[axis] - execution.padding[axis][0]
-    reached = steps + np.arange(kernel) * execution.dilation[axis]
-    inside = (reached >= 0) & (reached < limit)
-    if execution.transposed:
-        return inside.astype(np.float64)
-    matrix = np.zeros((size, kernel))
-    matrix[reached[inside], np.nonzero(inside)[1]] = 1
-    return matrix
+def _met(problem: Problem, axis: int, size: int, out: int) -> Iterator[slice]:
+    """For each tap of one axis, the input positions that it meets for some output position."""
+    execution = problem.execution
+    stride, before = execution.stride[axis], execution.padding[axis][0]
+    for tap in range(problem.weight.shape[2 + axis]):
+        offset = tap * execution.dilation[axis] - before
+        if execution.transposed:  # inputs p with an output position p*stride + offset
+            yield slice(max(0, -(offset // stride)), max(0, min(size, -((offset - out) // stride))))
+        else:  # inputs p*stride + offset of output positions p
+            first = max(0, -(offset // stride))
+            last = min(out, -((offset - size) // stride))
+            yield slice(first * stride + offset, max(0, (last - 1) * stride + offset + 1), stride)

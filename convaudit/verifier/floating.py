@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from convaudit.records import Status, Verification
 from convaudit.verifier import location
+from convaudit.verifier.faults import diagnose
 from convaudit.verifier.formats import explain
 from convaudit.verifier.reference import Problem, Solution
 from convaudit.verifier.trial import Trial, hold_against, within_any_order, wrong_elements
@@ -53,7 +54,13 @@ def _beyond_rounding(trial: Trial) -> Verification:
 
 def _misplaced(trial: Trial, channels: Array, reason: str) -> Verification:
     where = location.describe(channels, wrong_elements(trial, channels), trial.problem.execution)
-    return _report(trial, "mismatch", f"{reason}: {where}", where=where)
+    likely = diagnose(trial.problem, trial.solution.exact.shape, _agrees)
+    hint = "" if likely is None else f"; it is the result {likely}"
+    return _report(trial, "mismatch", f"{reason} ({where}){hint}", where=where)
+
+
+def _agrees(problem: Problem, solution: Solution) -> bool:
+    return not hold_against(problem, solution).failing.any()
 
 
 def _report(

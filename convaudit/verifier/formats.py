@@ -80,7 +80,7 @@ def _rounded_operands(trial: Trial) -> Iterator[Explanation]:
             (replace(problem, x=x), "the input alone"),
         ):
             under = hold_against(changed, solution_of(changed))
-            removed = under.deviation.error <= trial.deviation.error / EXPLAINED
+            removed = EXPLAINED * under.deviation.error < trial.deviation.error
             yield Explanation(
                 format=name,
                 how=f"as accurate as with {words} rounded to {name} ({bits} bits)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -51,11 +52,11 @@ def _names(what: str, indices: Sequence[int] | Array, of: int | None = None) -> 
 
 
 def _positions(wrong: Array, execution: Execution) -> str:
-    """Of the spatial mask ``wrong``: nothing if it is everywhere, borders, or the range that holds it."""
+    """Of the spatial mask ``wrong``: borders, or the range that holds it if that is less than half."""
     if not execution.transposed and not (wrong & ~_borders(wrong.shape, execution)).any():
         return "borders"
     ranges = [np.flatnonzero(wrong.any(axis=_others(axis, wrong.ndim))) for axis in range(wrong.ndim)]
-    if all(r[0] == 0 and r[-1] == size - 1 for r, size in zip(ranges, wrong.shape, strict=True)):
+    if 2 * math.prod(int(r[-1] - r[0]) + 1 for r in ranges) > wrong.size:
         return ""
     return "positions " + " x ".join(f"{r[0]}-{r[-1]}" if r[0] < r[-1] else f"{r[0]}" for r in ranges)
 

@@ -13,6 +13,7 @@ from convaudit.records import Verification
 from convaudit.verifier import location, rounding
 from convaudit.verifier.activations import function_of
 from convaudit.verifier.execution import Execution, Quantization
+from convaudit.verifier.faults import diagnose
 from convaudit.verifier.reference import Problem, Solution, channels_first
 
 Array: TypeAlias = NDArray[Any]
@@ -45,12 +46,20 @@ def judge_integers(problem: Problem, solution: Solution) -> Verification:
     )
     if wrong.any():
         where = location.describe(wrong.any(axis=(0, *range(2, wrong.ndim))), wrong, execution)
-        reason = f"integers differ by more than the rounding of a tie explains: {where}"
+        likely = diagnose(problem, solution.exact.shape, _agrees)
+        hint = "" if likely is None else f"; it is the result {likely}"
+        reason = f"integers differ by more than the rounding of a tie explains ({where}){hint}"
         return replace(found, status="mismatch", reason=reason, location=where)
     if missed.any():
         reason = f"{np.count_nonzero(missed)} of {missed.size} integers round a near tie the other way"
         return replace(found, status="within_rounding", reason=reason)
     return found
+
+
+def _agrees(problem: Problem, solution: Solution) -> bool:
+    output = channels_first(problem.execution.output, problem.execution)
+    real, tolerance = requantized(problem.execution, solution.exact)
+    return bool((np.abs(output - real) <= tolerance).all())
 
 
 def requantized(execution: Execution, sums: Array) -> tuple[Array, Array | float]:

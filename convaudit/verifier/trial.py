@@ -101,7 +101,7 @@ def wrong_elements(trial: Trial, wrong_channels: Array) -> Array:
     above, energy = beyond_bounds(output.reshape(exact.shape), trial.expected)
     everywhere = np.broadcast_to(wrong_channels[:, None], exact.shape)
     above &= everywhere
-    concentrated = energy[above].sum() > 0.9 * energy[everywhere].sum()
+    concentrated = energy[everywhere & ~above].sum() <= 0.1 * energy[everywhere].sum()
     return (above if concentrated else everywhere).reshape(output.shape)
 
 

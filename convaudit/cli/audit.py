@@ -118,7 +118,7 @@ def audited(models: Sequence[str], keywords: dict[str, Any]) -> list[Report]:
             with progress_bar(model) as progress:
                 reports.append(audit_model(model, **keywords, progress=progress))
         except Exception as error:  # one model's failure must not hide the others
-            report_failure(error)
+            report_failure(error, model)
     return reports
 
 

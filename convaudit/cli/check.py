@@ -126,8 +126,8 @@ def checked_model(
             report = audit(source, **_keywords(settings, options), progress=progress)
         outcomes = _outcomes(report, settings, baselines, write_baseline)
     except Exception as error:
-        report_failure(error)
-        return CheckedModel(source=source, error=failure_text(error))
+        report_failure(error, source)
+        return CheckedModel(source=source, error=failure_text(error, source))
     return CheckedModel(source=source, outcomes=tuple(outcomes))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from convaudit.cli.command import Command
-from convaudit.cli.errors import ExitCode
+from convaudit.cli.errors import ExitCode, report_failure
 from convaudit.cli.options import FILE, source_keywords, source_options
 from convaudit.cli.output import write_result
 from convaudit.errors import UsageError
@@ -59,18 +60,26 @@ def audited(sources: list[str], keywords: dict[str, Any]) -> list[Report]:
 
     Raises  UsageError for a dimension that neither has.
     """
-    from convaudit.api import audit
-
-    dims = keywords["dims"]
-    reports = [audit(source, **{**keywords, "dims": {}}) for source in sources]
+    dims = keywords.pop("dims")
+    reports = [_audited(source, keywords) for source in sources]
     stray = sorted(set(dims).difference(*(report.symbols for report in reports)))
     if stray:
         raise UsageError(f"neither {sources[0]} nor {sources[1]} has an open dimension {stray[0]!r}")
+    own = [{name: dims[name] for name in report.symbols if name in dims} for report in reports]
     return [
-        audit(report.source, **{**keywords, "dims": {name: dims[name] for name in own}}) if own else report
-        for report in reports
-        for own in [set(dims).intersection(report.symbols)]
+        _audited(report.source, {**keywords, "dims": known}) if known else report
+        for report, known in zip(reports, own, strict=True)
     ]
+
+
+def _audited(source: str, keywords: Mapping[str, Any]) -> Report:
+    from convaudit.api import audit
+
+    try:
+        return audit(source, **keywords)
+    except Exception as error:
+        report_failure(error, source)
+        click.get_current_context().exit(ExitCode.TROUBLE)
 
 
 def rendered(difference: Difference, output_format: str, output: str | None) -> str:

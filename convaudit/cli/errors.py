@@ -45,25 +45,27 @@ def handled() -> Iterator[None]:
         sys.exit(ExitCode.TROUBLE)
 
 
-def report_failure(error: Exception) -> None:
+def report_failure(error: Exception, source: str = "") -> None:
     """One line on stderr: what convaudit refuses in its own words, anything else as an internal error."""
     if os.environ.get(DEBUG_VARIABLE):
         import traceback
 
         traceback.print_exception(error)
-    fail(failure_text(error))
+    fail(failure_text(error, source))
 
 
-def failure_text(error: Exception) -> str:
-    """What failed, in one line."""
+def failure_text(error: Exception, source: str = "") -> str:
+    """What failed, in one line that names the source."""
     if isinstance(error, ConvauditError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    return (
-        f"internal error: {type(error).__name__}: {str(error)[:200]}; please report it with the model "
-        f"and what {DEBUG_VARIABLE}=1 (or --debug) prints"
-    )
+        text = str(error)
+    elif isinstance(error, MemoryError):
+        text = "out of memory"
+    else:
+        text = (
+            f"internal error: {type(error).__name__}: {str(error)[:200]}; please report it with the model "
+            f"and what {DEBUG_VARIABLE}=1 (or --debug) prints"
+        )
+    return text if source in text else f"{source}: {text}"
 
 
 def fail(message: str) -> None:

@@ -182,7 +182,8 @@ def test_an_unexpected_exception_is_one_line(run, model, monkeypatch):
     result = run(model)
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("error: internal error: ZeroDivisionError: first\\nsecond; please report")
+    said = f"error: {model}: internal error: ZeroDivisionError: first\\nsecond; please report"
+    assert result.stderr.startswith(said)
     monkeypatch.setenv("CONVAUDIT_DEBUG", "1")
     assert "Traceback" in run(model).stderr
 

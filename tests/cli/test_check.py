@@ -94,6 +94,12 @@ def test_one_models_failure_does_not_hide_the_others(run: Run, model: str) -> No
     assert "143 (14300.0%) over the limit of 1" in result.stdout
 
 
+def test_every_failure_names_its_model(run: Run, model: str, elsewhere: Path) -> None:
+    other = str(save_model(elsewhere / "other.onnx"))
+    result = run("check", model, other, "--max-params", "1", "--dim", "M=1")
+    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == [model, other]
+
+
 def test_a_symbolic_total_names_the_dimension_to_fix(run: Run, elsewhere: Path) -> None:
     path = str(save_model(elsewhere / "dynamic.onnx", batch="N"))
     result = run("check", path, "--max-macs", "600M")

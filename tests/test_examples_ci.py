@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import programs
+from tests.programs import ROOT, shell
 from tests.schemas import GITHUB_ACTION, GITHUB_WORKFLOW, GITLAB_CI, validate
 
-ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "ci"
 README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
 
@@ -29,45 +29,12 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment in which ``convaudit`` and ``python`` are these, and pip installs nothing."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    python = f'exec "{sys.executable}" "$@"'
-    for name, script in {
-        "convaudit": f'exec "{sys.executable}" -m convaudit "$@"',
-        "python": f'if [ "$1 $2" = "-m pip" ]; then echo "$@" >> "{tmp_path}/pip.log"; else {python}; fi',
-    }.items():
-        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (programs / name).chmod(0o755)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "GIT_"))}
-    return {**kept, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-
-
-def shell(script: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a script as GitHub's and GitLab's runners do: it stops at the first failing command."""
-    command = ["bash", "-eo", "pipefail", "-c", script]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return programs.environment(tmp_path)
 
 
 def blocks(language: str) -> list[str]:
     """The README's code blocks in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
-
-
-def test_the_console_blocks_print_what_the_readme_shows(
-    project: Path, environment: dict[str, str], request: pytest.FixtureRequest
-) -> None:
-
-    def executed(block: re.Match[str]) -> str:
-        commands = re.findall(r"^\$ (.*)$", block[1], re.M)
-        runs = [(command, shell(command, project, environment)) for command in commands]
-        shown = "".join(f"$ {command}\n{run.stdout}{run.stderr}" for command, run in runs)
-        return f"```console\n{shown}```"
-
-    text = re.sub(r"^```console\n(.*?)^```$", executed, README, flags=re.M | re.S)
-    if request.config.getoption("--overwrite-golden"):
-        (EXAMPLE / "README.md").write_text(text, encoding="utf-8")
-    assert text == (EXAMPLE / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_the_files_as_they_are() -> None:
@@ -123,7 +90,7 @@ def test_the_actions_steps_run(
             run = shell(step["run"], project, {**environment, **github, **inputs})
             codes.append(run.returncode)
     assert codes == [0, code]
-    assert (tmp_path / "pip.log").read_text() == "-m pip install --quiet convaudit[ci]\n"
+    assert (tmp_path / "skipped.log").read_text() == "-m pip install --quiet convaudit[ci]\n"
     assert ("::error file=nets/block.onnx,title=convaudit max-params::" in run.stdout) == bool(code)
     assert summary.read_text() == (project / "convaudit.md").read_text()
     assert (project / "convaudit.xml").exists()

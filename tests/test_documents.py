@@ -1,0 +1,77 @@
+"""README and the examples' READMEs: every command and Python block is run, every output shown is real."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.programs import ROOT, environment, shell
+
+EXAMPLES = sorted(ROOT.glob("examples/*/README.md"))
+DOCUMENTS = [pytest.param(path, id=path.parent.name) for path in EXAMPLES]
+DOCUMENTS.insert(0, pytest.param(ROOT / "README.md", id="root"))
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
+COMMAND = re.compile(r"^\$ (.*)$", re.M)
+
+
+def folder_of(document: Path, scratch: Path) -> Path:
+    """Where the document's commands run: a copy of an example's folder, or the repository itself."""
+    if document.parent == ROOT:
+        return ROOT
+    return Path(shutil.copytree(document.parent, scratch / "example"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_print_what_the_document_shows(
+    document: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A block with any output is compared whole; in one of commands alone each must succeed."""
+    folder, variables = folder_of(document, tmp_path), environment(tmp_path)
+
+    def executed(block: re.Match[str]) -> str:
+        commands = COMMAND.findall(block[1])
+        shows_output = len(commands) < len(block[1].splitlines())
+        shown = ""
+        for command in commands:
+            run = shell(command, folder, variables)
+            assert shows_output or run.returncode == 0, f"{command}: {run.stderr}"
+            shown += f"$ {command}\n" + (run.stdout + run.stderr if shows_output else "")
+        return f"```console\n{shown}```"
+
+    text = document.read_text(encoding="utf-8")
+    run_again = CONSOLE.sub(executed, text)
+    if request.config.getoption("--overwrite-golden"):
+        document.write_text(run_again, encoding="utf-8")
+    else:
+        assert run_again == text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS[:1])
+def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
+    variables = environment(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```$", document.read_text(encoding="utf-8"), re.M | re.S)
+    assert blocks
+    for number, block in enumerate(blocks):
+        script = tmp_path / f"block_{number}.py"
+        script.write_text(block)
+        run = shell(f"python {script}", document.parent, variables)
+        assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("document", [pytest.param(path, id=path.parent.name) for path in EXAMPLES])
+def test_an_example_shows_how_to_run_its_scripts(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert [
+        script.name for script in document.parent.glob("*.py") if f"python {script.name}" not in text
+    ] == []
+
+
+def test_ci_runs_the_commands_of_the_readme() -> None:
+    first_screen = CONSOLE.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert first_screen is not None
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for command in COMMAND.findall(first_screen[1]):
+        assert command in script.replace("--quiet --disable-pip-version-check ", "")

@@ -1,0 +1,19 @@
+"""The script that made examples/digits makes the network that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import convaudit
+from tests.programs import ROOT, environment, shell
+
+EXAMPLE = ROOT / "examples" / "digits"
+
+
+def test_training_again_gives_the_same_structure(tmp_path: Path) -> None:
+    run = shell(f"python train.py --epochs 1 --output {tmp_path}/digits.onnx", EXAMPLE, environment(tmp_path))
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("accuracy on unseen digits: ")
+    fresh, shipped = convaudit.audit(tmp_path / "digits.onnx"), convaudit.audit(EXAMPLE / "digits.onnx")
+    assert fresh.layers == shipped.layers
+    assert fresh.totals == shipped.totals

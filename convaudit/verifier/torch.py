@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from convaudit.analyzer.costs import macs
 from convaudit.records import ConvLayer, Network, Verification
-from convaudit.verifier.execution import Array, Deformation, Execution
+from convaudit.verifier.execution import Activation, Array, Deformation, Execution, Quantization
 from convaudit.verifier.feeds import given_feeds
 from convaudit.verifier.verdict import WORKSPACE_BYTES, judge
 from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
@@ -153,14 +154,14 @@ def _convolved(call: ConvCall) -> Tensor:
 
 
 def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes: int) -> Verification:
-    if call.packed:
-        reason = "a quantised kernel of torch, whose rounding the engine does not re-execute"
-        return Verification(status="not_supported", reason=reason)
+    if call.op.endswith(("_add", "_add_relu")):
+        return Verification(status="not_supported", reason="a fused addition of quantised numbers")
     accounted = macs(row)
+    quantization = _quantization(call, output) if call.packed else None
     execution = Execution(
         x=as_array(call.x),
         weight=as_array(call.weight),
-        bias=None if call.bias is None else as_array(call.bias),
+        bias=_bias(call, quantization),
         output=as_array(output),
         stride=call.stride,
         padding=call.padding,
@@ -168,12 +169,40 @@ def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes
         groups=call.groups,
         transposed=call.transposed,
         output_padding=call.output_padding,
+        activation=Activation(name="Relu") if call.op.endswith("_relu") else None,
+        quantization=quantization,
         deformation=_deformation(call),
     )
     return judge(
         execution,
         accounted_macs=accounted if isinstance(accounted, int) else None,
         workspace_bytes=workspace_bytes,
+    )
+
+
+def _bias(call: ConvCall, quantization: Quantization | None) -> Array | None:
+    """The bias; torch keeps that of an integer sum in real numbers, and it is wanted in the sum's steps."""
+    if call.bias is None:
+        return None
+    bias = as_array(call.bias)
+    if quantization is not None:
+        bias = bias / (np.float64(quantization.x_scale or 1) * np.asarray(quantization.w_scale, np.float64))
+        if torch.backends.quantized.engine == "qnnpack":
+            bias = np.rint(bias)  # its kernels add an integer
+    return bias
+
+
+def _quantization(call: ConvCall, output: Tensor) -> Quantization:
+    per_channel = call.weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
+    return Quantization(
+        x_scale=call.x.q_scale(),
+        x_zero_point=call.x.q_zero_point(),
+        w_scale=call.weight.q_per_channel_scales().numpy() if per_channel else call.weight.q_scale(),
+        w_zero_point=call.weight.q_per_channel_zero_points().numpy()
+        if per_channel
+        else call.weight.q_zero_point(),
+        y_scale=output.q_scale(),
+        y_zero_point=output.q_zero_point(),
     )
 
 
@@ -196,7 +225,9 @@ def as_array(tensor: Tensor) -> Array:
 
         halves: Array = tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
         return halves
-    values: Array = (tensor.to_dense() if tensor.is_mkldnn else tensor).numpy()
+    if tensor.is_mkldnn:
+        tensor = tensor.to_dense()
+    values: Array = (tensor.int_repr() if tensor.is_quantized else tensor).numpy()
     return values
 
 

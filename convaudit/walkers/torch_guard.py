@@ -26,6 +26,8 @@ def untouched(tensors: Iterable[Tensor]) -> Iterator[None]:
     stored = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors if not is_lazy(tensor)]
     devices = {tensor.device.index for tensor, _, _ in stored if tensor.is_cuda}
     python_state, numpy_state = random.getstate(), np.random.get_state()
+    caches_casts = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)  # else a fake weight would be used again later
     undo = _UndoWrites(data for _, data, _ in stored)
     try:
         with torch.random.fork_rng(sorted(devices)), torch.no_grad(), undo:
@@ -36,6 +38,8 @@ def untouched(tensors: Iterable[Tensor]) -> Iterator[None]:
             if tensor.shape != data.shape or _handles(tensor) != _handles(data):
                 tensor.data = data
             tensor.requires_grad_(requires_grad)
+        torch.clear_autocast_cache()
+        torch.set_autocast_cache_enabled(caches_casts)
         random.setstate(python_state)
         np.random.set_state(numpy_state)
 

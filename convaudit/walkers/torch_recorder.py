@@ -52,7 +52,7 @@ class Recorder(TorchDispatchMode):
         """The other multiplying operators, and those of unknown cost, by type."""
         return tuple(
             OtherOp(
-                op=op,
+                op=op.removeprefix("aten."),
                 count=count,
                 macs=macs,
                 reason=unknown_cost(op) if macs is None else None,
@@ -63,7 +63,7 @@ class Recorder(TorchDispatchMode):
 
     def uncounted_ops(self) -> tuple[tuple[str, int], ...]:
         """The operators that multiply-accumulate nothing, by type and number."""
-        return tuple(sorted(self._uncounted.items()))
+        return tuple((op.removeprefix("aten."), number) for op, number in sorted(self._uncounted.items()))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -78,7 +78,8 @@ class Recorder(TorchDispatchMode):
         output = _run(func, args, kwargs, tensors)
         self.used.update(name for name in map(self.stored.name, tensors) if name)
         self.stored.follow(tensors, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
-        self._account(func, args, kwargs, output)
+        if tensors:  # whatever takes none only makes one
+            self._account(func, args, kwargs, output)
         return output
 
     def _account(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:

@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from convaudit.checks.budgets import Budgets
 from convaudit.errors import UsageError
+from convaudit.records import Kind
 from convaudit.units import parse_bytes, parse_count, parse_percentage
 
 Values: TypeAlias = Mapping[str, Any]
 """Settings that were given, by key, each of the type that its field in Settings or Budgets has."""
 
-KINDS = ("dense", "grouped", "depthwise", "pointwise", "transposed", "deformable")
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +75,12 @@ def _unknown(what: str, name: str, known: Sequence[str], where: str) -> UsageErr
 # --- one reader for each type of value --------------------------------------------------------------------
 
 
-def _number(parse: Callable[[str], int]) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        is_integer = isinstance(value, int) and not isinstance(value, bool)
-        return parse(value if isinstance(value, str) else str(value) if is_integer else repr(value))
-
-    return read
+def _parsed(parse: Callable[[str], Any]) -> Callable[[object], Any]:
+    """Text through its parser; what is no text as it would be written, so that the parser judges it too."""
+    return lambda value: parse(value if isinstance(value, str) else repr(value))
 
 
-def _percentage(value: object) -> Fraction:
-    return parse_percentage(value if isinstance(value, str) else repr(value))
+_COUNT, _BYTES, _PERCENTAGE = _parsed(parse_count), _parsed(parse_bytes), _parsed(parse_percentage)
 
 
 def _flag(value: object) -> bool:
@@ -115,7 +112,7 @@ def _kinds(value: object) -> tuple[str, ...]:
 
 
 def _positive(value: object) -> int:
-    number = _number(parse_count)(value)
+    number: int = _COUNT(value)
     if number < 1:
         raise UsageError(f"{value!r} is too small; write a positive number such as 8")
     return number
@@ -130,8 +127,6 @@ class Key:
     help: str
 
 
-_COUNT, _BYTES = _number(parse_count), _number(parse_bytes)
-
 KEYS = {
     "max-params": Key(_COUNT, "COUNT", "Most parameters that the model may have: 5M."),
     "max-macs": Key(_COUNT, "COUNT", "Most multiply-accumulates of one run: 600M."),
@@ -140,7 +135,7 @@ KEYS = {
     "max-weight-bytes": Key(_BYTES, "SIZE", "Most bytes of convolution weights and biases: 14MB."),
     "max-activation-bytes": Key(_BYTES, "SIZE", "Most bytes of one convolution's input and output: 10MiB."),
     "max-layer-macs": Key(_COUNT, "COUNT", "Most MACs of any one convolution, over all its calls: 50M."),
-    "min-saving": Key(_percentage, "PERCENT", "Least share of the MACs that groups save: 40%."),
+    "min-saving": Key(_PERCENTAGE, "PERCENT", "Least share of the MACs that groups save: 40%."),
     "groups-multiple-of": Key(
         _positive, "N", "Channels a group of grouped, not depthwise, convolutions: a multiple of N."
     ),
@@ -148,7 +143,7 @@ KEYS = {
     "forbid-unknown": Key(_flag, "", "Fail if anything that is counted is unknown."),
     "require-verified": Key(_flag, "", "Fail unless every convolution is re-executed and found right."),
     "baseline": Key(_path, "FILE", "Fail if a total grew over the one in this file."),
-    "tolerance": Key(_percentage, "PERCENT", "Growth over the baseline that is no failure: 2%."),
+    "tolerance": Key(_PERCENTAGE, "PERCENT", "Growth over the baseline that is no failure: 2%."),
     "input": Key(_texts, "[NAME=]SHAPE", "Fix an input's shape."),
     "dim": Key(_texts, "NAME=VALUE", "Fix a symbolic dimension."),
 }

@@ -35,8 +35,13 @@ class Baselines:
         return compare(self._models(path)[name], report, tolerance)
 
     def keep(self, path: Path, report: AuditReport) -> None:
-        """Remember to write ``report`` into the file."""
-        self._new[path][_name(report.source, path)] = report
+        """Remember to write ``report`` into the file.
+
+        Raises  UsageError, while it can still be told of this model, if a baseline cannot hold it.
+        """
+        entry = {_name(report.source, path): report}
+        dumps(entry)
+        self._new[path].update(entry)
 
     def save(self) -> list[Path]:
         """Write the files; which were written."""

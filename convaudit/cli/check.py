@@ -171,8 +171,11 @@ def write_github(checked: Sequence[CheckedModel]) -> None:
     write_result(render_annotations(checked), None)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with open(summary, "a", encoding="utf-8") as file:
-            file.write(render_outcomes_markdown(checked))
+        try:
+            with open(summary, "a", encoding="utf-8") as file:
+                file.write(render_outcomes_markdown(checked))
+        except OSError as error:
+            raise UsageError(f"cannot write GITHUB_STEP_SUMMARY: {error}") from error
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,5 +196,6 @@ def _keywords(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
     if not options["input_shapes"]:
         merged["input_shapes"] = list(map(read_input_shape, settings.input))
         merged["dims"] = list({**dict(map(read_dim, settings.dim)), **dict(options["dims"])}.items())
-    merged["verify"] = settings.budgets.require_verified and not options["verify_isolated"]
+    if settings.budgets.require_verified and not options["verify_isolated"]:
+        merged["verify"] = True
     return audit_keywords(merged)

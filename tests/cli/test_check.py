@@ -70,6 +70,7 @@ def test_exit_codes(run: Run, model: str, options: list[str], code: int, said: s
         pytest.param(["--max-macs", "1", "--write-baseline"], "needs a --baseline FILE", id="nowhere"),
         pytest.param(["--max-macs", "1", "--config", "gone.toml"], "gone.toml: cannot be read", id="config"),
         pytest.param(["--max-macs", "1", "--dim", "M=1"], "M", id="no-such-dimension"),
+        pytest.param(["--verify", "--verify-isolated"], "exclude each other", id="two-ways-to-verify"),
         pytest.param(["--max-macs", "1", "--junit", "no/such/folder.xml"], "cannot write", id="output"),
         pytest.param(["also_gone.onnx", "--max-macs", "9M"], "also_gone.onnx", id="missing-model"),
     ],
@@ -210,6 +211,21 @@ def test_a_baseline_holds_from_any_folder(run: Run, elsewhere: Path, monkeypatch
 def test_nothing_is_written_when_a_model_could_not_be_audited(run: Run, model: str, elsewhere: Path) -> None:
     assert run("check", model, "gone.onnx", "--baseline", "base.json", "--write-baseline").exit_code == 2
     assert not (elsewhere / "base.json").exists()
+
+
+def test_a_symbolic_model_makes_no_baseline(run: Run, elsewhere: Path) -> None:
+    save_model(elsewhere / "dynamic.onnx", batch="N")
+    result = run("check", "dynamic.onnx", "--baseline", "base.json", "--write-baseline")
+    assert (result.exit_code, (elsewhere / "base.json").exists()) == (2, False)
+    assert "dynamic.onnx: a baseline holds numbers, but macs depend on N" in result.stderr
+    assert "dynamic.onnx: could not be audited" in result.stdout
+
+
+def test_a_summary_that_cannot_be_written(run: Run, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/such/folder.md")
+    result = run("check", model, "--max-params", "5M", "--github")
+    assert result.exit_code == 2
+    assert "cannot write GITHUB_STEP_SUMMARY" in result.stderr
 
 
 def test_inside_github_actions(

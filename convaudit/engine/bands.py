@@ -19,7 +19,8 @@ from numpy.lib.stride_tricks import as_strided
 from convaudit.engine.columns import Columns
 from convaudit.engine.geometry import Geometry
 from convaudit.engine.operands import Array
-from convaudit.engine.patches import patches, window_size
+from convaudit.engine.patches import packed, patches, window_size
+from convaudit.engine.scratch import scratch
 from convaudit.engine.tiling import Extent, Tile
 
 WIDTH = 16
@@ -70,8 +71,8 @@ class Bands:
         channels, filters = out.shape[:2]
         view = patches(self.x[tile.image, tile.groups], self.wide, tile.positions, self.weight.dtype)
         rank = len(tile.positions)
-        by_position = np.moveaxis(view, range(1, rank + 1), range(-rank, 0))
-        runs = by_position.reshape(channels, 1, -1, self.wide.taps)
+        by_position = view.transpose(0, *range(rank + 1, 2 * rank + 1), *range(1, rank + 1))
+        runs = packed(by_position).reshape(channels, 1, -1, self.wide.taps)
         matrix = self._toeplitz(self.weight[tile.groups, tile.filters, 0])
         if out.shape[-1] % self.width == 0:
             np.matmul(runs, matrix, out=out.reshape(channels, filters, -1, self.width))
@@ -85,7 +86,8 @@ class Bands:
 
     def _toeplitz(self, kernels: Array) -> Array:
         """(C, filters, taps of a wide position, width) from kernels (C, filters, *kernel)."""
-        matrix = np.zeros((*kernels.shape[:2], *self.wide.kernel, self.width), kernels.dtype)
+        matrix = scratch("bands", (*kernels.shape[:2], *self.wide.kernel, self.width), kernels.dtype)
+        matrix[...] = 0
         *outer, along, across = matrix.strides
         band = as_strided(
             matrix,

@@ -13,7 +13,7 @@ import numpy as np
 
 from convaudit.engine.geometry import Geometry
 from convaudit.engine.operands import Array
-from convaudit.engine.patches import patches, window_size
+from convaudit.engine.patches import packed, patches, window_size
 from convaudit.engine.tiling import Extent, Tile
 
 
@@ -48,7 +48,8 @@ class Columns:
         channels = self.weight.shape[2]
         source = self.x[tile.image, tile.groups.start * channels : tile.groups.stop * channels]
         view = patches(source, self.geometry, tile.positions, self.weight.dtype)
-        return multiply_columns(self.weight[tile.groups, tile.filters], view, out)
+        columns = view if self._is_in_place() else packed(view)
+        return multiply_columns(self.weight[tile.groups, tile.filters], columns, out)
 
     def _is_in_place(self) -> bool:
         """Whether the patches are the input as it lies in memory: one tap on every position."""
@@ -64,7 +65,7 @@ class Columns:
 def multiply_columns(weight: Array, columns: Array, out: Array) -> int:
     """Write the product of ``weight`` (groups, filters, ...) and ``columns`` into ``out``.
 
-    columns  (channels, *kernel, *positions), packed here unless they are in place
+    columns  (channels, *kernel, *positions), packed or in place
     Returns  the multiply-adds executed.
     """
     groups, filters = weight.shape[:2]

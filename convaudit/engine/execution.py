@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from convaudit.engine.counting import MacCounter
-from convaudit.engine.geometry import Index
+from convaudit.engine.geometry import Geometry, Index
 from convaudit.engine.operands import Array
 from convaudit.engine.threads import default_threads, total
 from convaudit.engine.tiling import Extent, Limits, Tile, tiles
@@ -29,12 +31,23 @@ def limits(workspace_bytes: int, threads: int | None, *, name: str) -> Limits:
     return Limits(threads=threads, workspace_bytes=workspace_bytes)
 
 
+THREAD_WORK = 8_000_000
+"""Multiply-adds that are worth another thread: waking it takes about as long."""
+
+MACS_PER_BYTE = 6
+"""Multiply-adds in the time of moving one byte."""
+
+
 class Method(Protocol):
     """A way to compute a block of outputs: ``Columns``, ``Bands`` or ``Scatter``."""
 
     @property
     def weight(self) -> Array:
         """(groups, ...), in the dtype to multiply and sum in."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """The positions that its taps join."""
 
     @property
     def extent(self) -> Extent:
@@ -84,8 +97,16 @@ def execute(
                 out[...] = sums
         return macs
 
+    limits = replace(limits, threads=min(limits.threads, _useful_threads(method, len(result))))
     work = tiles(len(result), method.extent, method.tile_bytes, limits)
     macs = total(compute, work, min(limits.threads, len(work)))
     if counter is not None:
         counter.macs += macs
     return result
+
+
+def _useful_threads(method: Method, images: int) -> int:
+    """How many threads the work is enough for, at least 1."""
+    macs = math.prod(method.geometry.coarse) * method.weight.size
+    work = images * (macs + MACS_PER_BYTE * method.tile_bytes(method.extent))
+    return max(1, work // THREAD_WORK)

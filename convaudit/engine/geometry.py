@@ -142,7 +142,7 @@ def conv_transpose_geometry(
     """
     rank = len(kernel)
     strides, dilations = _positive(stride, rank, "stride", name), _positive(dilation, rank, "dilation", name)
-    extra = _each(output_padding, rank, "output_padding", name)
+    extra = per_axis(output_padding, rank, f"{name}: output_padding")
     for size, stride_, dilation_ in zip(extra, strides, dilations, strict=True):
         if not 0 <= size < max(stride_, dilation_):
             raise ShapeError(
@@ -179,7 +179,7 @@ def _pairs(padding: Padding, rank: int, name: str) -> list[Pair]:
     if isinstance(padding, str):
         raise ShapeError(f"{name}: padding must be integers, pairs, 'same' or 'valid', got {padding!r}")
     if isinstance(padding, int) or all(isinstance(item, int) for item in padding):
-        return [(size, size) for size in _each(cast("Ints", padding), rank, "padding", name)]
+        return [(size, size) for size in per_axis(cast("Ints", padding), rank, f"{name}: padding")]
     pairs = [tuple(pair) for pair in cast("Sequence[Pair]", padding)]
     if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
         raise ShapeError(f"{name}: padding must be {rank} (before, after) pairs, got {pairs}")
@@ -187,15 +187,10 @@ def _pairs(padding: Padding, rank: int, name: str) -> list[Pair]:
 
 
 def _positive(value: Ints, rank: int, what: str, name: str) -> tuple[int, ...]:
-    values = _each(value, rank, what, name)
+    values = per_axis(value, rank, f"{name}: {what}")
     if any(item < 1 for item in values):
         raise ShapeError(f"{name}: {what} must be positive, got {values}")
     return values
-
-
-def _each(value: Ints, rank: int, what: str, name: str) -> tuple[int, ...]:
-    with _named(name):
-        return per_axis(value, rank, what)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import TypeVar
@@ -39,7 +39,8 @@ def total(work: Callable[[Item], int], items: Iterable[Item], threads: int) -> i
         try:
             own = drain()
         finally:
-            wait(helpers)  # also if a tile failed here: nobody may still be writing afterwards
+            for helper in helpers:  # also if a tile failed here: nobody may still be writing afterwards
+                helper.exception()
         return own + sum(helper.result() for helper in helpers)
 
 

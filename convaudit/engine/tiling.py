@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-CACHE_BYTES = 1 << 20  # what a tile may allocate before it falls out of a core's second-level cache
+CACHE_BYTES = 4 << 20  # what a tile may work on: it stays in cache, and costs more than the calls it takes
 MIN_POSITIONS = 128  # narrower products spend their time on rearranging the weights
 
 
@@ -73,11 +73,11 @@ def tiles(images: int, whole: Extent, tile_bytes: Callable[[Extent], int], limit
         block = smaller
     while tile_bytes(block) > CACHE_BYTES and (smaller := _halved(block, MIN_POSITIONS)):
         block = smaller
-    while len(Tiling(images, whole, block)) < limits.threads and (
+    while len(tiling := Tiling(images, whole, block)) < limits.threads and (
         smaller := _halved(block, MIN_POSITIONS) or _halved_filters(block)
     ):
         block = smaller
-    return Tiling(images, whole, block)
+    return tiling
 
 
 def _halved(block: Extent, least: int) -> Extent | None:

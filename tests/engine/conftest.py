@@ -1,0 +1,15 @@
+"""Set-up that the engine's tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from convaudit.engine import execution
+
+
+@pytest.fixture(scope="session", autouse=True)
+def threads_for_small_work():
+    """Small convolutions run on one thread; here they shall use as many as the test asks for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "THREAD_WORK", 1)
+        yield

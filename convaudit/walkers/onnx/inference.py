@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from onnx import ModelProto, shape_inference
 
@@ -55,14 +57,28 @@ def _symbolic(model: ModelProto, inferred: Inferred) -> str | None:
         import onnx_ir
         from onnx_shape_inference import infer_symbolic_shapes
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the loader's references have a key that onnx_ir does not know
+        with _quiet("onnx_ir", "onnx_shape_inference"):
             symbolic = onnx_ir.serde.deserialize_model(model)
             infer_symbolic_shapes(symbolic, warn_on_missing=False, adopt_declared_symbols=False)
             inferred.add(onnx_ir.serde.serialize_model(symbolic))
     except Exception as error:  # whatever it stumbles over, the audit goes on without it
         return f"symbolic shape inference failed: {first_line(error)}"
     return None
+
+
+@contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """Keep libraries from printing what the report says better, or what does not matter."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    try:
+        for name in loggers:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _executed(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred) -> str:

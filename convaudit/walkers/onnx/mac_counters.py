@@ -129,9 +129,9 @@ MAC_COUNTERS: dict[str, Counter] = {
 NO_COUNTER: dict[str, str] = {
     "DFT": "depends on the FFT algorithm",
     "Det": "depends on the algorithm",
-    "FlexAttention": "no counting rule",
     "LinearAttention": "no counting rule",
     "STFT": "depends on the FFT algorithm",
+    "ai.onnx.preview.FlexAttention": "no counting rule",
     "ai.onnx.ml.LinearClassifier": "no counting rule",
     "ai.onnx.ml.LinearRegressor": "no counting rule",
     "ai.onnx.ml.SVMClassifier": "no counting rule",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from onnx import GraphProto, ModelProto, NodeProto
 
 from convaudit.walkers.onnx.attributes import Attributes
@@ -12,6 +14,9 @@ _STAND_INS = {
     ("com.microsoft", "FusedConv"): ("Conv", 3),
     ("com.microsoft", "QLinearConv"): ("QLinearConv", 9),
 }
+
+_TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+_EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
 
 
 def prepare(model: ModelProto) -> ModelProto:
@@ -50,12 +55,16 @@ def _forget(graph: GraphProto) -> None:
 def _needs_rewriting(node: NodeProto) -> bool:
     if node.op_type == "ConvTranspose":
         return {"auto_pad", "output_padding"} <= {attribute.name for attribute in node.attribute}
+    if node.op_type == "Einsum":
+        return not _EQUATION.fullmatch(_attributes(node).string("equation", "").replace(" ", ""))
     return (node.domain, node.op_type) in _STAND_INS
 
 
 def _rewrite(node: NodeProto) -> None:
-    attributes = Attributes(node, node.name or node.op_type)
-    if node.op_type == "ConvTranspose":
+    attributes = _attributes(node)
+    if node.op_type == "Einsum":
+        node.domain = "malformed"  # onnx's inference never comes back from "i...j..."; no one infers this
+    elif node.op_type == "ConvTranspose":
         # SAME makes the output stride*size long; onnx's inference then adds output_padding once more
         if attributes.string("auto_pad", "").startswith("SAME"):
             kept = [attribute for attribute in node.attribute if attribute.name != "output_padding"]
@@ -65,3 +74,7 @@ def _rewrite(node: NodeProto) -> None:
         node.op_type, operands = _STAND_INS[node.domain, node.op_type]
         node.domain = ""
         del node.input[operands:]
+
+
+def _attributes(node: NodeProto) -> Attributes:
+    return Attributes(node, node.name or node.op_type)

@@ -7,7 +7,6 @@ and overrides keys for them; where several globs match one model, the later tabl
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 from convaudit.checks.settings import Settings, Values, make_settings, read_values
 from convaudit.errors import UsageError
+from convaudit.loaders.torch_source import names_factory
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -56,7 +56,7 @@ class Config:
         return os.path.realpath(source) in map(os.path.realpath, self._expand(pattern))
 
     def _expand(self, pattern: str) -> list[str]:
-        if re.fullmatch(r"[\w.]+:[\w.]+", pattern):  # package.module:factory, torchvision:NAME
+        if names_factory(pattern):
             return [pattern]
         folder = self.path.parent if self.path else Path()
         try:

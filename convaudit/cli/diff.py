@@ -12,6 +12,7 @@ from convaudit.cli.errors import ExitCode, report_failure
 from convaudit.cli.options import FILE, source_keywords, source_options
 from convaudit.cli.output import write_result
 from convaudit.errors import UsageError
+from convaudit.loaders.torch_source import names_factory
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
@@ -56,20 +57,24 @@ def diff(before: str, after: str, output_format: str, output: str | None, **opti
 
 
 def audited(sources: list[str], keywords: dict[str, Any]) -> list[Report]:
-    """The reports of both models; each dimension is fixed in the models that leave it open.
+    """The reports of both models, each with what of the options concerns it.
+
+    Arguments of a factory go to factories, and a dimension is fixed in the models that leave it open.
 
     Raises  UsageError for a dimension that neither has.
     """
-    dims = keywords.pop("dims")
-    reports = [_audited(source, keywords) for source in sources]
+    dims, kwargs = keywords.pop("dims"), keywords.pop("kwargs")
+    factories = list(filter(names_factory, sources)) or sources
+    own = [{**keywords, "kwargs": kwargs if source in factories else None} for source in sources]
+    reports = list(map(_audited, sources, own))
     stray = sorted(set(dims).difference(*(report.symbols for report in reports)))
     if stray:
         raise UsageError(f"neither {sources[0]} nor {sources[1]} has an open dimension {stray[0]!r}")
-    own = [{name: dims[name] for name in report.symbols if name in dims} for report in reports]
-    return [
-        _audited(report.source, {**keywords, "dims": known}) if known else report
-        for report, known in zip(reports, own, strict=True)
-    ]
+    for i, report in enumerate(reports):
+        known = {name: dims[name] for name in report.symbols if name in dims}
+        if known:
+            reports[i] = _audited(sources[i], {**own[i], "dims": known})
+    return reports
 
 
 def _audited(source: str, keywords: Mapping[str, Any]) -> Report:

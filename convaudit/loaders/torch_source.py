@@ -34,11 +34,14 @@ _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 def is_torch_source(source: object) -> bool:
     """Whether ``source`` is a torch module or program, or names one."""
     if isinstance(source, str | os.PathLike):
-        text = os.fspath(source)
-        if str(text).lower().endswith(SUFFIXES):
-            return True
-        return _FACTORY.fullmatch(str(text)) is not None and not Path(str(text)).exists()
+        text = str(os.fspath(source))
+        return text.lower().endswith(SUFFIXES) or names_factory(text)
     return any(base.__module__.split(".")[0] == "torch" for base in type(source).__mro__)
+
+
+def names_factory(text: str) -> bool:
+    """Whether ``text`` is a ``package.module:factory`` or ``torchvision:NAME``, and no file."""
+    return _FACTORY.fullmatch(text) is not None and not Path(text).exists()
 
 
 def load_torch_source(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from convaudit.checks.config import find_config, load_config
 from convaudit.checks.settings import KEYS, KINDS, make_settings, read_values
 from convaudit.errors import UsageError
+from tests.programs import ROOT
 
 BUDGETS = """
 max-params = "5M"
@@ -208,3 +210,11 @@ def test_every_key_makes_a_setting() -> None:
     settings = make_settings(read_values(good, "here"))
     assert len(settings.budgets.given()) == len(KEYS) - 4
     assert settings.baseline == Path("b")
+
+
+def test_the_readme_s_settings_can_be_read(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    (tmp_path / "convaudit.toml").write_text(block)
+    config = load_config(tmp_path / "convaudit.toml")
+    assert config.values["tolerance"] == Fraction(1, 50)
+    assert config.models["nets/*.onnx"]["max-params"] == 5_000_000

@@ -56,6 +56,22 @@ def test_trouble(run: Run, models: dict[str, str]) -> None:
     assert run("diff", models["net"]).exit_code == 2
 
 
+def test_arguments_of_a_factory_do_not_reach_the_file_beside_it(
+    run: Run, models: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "nets.py").write_text(
+        "import torch\n\n\ndef net(groups):\n    return torch.nn.Conv2d(4, 8, 3, groups=groups, bias=False)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for groups, code in ((2, 0), (1, 1)):
+        factory = ("nets:net", "--kwargs", f'{{"groups": {groups}}}', "-i", "1x4x8x8")
+        result = run("diff", models["net"], *factory)
+        assert (result.exit_code, result.stdout.count("groups 2 -> 1")) == (code, code)
+    assert run("diff", models["net"], models["net"], "--kwargs", "{}").exit_code == 0
+    assert run("diff", models["net"], models["net"], "--kwargs", '{"groups": 1}').exit_code == 2
+
+
 def test_formats(run: Run, models: dict[str, str], tmp_path: Path) -> None:
     pair = (models["net"], models["dense"])
     assert run("diff", *pair, "-f", "markdown").stdout.startswith("### convaudit diff")

@@ -43,6 +43,7 @@ class Precision:
     terms: int  # that an element sums
     accumulator: float  # unit roundoff of the sum
     output: float  # unit roundoff of the result
+    underflow: float  # absolute error where numbers are too small for either format, or flushed to zero
     products: float = 0.0  # relative error of each product before it is summed, beside its own rounding
 
 
@@ -85,7 +86,7 @@ class Suspects:
 def suspects(deviation: Deviation, scales: Scales, precision: Precision) -> Suspects:
     """The channels that stand out."""
     factor = HEADROOM**2 * rounding.fluctuation(len(deviation.error), scales.spread, scales.peak)
-    last = precision.output**2 / 3 * deviation.output + deviation.evaluation
+    last = precision.output**2 / 3 * deviation.output + deviation.evaluation + precision.underflow**2
     products = scales.products * deviation.gain
     summed = rounding.expected_energy(precision.terms, precision.accumulator, deviation.signal, products)
     summed += precision.products**2 * products

@@ -32,7 +32,7 @@ class Expectation:
     magnitude: Array  # S, the sum of the absolute values of all terms, or less
     function: Function | None  # the activation
     growth: float  # bound on the error before the activation, in units of S
-    tiny: float  # absolute error that underflow may add before the activation
+    underflow: float  # absolute error that it may add before the activation
     unit: float  # unit roundoff of the output
     coarser: bool  # than the format of the sum, so that the result is rounded once more
 
@@ -43,7 +43,7 @@ class Expectation:
 
     def bounds(self, block: Block, values: Array) -> Array:
         """The largest error there that rounding explains: of the sum, of the activation and of the output."""
-        bounds: Array = self.growth * self.magnitude[block].astype(np.float64) + self.tiny
+        bounds: Array = self.growth * self.magnitude[block].astype(np.float64) + self.underflow
         if self.function is not None:
             bounds *= self.function.lipschitz
             bounds += self.unit * self.function.evaluation(self.exact[block])

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from convaudit.verifier.channels import Precision
 from convaudit.verifier.execution import Execution
 from convaudit.verifier.reference import solution_of
 from convaudit.verifier.trial import Trial, hold_against
@@ -97,7 +96,7 @@ def _rounded_results(trial: Trial) -> Iterator[Explanation]:
         if unit < precision.output or not np.array_equal(round_significand(output, bits), output):
             continue
         for accumulator, what in ((precision.accumulator, "output"), (unit, "accumulation")):
-            coarse = Precision(terms=precision.terms, accumulator=accumulator, output=unit)
+            coarse = replace(precision, accumulator=accumulator, output=unit)
             under = hold_against(trial.problem, trial.solution, precision=coarse)
             # Beside others no channel can stand out: so coarse a sum depends on each channel's own numbers.
             noise = under.deviation.error > under.deviation.output / 4

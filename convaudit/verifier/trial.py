@@ -67,7 +67,7 @@ def hold_against(
         magnitude=_magnitude(problem, ENOUGH_TERMS, flat, mixing),
         function=function_of(execution.activation),
         growth=rounding.growth(precision.terms, output.size, precision.accumulator) + precision.products,
-        tiny=precision.terms * float(np.finfo(np.float32).tiny),
+        underflow=precision.underflow,
         unit=precision.output,
         coarser=precision.output > precision.accumulator,
     )
@@ -151,5 +151,7 @@ def precision_of(problem: Problem) -> Precision:
         # The solution itself rounds to float64, which matters only if the runtime does too.
         accumulator=unit + 2.0**-53,
         output=rounding.unit_roundoff(problem.execution.output.dtype),
+        underflow=problem.terms * float(rounding.limits(accumulator).smallest_normal)
+        + float(rounding.limits(problem.execution.output.dtype).smallest_subnormal) / 2,
         products=interpolation,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convaudit.records import Verification
 from convaudit.shapes import as_text
@@ -15,7 +17,10 @@ from convaudit.verifier.floating import judge_floating
 from convaudit.verifier.quantized import judge_integers
 from convaudit.verifier.reference import Problem, Solution, channels_first, pose, solution_of
 
+Array: TypeAlias = NDArray[Any]
+
 WORKSPACE_BYTES = 64 * 2**20
+ADVICE = "try real inputs (--data)"
 
 
 def judge(
@@ -56,17 +61,24 @@ def _mismatch(solution: Solution, reason: str) -> Verification:
 
 def _proves_nothing(problem: Problem, solution: Solution) -> str | None:
     """Why agreement would prove nothing; ``None`` if it would prove something."""
-    x, products = problem.x, solution.products
+    products = solution.products
     if solution.exact.size == 0:
         return "the output is empty: there is nothing to compare"
     if not (np.isfinite(products).all() and math.isfinite(solution.exact.sum())):
-        return "an operand holds NaN or infinity, which agree with anything; try real inputs (--data)"
+        return f"an operand holds NaN or infinity, which agree with anything; {ADVICE}"
     if not products.any():
-        what = "weight" if x.any() else "input"
-        return f"the {what} is zero wherever they meet, so any weight would agree; try real inputs (--data)"
-    if problem.execution.quantization is not None:
-        return None
-    normal = float(rounding.limits(problem.execution.x.dtype).smallest_normal)
-    if np.abs(x).max() < normal or math.sqrt(products.max()) < normal:
-        return "the signal is denormal, and a runtime may take it for zero; try real inputs (--data)"
+        return f"{_silent(problem)}, so that any other would agree; {ADVICE}"
+    if problem.execution.quantization is None and _is_denormal(problem, products):
+        return f"the signal is denormal, and a runtime may take it for zero; {ADVICE}"
     return None
+
+
+def _silent(problem: Problem) -> str:
+    if not problem.x.any():
+        return "the input is all zero"
+    return "the weight meets only zeros" if problem.weight.any() else "the weight is all zero"
+
+
+def _is_denormal(problem: Problem, products: Array) -> bool:
+    normal = float(rounding.limits(problem.execution.x.dtype).smallest_normal)
+    return bool(np.abs(problem.x).max() < normal or math.sqrt(products.max()) < normal)

@@ -1,0 +1,262 @@
+"""Judging at its edges: shapes, counts, signals that prove nothing, and what every verdict says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from convaudit.errors import ShapeError
+from convaudit.verifier.execution import Activation, Execution
+from convaudit.verifier.verdict import judge
+from tests.verifier.kernels import Array, by_onnxruntime, by_torch, layer, to_tf32
+
+LAYER = layer(8, 4, 3, 6)
+OUTPUT = by_torch(LAYER)
+MACS = 4 * 6 * 6 * 8 * 9
+
+
+def test_a_verdict_says_how_much_it_proved() -> None:
+    verdict = judge(LAYER.ran(OUTPUT), accounted_macs=MACS)
+    assert verdict.status == "within_rounding"
+    assert verdict.executed_macs == MACS
+    assert verdict.max_abs_error is not None
+    assert verdict.bound is not None
+    assert verdict.worst_index is not None
+    assert verdict.bits == pytest.approx(23.5, abs=1)
+    exact = LAYER.but(x=LAYER.x.astype(float), weight=LAYER.weight.astype(float), bias=None)
+    assert LAYER.bias is not None
+    ideal = by_torch(exact) + LAYER.bias.astype(float).reshape(-1, 1, 1)
+    error = np.abs(OUTPUT - ideal)
+    assert verdict.max_abs_error == pytest.approx(error.max(), rel=1e-3)
+    assert error[verdict.worst_index] <= verdict.bound
+    signal = np.sqrt(np.square(ideal).mean())
+    assert verdict.bits == pytest.approx(-math.log2(np.sqrt(np.square(error).mean()) / signal), abs=1e-3)
+
+
+def test_the_correctly_rounded_result_is_exact() -> None:
+    ones = LAYER.but(x=np.ones_like(LAYER.x), weight=np.ones_like(LAYER.weight), bias=None)
+    verdict = judge(ones.ran(by_torch(ones)))
+    assert (verdict.status, verdict.max_abs_error, verdict.bits) == ("exact", 0.0, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        pytest.param(OUTPUT[:, :, :5], r"returned the shape 1x4x5x6, the engine 1x4x6x6", id="smaller"),
+        pytest.param(OUTPUT[0], r"returned the shape 4x6x6, the engine 1x4x6x6", id="no-batch"),
+        pytest.param(OUTPUT[:0], r"returned the shape 0x4x6x6, the engine 1x4x6x6", id="empty"),
+    ],
+)
+def test_another_shape_is_a_mismatch(output: Array, reason: str) -> None:
+    verdict = judge(LAYER.ran(output))
+    assert verdict.status == "mismatch"
+    assert reason in verdict.reason
+
+
+def test_another_count_of_macs_is_a_mismatch_of_its_own() -> None:
+    verdict = judge(LAYER.ran(OUTPUT), accounted_macs=MACS * 2)
+    assert verdict.status == "mismatch"
+    assert f"claims {MACS * 2} MACs, the engine executed {MACS}" in verdict.reason
+
+
+def test_operands_that_make_no_convolution_are_refused() -> None:
+    with pytest.raises(ShapeError, match="weight must be"):
+        judge(LAYER.but(weight=LAYER.weight[:, :5]).ran(OUTPUT))
+
+
+def test_an_unknown_activation_is_not_supported() -> None:
+    verdict = judge(replace(LAYER.ran(OUTPUT), activation=Activation(name="Mish")))
+    assert (verdict.status, "Mish" in verdict.reason) == ("not_supported", True)
+
+
+def with_x(values: float, dtype: Any = np.float32) -> Execution:
+    tested = LAYER.but(x=np.full_like(LAYER.x, values, dtype=dtype))
+    return tested.ran(by_torch(tested))
+
+
+SPOILT = LAYER.x.copy()
+SPOILT[0, 3, 2, 2] = np.nan
+VACUOUS = [
+    pytest.param(with_x(0), "the input is all zero", id="zero-input"),
+    pytest.param(
+        replace(LAYER.ran(OUTPUT), weight=np.zeros_like(LAYER.weight)),
+        "the weight is all zero",
+        id="zero-weight",
+    ),
+    pytest.param(with_x(np.nan), "NaN or infinity", id="nan"),
+    pytest.param(LAYER.but(x=SPOILT).ran(OUTPUT), "NaN or infinity", id="one-nan"),
+    pytest.param(with_x(np.inf), "NaN or infinity", id="infinity"),
+    pytest.param(with_x(1e-40), "denormal", id="denormal"),
+    pytest.param(LAYER.but(x=LAYER.x[:0]).ran(OUTPUT[:0]), "empty", id="zero-batch"),
+    pytest.param(
+        replace(
+            LAYER.ran(np.full_like(OUTPUT, 6)),
+            activation=Activation(name="Clip", params=(0.0, 6.0)),
+            bias=np.full(4, 1e6, np.float32),
+        ),
+        "saturated everywhere",
+        id="saturated",
+    ),
+]
+
+
+@pytest.mark.parametrize(("execution", "reason"), VACUOUS)
+def test_a_signal_that_proves_nothing_is_vacuous(execution: Execution, reason: str) -> None:
+    verdict = judge(execution)
+    assert verdict.status == "vacuous"
+    assert reason in verdict.reason
+
+
+def test_weights_that_meet_only_zeros_are_vacuous() -> None:
+    x, weight = LAYER.x.copy(), LAYER.weight.copy()
+    x[:, 1:] = 0
+    weight[:, 0] = 0
+    verdict = judge(LAYER.but(x=x, weight=weight).ran(OUTPUT))
+    assert verdict.status == "vacuous"
+    assert "meets only zeros" in verdict.reason
+
+
+def test_wrong_values_are_found_although_most_of_the_input_is_zero() -> None:
+    x = np.zeros_like(LAYER.x)
+    x[:, 0] = LAYER.x[:, 0]
+    sparse = LAYER.but(x=x)
+    assert judge(sparse.ran(by_torch(sparse))).status == "within_rounding"
+    assert judge(sparse.ran(OUTPUT)).status == "mismatch"
+
+
+def test_a_pruned_channel_is_no_obstacle() -> None:
+    weight = LAYER.weight.copy()
+    weight[2] = 0
+    pruned = LAYER.but(weight=weight)
+    assert judge(pruned.ran(by_torch(pruned))).status == "within_rounding"
+
+
+def test_overflow_to_infinity_is_right_where_the_format_ends() -> None:
+    large = LAYER.but(
+        x=(np.abs(LAYER.x) * 6_000).astype(np.float16),
+        weight=np.abs(LAYER.weight * 2).astype(np.float16),
+        bias=None,
+    )
+    output = by_torch(large)
+    assert np.isinf(output).any()
+    assert np.isfinite(output).any()
+    assert judge(large.ran(output)).status in {"exact", "within_rounding"}
+    wrong = np.where(np.isinf(output), np.float16(-np.inf), output)
+    assert judge(large.ran(wrong)).status == "mismatch"
+
+
+def test_results_below_the_format_are_right_if_flushed_to_zero() -> None:
+    small = LAYER.but(x=LAYER.x * np.float32(1e-37), bias=None)
+    output = by_torch(small)
+    flushed = np.where(np.abs(output) < np.finfo(np.float32).tiny, np.float32(0), output)
+    assert (flushed != output).any()
+    assert judge(small.ran(flushed)).status in {"exact", "within_rounding"}
+
+
+def test_results_among_the_subnormals_of_float16_are_right_to_half_their_spacing() -> None:
+    small = LAYER.but(
+        x=(LAYER.x * 1e-4).astype(np.float16), weight=(LAYER.weight / 10).astype(np.float16), bias=None
+    )
+    output = by_torch(small)
+    assert (np.abs(output) < np.finfo(np.float16).smallest_normal).any()
+    assert judge(small.ran(output)).status in {"exact", "within_rounding"}
+    assert judge(small.ran(output + np.float16(1e-6))).status == "mismatch"
+
+
+RANKS = [
+    pytest.param("Conv", (2, 4, 9), (6, 2, 3), 2, id="1d"),
+    pytest.param("Conv", (1, 4, 5, 6, 7), (6, 4, 3, 2, 1), 1, id="3d"),
+    pytest.param("ConvTranspose", (2, 4, 9), (4, 3, 3), 2, id="1d-transposed"),
+    pytest.param("ConvTranspose", (1, 4, 5, 6), (4, 3, 3, 2), 1, id="2d-transposed"),
+    pytest.param("ConvTranspose", (1, 4, 3, 4, 5), (4, 3, 3, 2, 2), 1, id="3d-transposed"),
+]
+
+
+@pytest.mark.parametrize(("op", "x_shape", "weight_shape", "groups"), RANKS)
+def test_every_rank_and_the_transposed_form(
+    op: str, x_shape: tuple[int, ...], weight_shape: tuple[int, ...], groups: int
+) -> None:
+    random, rank = np.random.default_rng(0), len(x_shape) - 2
+    x, weight = (random.standard_normal(shape).astype(np.float32) for shape in (x_shape, weight_shape))
+
+    def run(weight: Array) -> Array:
+        return by_onnxruntime(
+            op,
+            {"x": x, "w": weight},
+            group=groups,
+            strides=[2] * rank,
+            pads=[1, *[0] * (rank - 1), *[1] * rank],
+        )
+
+    execution = Execution(
+        x=x,
+        weight=weight,
+        output=run(weight),
+        stride=(2,) * rank,
+        padding=((1, 1), *[(0, 1)] * (rank - 1)),
+        dilation=(1,) * rank,
+        groups=groups,
+        transposed=op == "ConvTranspose",
+    )
+    assert judge(execution).status in {"exact", "within_rounding"}
+    wrong = weight.copy()
+    wrong[0, 1] *= 2
+    channel = 1 if execution.transposed else 0
+    verdict = judge(replace(execution, output=run(wrong)))
+    assert verdict.status == "mismatch"
+    assert verdict.location is not None
+    assert verdict.location.startswith(f"output channel {channel}")
+
+
+def test_a_causal_convolution_with_its_state() -> None:
+    random = np.random.default_rng(0)
+    x, state = random.standard_normal((2, 5, 9)).astype("f"), random.standard_normal((2, 5, 3)).astype("f")
+    weight = random.standard_normal((5, 1, 4)).astype("f")
+    joined = np.concatenate([state, x], axis=2)
+    output = by_onnxruntime("Conv", {"x": joined, "w": weight}, group=5)
+    execution = Execution(
+        x=x,
+        weight=weight,
+        output=output / (1 + np.exp(-output)),
+        stride=(1,),
+        padding=((0, 0),),
+        dilation=(1,),
+        groups=5,
+        past_state=state,
+        activation=Activation(name="Silu"),
+    )
+    assert judge(execution).status == "within_rounding"
+    assert judge(replace(execution, past_state=np.zeros_like(state))).status == "mismatch"
+
+
+def test_mixed_precision_is_judged_by_the_output() -> None:
+    """bfloat16 operands and a float32 result, as a runtime may return that keeps its accumulator."""
+    operands = LAYER.x.astype(ml_dtypes.bfloat16), LAYER.weight.astype(ml_dtypes.bfloat16)
+    wide = LAYER.but(x=operands[0].astype("f"), weight=operands[1].astype("f"))
+    execution = replace(wide.ran(by_torch(wide)), x=operands[0], weight=operands[1])
+    assert judge(execution).status == "within_rounding"
+    assert judge(replace(execution, output=execution.output * np.float32(1.0001))).status == "mismatch"
+
+
+def test_a_single_output_element_is_enough() -> None:
+    single = layer(64, 1, 3, 3, bias=False).but(padding=0)
+    output = by_torch(single)
+    assert output.size == 1
+    assert judge(single.ran(output)).status in {"exact", "within_rounding"}
+    assert judge(single.ran(output * np.float32(1.001))).status == "mismatch"
+    tf32 = single.but(x=to_tf32(single.x), weight=to_tf32(single.weight))
+    assert judge(single.ran(by_torch(tf32))).format == "TF32"
+
+
+def test_the_operands_are_not_modified() -> None:
+    execution = LAYER.ran(OUTPUT.copy())
+    assert execution.bias is not None
+    before = [array.copy() for array in (execution.x, execution.weight, execution.bias, execution.output)]
+    judge(execution)
+    after = execution.x, execution.weight, execution.bias, execution.output
+    assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))

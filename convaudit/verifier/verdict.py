@@ -80,5 +80,8 @@ def _silent(problem: Problem) -> str:
 
 
 def _is_denormal(problem: Problem, products: Array) -> bool:
-    normal = float(rounding.limits(problem.execution.x.dtype).smallest_normal)
-    return bool(np.abs(problem.x).max() < normal or math.sqrt(products.max()) < normal)
+    dtype = problem.execution.x.dtype
+    of_input, of_sum = (
+        float(rounding.limits(format_).smallest_normal) for format_ in (dtype, rounding.accumulator(dtype))
+    )
+    return bool(np.abs(problem.x).max() < of_input or math.sqrt(products.max()) < of_sum)

@@ -67,6 +67,8 @@ def audit(
     )
     subject = open_subject(source, request)
     report = analyze(subject.network)
+    if verify and not report.layers:
+        raise UsageError(f"{report.source}: nothing to verify, the model contains no convolution")
     if verify:
         how = VerifyRequest(
             isolated=verify == "isolated",

@@ -90,6 +90,13 @@ def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
     assert seen[-1] == (10, 10)
 
 
+def test_a_model_without_convolutions_cannot_be_verified(path, monkeypatch):
+    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(network(), lambda _: []))
+    assert convaudit.audit(path).totals.layers == 0
+    with pytest.raises(convaudit.UsageError, match="nothing to verify, the model contains no convolution"):
+        convaudit.audit(path, verify=True)
+
+
 def test_a_missing_verdict_is_no_pass(path, monkeypatch):
     monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(mixed_network(), lambda _: []))
     with pytest.raises(ValueError, match="shorter"):

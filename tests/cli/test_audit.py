@@ -58,6 +58,8 @@ def test_several_models_give_one_row_each(run, model, tmp_path):
         1,
     ]
     assert len(run(model, other, "-f", "csv").stdout.splitlines()) == 3
+    kept = json.loads(run(model, other, "-f", "json", "--only", "dense").stdout)
+    assert [len(report["layers"]) for report in kept] == [0, 1]
     assert run(model, other, "-f", "markdown").stdout.startswith("| model")
 
 
@@ -113,6 +115,9 @@ BAD = [
         ["MODEL", "-o", "/no/such/dir/x"], r"cannot write '/no/such/dir/x': No such file", id="output"
     ),
     pytest.param(["MODEL", "--top", "0"], r"--top", id="top"),
+    pytest.param(["MODEL", "MODEL", "--top", "3"], r"of several models there is one row each", id="rows"),
+    pytest.param(["MODEL", "MODEL", "--columns", "name"], r"choose among one model's layers", id="many"),
+    pytest.param(["MODEL", "-f", "json", "--columns", "name"], r"JSON has everything", id="json-columns"),
     pytest.param(["MODEL", "--colour"], r"No such option", id="option"),
     pytest.param([], r"Usage: convaudit", id="nothing"),
 ]

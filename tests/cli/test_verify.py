@@ -55,6 +55,14 @@ def test_a_mismatch_is_a_finding(run, asked, monkeypatch):
     assert run("m.onnx", "--verify").exit_code == 0
 
 
+def test_verifying_nothing_is_no_pass(run, asked, monkeypatch):
+    monkeypatch.setattr("tests.networks.VERDICTS", VERDICTS[4:])
+    result = run("m.onnx", "--verify")
+    assert result.exit_code == 2
+    assert "m.onnx: not one layer could be verified" in result.stderr.replace("demo", "m")
+    assert "5 vacuous, 5 not executed" in result.stdout
+
+
 BAD = [
     (["--verify", "--verify-isolated"], "exclude each other"),
     (["--data", "x.npz"], "it needs --verify"),

@@ -11,6 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from convaudit.cli.group import cli
 
+LIGHT_MODELS = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+"""Real networks without their weights, which the onnx package ships."""
+
 
 def save_model(
     path: Path, batch: int | str = 1, name: str = "conv", groups: int = 2, extra: str = ""

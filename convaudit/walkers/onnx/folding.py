@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, helper, numpy_helper
 
+from convaudit.loaders.tensors import decode
 from convaudit.walkers.onnx.functions import Address
 from convaudit.walkers.onnx.inferred import Inferred
 
@@ -80,13 +81,15 @@ class _Folding:
             return self._evaluate(node, {}) if _is_small_constant(node) else None
         operands = {name: values.get(name) for name in node.input if name}
         known = {name: value for name, value in operands.items() if value is not None}
-        if node.op_type not in _FOLDABLE or len(known) < len(operands) or _explodes(node, known):
+        if node.op_type not in _FOLDABLE or len(known) < len(operands):
             return None
         return self._evaluate(node, known)
 
     def _shape(self, node: NodeProto, address: Address) -> Values | None:
         shape = self._inferred.shape(address, node.input[0]) if node.input else None
-        if shape is None or node.attribute or not all(isinstance(size, int) for size in shape):
+        if shape is None or node.attribute or len(node.output) != 1:
+            return None
+        if not all(isinstance(size, int) for size in shape):
             return None
         return {node.output[0]: np.array(shape, dtype=np.int64)}
 
@@ -97,6 +100,8 @@ class _Folding:
         outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output]
         graph = helper.make_graph([node], "fold", inputs, outputs)
         try:
+            if _explodes(node, operands):
+                return None
             model = helper.make_model(graph, opset_imports=self._opsets)
             results = ReferenceEvaluator(model).run(None, operands)
         except Exception:  # an invalid node is not ours to judge; its result stays unknown
@@ -117,7 +122,7 @@ def _is_small_constant(node: NodeProto) -> bool:
 
 
 def _array(tensor: TensorProto) -> np.ndarray:
-    return numpy_helper.to_array(tensor)
+    return decode(tensor, None, "raw_data", f"tensor {tensor.name!r}")
 
 
 def _explodes(node: NodeProto, operands: Values) -> bool:

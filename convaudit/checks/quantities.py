@@ -44,17 +44,26 @@ def depends_text(noun: str, formula: Formula) -> str:
 
 
 def largest_parts(quantity: Quantity, report: AuditReport, most: int = 3) -> tuple[Culprit, ...]:
-    """The parts of the model that contribute most, the largest first; parts of unknown size are left out."""
+    """The layers that contribute most, the largest first, among the other parts that outweigh them.
+
+    Parts of unknown size are left out.
+    """
+    layers = _largest(((layer.name, quantity.of_layer(layer)) for layer in report.layers), most)
+    least = layers[-1][1] if len(layers) == most else 0
+    others = [part for part in _largest(quantity.of_others(report), most) if part[1] > least]
+    parts = [(amount, name, True) for name, amount in layers]
+    parts += [(amount, name, False) for name, amount in others]
+    parts.sort(key=lambda part: part[0], reverse=True)
     total = quantity.total(report)
-    parts = [(layer.name, quantity.of_layer(layer), True) for layer in report.layers]
-    parts += [(name, amount, False) for name, amount in quantity.of_others(report)]
-    known = [(name, amount, is_layer) for name, amount, is_layer in parts if isinstance(amount, int)]
-    known.sort(key=lambda part: -part[1])
     return tuple(
         Culprit(name=name, detail=_part_text(amount, total), is_layer=is_layer)
-        for name, amount, is_layer in known[:most]
-        if amount
+        for amount, name, is_layer in parts
     )
+
+
+def _largest(parts: Parts, most: int) -> list[tuple[str, int]]:
+    known = [(name, amount) for name, amount in parts if isinstance(amount, int) and amount]
+    return sorted(known, key=lambda part: part[1], reverse=True)[:most]
 
 
 def params_elsewhere(report: AuditReport) -> Count | None:

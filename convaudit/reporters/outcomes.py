@@ -9,13 +9,21 @@ from convaudit.reporters.text import markdown_code, markdown_text, printable
 
 MARKDOWN_MARK = "<!-- convaudit check -->"
 """First line of the Markdown, by which a bot finds its earlier comment and replaces it."""
-_MOST_CULPRITS = 3
+_MOST = 3
 _SIGNS = {"passed": ":white_check_mark:", "failed": ":x:", "skipped": ":heavy_minus_sign:"}
 
 
+def shown_culprits(outcome: Outcome) -> list[Culprit]:
+    """The parts of the model to name where there is little room: three layers, and as many other parts."""
+    layers, others = (
+        [part for part in outcome.culprits if part.is_layer == is_layer][:_MOST] for is_layer in (True, False)
+    )
+    return [part for part in outcome.culprits if part in layers or part in others]
+
+
 def culprit_lines(outcome: Outcome) -> list[str]:
-    """The parts of the model that an outcome rests on, the first few."""
-    lines = [culprit_text(culprit) for culprit in outcome.culprits[:_MOST_CULPRITS]]
+    """The same in words, and how many more there are."""
+    lines = list(map(culprit_text, shown_culprits(outcome)))
     more = len(outcome.culprits) - len(lines)
     return [*lines, f"and {more} more"] if more else lines
 

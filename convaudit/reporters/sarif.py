@@ -14,7 +14,7 @@ from urllib.parse import quote
 from convaudit.checks.baseline import QUANTITIES
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS
-from convaudit.reporters.outcomes import culprit_text
+from convaudit.reporters.outcomes import culprit_text, shown_culprits
 from convaudit.reporters.text import printable
 from convaudit.version import __version__
 
@@ -50,7 +50,7 @@ def render_sarif(models: Sequence[CheckedModel]) -> str:
 
 
 def _result(source: str, failure: Outcome, rules: Sequence[str]) -> dict[str, Any]:
-    text = "; ".join([printable(failure.message), *map(culprit_text, failure.culprits[:3])])
+    text = "; ".join([printable(failure.message), *map(culprit_text, shown_culprits(failure))])
     location: dict[str, Any] = {"physicalLocation": _physical(source)}
     layers = [{"fullyQualifiedName": part.name} for part in failure.culprits if part.is_layer]
     if layers:

@@ -66,13 +66,23 @@ def test_a_limit_holds_up_to_the_value_and_not_below(budget: str, value: int) ->
         pytest.param(
             {"max_params": 1_000},
             "1,304 parameters, 304 (30.4%) over the limit of 1,000",
-            ["everything but convolutions: 1,000 (76.7%)", "stem: 216 (16.6%)", "depthwise: 72 (5.5%)"],
+            [
+                "everything but convolutions: 1,000 (76.7%)",
+                "stem: 216 (16.6%)",
+                "depthwise: 72 (5.5%)",
+                "grouped: 16 (1.2%)",
+            ],
             id="params",
         ),
         pytest.param(
             {"max_macs": 12_000},
             "16,016 MACs, 4,016 (33.5%) over the limit of 12,000",
-            ["1 Gemm: 10,000 (62.4%)", "stem: 3,456 (21.6%)", "depthwise: 2,304 (14.4%)"],
+            [
+                "1 Gemm: 10,000 (62.4%)",
+                "stem: 3,456 (21.6%)",
+                "depthwise: 2,304 (14.4%)",
+                "grouped: 256 (1.6%)",
+            ],
             id="macs-name-other-ops-too",
         ),
         pytest.param(
@@ -118,6 +128,21 @@ def test_what_is_over_is_said_with_its_largest_parts(
     assert violation.rule == next(iter(budgets)).replace("_", "-")
     if culprits is not None:
         assert [f"{part.name}: {part.detail}" for part in violation.culprits] == culprits
+
+
+def test_parts_smaller_than_the_three_layers_go_unsaid() -> None:
+    report = analyze(
+        network(
+            *(conv_layer(name, size=(n, n)) for n, name in enumerate("abcd", start=2)),
+            other_ops=(
+                OtherOp(op="Gemm", count=1, macs=36 * 9),
+                OtherOp(op="MatMul", count=2, macs=36 * 9 + 1),
+            ),
+        )
+    )
+    (violation,) = check(report, Budgets(max_macs=1))
+    assert [part.name for part in violation.culprits] == ["d", "c", "2 MatMul", "b"]
+    assert [part.is_layer for part in violation.culprits] == [True, True, False, True]
 
 
 @pytest.mark.parametrize(

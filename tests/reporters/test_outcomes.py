@@ -169,6 +169,7 @@ def test_annotations_read_back() -> None:
         "1 Gemm: 10,000 (62.4%)",
         "stem: 3,456 (21.6%)",
         "depthwise: 2,304 (14.4%)",
+        "grouped: 256 (1.6%)",
     ]
     assert render_annotations(GOOD) == ""
 

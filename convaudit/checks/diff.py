@@ -140,12 +140,12 @@ def _export_notes(before: AuditReport, after: AuditReport, changed: Sequence[Lay
     gained = sum(change.after.bias and not change.before.bias for change in changed)
     lost = sum(change.before.bias and not change.after.bias for change in changed)
     if gained:
-        yield f"{gained} layers gained a bias: exporters fold a BatchNorm into the convolution before it"
+        yield f"biases gained: {gained}; exporters fold a BatchNorm into the convolution before it"
     if lost:
-        yield f"{lost} layers lost their bias: exporters drop one that is zero"
+        yield f"biases lost: {lost}; exporters drop one that is zero"
     elsewhere = [params_elsewhere(report) for report in (before, after)]
     if elsewhere[0] != elsewhere[1]:
         yield (
-            f"parameters outside of convolutions {value_text(elsewhere[0])} -> {value_text(elsewhere[1])}: "
+            f"parameters outside of convolutions: {value_text(elsewhere[0])} -> {value_text(elsewhere[1])}; "
             "exporters fold those of BatchNorm into convolutions"
         )

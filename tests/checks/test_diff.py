@@ -192,13 +192,13 @@ BIASED = [replace(layer, bias=True, bias_name=f"{layer.name}.bias", bias_dtype="
 @pytest.mark.parametrize(
     ("before", "after", "changes", "note"),
     [
-        pytest.param(NET, BIASED, {}, "10 layers gained a bias: exporters fold a BatchNorm", id="folded"),
-        pytest.param(BIASED, NET, {}, "10 layers lost their bias: exporters drop one", id="zero-bias"),
+        pytest.param(NET, BIASED, {}, "biases gained: 10; exporters fold a BatchNorm", id="folded"),
+        pytest.param(BIASED, NET, {}, "biases lost: 10; exporters drop one", id="zero-bias"),
         pytest.param(
             NET,
             NET,
             {"model_params": 5_000},
-            "parameters outside of convolutions 0 -> 200: exporters fold those of BatchNorm",
+            "parameters outside of convolutions: 0 -> 200; exporters fold those of BatchNorm",
             id="elsewhere",
         ),
     ],

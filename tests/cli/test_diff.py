@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,34 @@ def test_arguments_of_a_factory_do_not_reach_the_file_beside_it(
         assert (result.exit_code, result.stdout.count("groups 2 -> 1")) == (code, code)
     assert run("diff", models["net"], models["net"], "--kwargs", "{}").exit_code == 0
     assert run("diff", models["net"], models["net"], "--kwargs", '{"groups": 1}').exit_code == 2
+
+
+EXPORTED = """
+import torch
+
+
+def net():
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(8)
+    torch.nn.init.uniform_(norm.running_mean)
+    convs = torch.nn.Conv2d(3, 8, 3, bias=False), torch.nn.Conv2d(8, 8, 3, groups=8)
+    return torch.nn.Sequential(convs[0], norm, convs[1]).eval()
+"""
+
+
+def test_a_module_and_its_export(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    (tmp_path / "exported_nets.py").write_text(EXPORTED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = import_module("exported_nets").net()
+    torch.onnx.export(module, (torch.zeros(1, 3, 8, 8),), "net.onnx", verbose=False)
+    result = run("diff", "exported_nets:net", "net.onnx", "-i", "1x3x8x8")
+    assert result.exit_code == 1
+    assert "bias no -> yes, params 216 -> 224" in result.stdout
+    assert "1 changed, 0 removed, 0 added of 2 and 2 convolutions" in result.stdout
+    assert "biases gained: 1; exporters fold a BatchNorm" in result.stdout
+    assert "parameters outside of convolutions: 16 -> 0; " in result.stdout
 
 
 def test_formats(run: Run, models: dict[str, str], tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ class Network:
     other_ops: tuple[OtherOp, ...] = ()
     uncounted_ops: tuple[tuple[str, int], ...] = ()  # (op, count): ops that multiply-accumulate nothing
     model_params: int | None = None
-    file_bytes: int | None = None  # the file and its external data that is present; None: not from a file
+    file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
     warnings: tuple[str, ...] = ()
 
 
@@ -234,7 +234,7 @@ class AuditReport:
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]
-    file_bytes: int | None = None  # the file and its external data that is present; None: not from a file
+    file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
 
     @property
     def symbols(self) -> tuple[str, ...]:

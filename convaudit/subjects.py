@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from convaudit.errors import UsageError
@@ -111,16 +112,20 @@ def _torch_subject(source: Any, request: Request) -> Subject:
     from convaudit.loaders.torch_source import load_torch_source
 
     model = load_torch_source(source, request.kwargs, weights=request.weights)  # fails well without torch
+    from convaudit.loaders.external_data import regular_size
     from convaudit.walkers.torch import walk_torch
 
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
     network = walk_torch(
         model,
         input_shape=request.input_shape,
         inputs=request.inputs,
         dims=request.dims,
-        source=os.fspath(source) if isinstance(source, str | os.PathLike) else None,
+        source=name,
         allow_run=request.allow_run,
     )
+    if name is not None:
+        network = replace(network, file_bytes=regular_size(Path(name)))
 
     def verify(how: VerifyRequest) -> Iterable[Verification]:
         from convaudit.verifier.torch import verify_in_situ, verify_isolated

@@ -34,7 +34,7 @@ class OnnxModel:
     proto: ModelProto  # large tensors are references: TensorProto.data_location is EXTERNAL
     source: str  # what the user named
     path: Path | None  # None: given in memory
-    file_bytes: int | None  # of the file, and of its external data as far as they are present
+    file_bytes: int | None  # of the file and its external data; None if some of it is not there
     in_memory: Sequence[TensorProto] = ()  # the large tensors of a model that is no binary file
 
     def array(self, tensor: TensorProto) -> np.ndarray:
@@ -96,12 +96,12 @@ def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
     check_names(proto, name)
     check_expansion(proto, name)
     external_bytes = _check_external_data(proto, path, name)
-    file_bytes = None if own_bytes is None else own_bytes + external_bytes
+    file_bytes = None if own_bytes is None or external_bytes is None else own_bytes + external_bytes
     return OnnxModel(proto, name, path, file_bytes, large)
 
 
-def _check_external_data(proto: ModelProto, path: Path | None, source: str) -> int:
-    """Bytes of the external files that are present.
+def _check_external_data(proto: ModelProto, path: Path | None, source: str) -> int | None:
+    """Bytes of the external files; None if one of them is not there.
 
     Raises  LoadError if a tensor's reference leaves the model's folder or the file that it names.
     """
@@ -121,7 +121,8 @@ def _check_external_data(proto: ModelProto, path: Path | None, source: str) -> i
                 f"{source}: tensor {tensor.name!r} needs bytes {where.offset} to "
                 f"{where.offset + (where.length or 0)} of {where.location}, which has {size}; truncated?"
             )
-    return sum(size or 0 for size in sizes.values())
+    present = [size for size in sizes.values() if size is not None]
+    return sum(present) if len(present) == len(sizes) else None
 
 
 def _read_binary(file: BinaryIO, size: int, path: Path, source: str) -> ModelProto:

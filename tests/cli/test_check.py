@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import junitparser
+import onnx
 import pytest
 from click.testing import Result
 
@@ -107,6 +108,29 @@ def test_a_symbolic_total_names_the_dimension_to_fix(run: Run, elsewhere: Path) 
     assert result.exit_code == 1
     assert "MACs depend on N; fix the size, for instance by --dim N=1" in result.stdout
     assert run("check", path, "--max-macs", "600M", "--dim", "N=1").exit_code == 0
+
+
+def test_half_a_model_has_no_size(run: Run, model: str, elsewhere: Path) -> None:
+    onnx.save(
+        onnx.load(model), "external.onnx", save_as_external_data=True, location="weights", size_threshold=0
+    )
+    size = (elsewhere / "external.onnx").stat().st_size + (elsewhere / "weights").stat().st_size
+    assert run("check", "external.onnx", "--max-size", str(size)).exit_code == 0
+    assert run("check", "external.onnx", "--max-size", str(size - 1)).exit_code == 1
+    (elsewhere / "weights").unlink()
+    assert run("check", "external.onnx", "--max-params", "1k").exit_code == 0
+    result = run("check", "external.onnx", "--max-size", "1GB")
+    assert result.exit_code == 1
+    assert "its external data is not there (limit 1,000,000,000)" in result.stdout
+
+
+def test_a_torch_file_has_a_size(run: Run, elsewhere: Path) -> None:
+    torch = pytest.importorskip("torch")
+    program = torch.export.export(torch.nn.Conv2d(4, 8, 3), (torch.zeros(1, 4, 8, 8),))
+    torch.export.save(program, "net.pt2")
+    size = (elsewhere / "net.pt2").stat().st_size
+    assert run("check", "net.pt2", "--max-size", str(size)).exit_code == 0
+    assert run("check", "net.pt2", "--max-size", str(size - 1)).exit_code == 1
 
 
 CONFIG = f"""

@@ -101,8 +101,11 @@ def conv_qlinear(
     scale = (x_scale * scale / y_scale).reshape(groups, out_channels // groups, *scale.shape[1:])
 
     def requantize(sums: Array, tile: Tile) -> Array:
-        scaled: Array = np.rint(sums * scale[tile.groups, tile.filters]) + y_zero_point
-        return scaled.clip(target.min, target.max)
+        scaled = sums.astype(np.float64)
+        scaled *= scale[tile.groups, tile.filters]
+        np.rint(scaled, out=scaled)
+        scaled += y_zero_point
+        return np.clip(scaled, target.min, target.max, out=scaled)
 
     result = np.empty((len(x), out_channels, *geometry.coarse), target.dtype)
     return execute(

@@ -30,7 +30,7 @@ def check_floating(x: Array, weight: Array, bias: Array | None, *, name: str) ->
     """
     if x.dtype not in ACCUMULATOR:
         known = ", ".join(dtype.name for dtype in ACCUMULATOR)
-        raise UsageError(f"{name}: x must be one of {known}, got {x.dtype.name}")
+        raise UsageError(f"{name}: x must be one of {known}, got {x.dtype}")
     for operand, what in ((weight, "weight"), (bias, "bias")):
         if operand is not None and operand.dtype != x.dtype:
             raise UsageError(

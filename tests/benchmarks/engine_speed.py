@@ -34,10 +34,13 @@ class Torch:
     """Times a whole network, and each of its convolutions alone."""
 
     def __init__(self) -> None:
+        from tests.conftest import TORCHVISION_OPERATORS
+
+        self.operators = (
+            TORCHVISION_OPERATORS  # without them torchvision does not import beside CPU-only torch
+        )
         import torch
         import torchvision
-
-        import tests.conftest  # noqa: F401  # declares what torchvision misses beside a CPU-only torch
 
         torch.set_num_threads(THREADS)
         torch.manual_seed(0)

@@ -10,7 +10,7 @@ output in place, and does the work at the speed of a matrix product.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -81,7 +81,7 @@ class Bands:
             out[...] = product[..., : out.shape[-1]]
         if not np.isfinite(out.sum()):  # infinity times a zero of the matrix is NaN: do without those zeros
             plain = Columns(self.x, self.weight, self.geometry)
-            return plain.multiply(replace(tile, positions=self.positions(tile)), out)
+            return plain.multiply(tile._replace(positions=self.positions(tile)), out)
         return int(out.size) * self.geometry.taps
 
     def _toeplitz(self, kernels: Array) -> Array:

@@ -47,8 +47,10 @@ class Columns:
         """Write the tile into ``out`` (groups, filters, *positions); returns the multiply-adds executed."""
         channels = self.weight.shape[2]
         source = self.x[tile.image, tile.groups.start * channels : tile.groups.stop * channels]
-        view = patches(source, self.geometry, tile.positions, self.weight.dtype)
-        columns = view if self._is_in_place() else packed(view)
+        if self._is_in_place():
+            columns = source[(slice(None), *tile.positions)]
+        else:
+            columns = packed(patches(source, self.geometry, tile.positions, self.weight.dtype))
         return multiply_columns(self.weight[tile.groups, tile.filters], columns, out)
 
     def _is_in_place(self) -> bool:

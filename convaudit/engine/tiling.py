@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 CACHE_BYTES = 4 << 20  # what a tile may work on: it stays in cache, and costs more than the calls it takes
 MIN_POSITIONS = 128  # narrower products spend their time on rearranging the weights
@@ -24,8 +25,7 @@ class Limits:
         return self.workspace_bytes // self.threads
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """Sizes of a block of work: groups, filters in each group, output positions per spatial axis."""
 
     groups: int
@@ -33,8 +33,7 @@ class Extent:
     positions: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(NamedTuple):
     """One block of work. Its positions are contiguous: one axis is cut, and those before it have size 1."""
 
     image: int
@@ -47,17 +46,19 @@ class Tiling:
     """All tiles of a convolution, made one by one: a large one has many. Threads may share an iterator."""
 
     def __init__(self, images: int, whole: Extent, block: Extent) -> None:
-        self._cuts = [
-            [slice(start, min(start + step, size)) for start in range(0, size, step)]
-            for size, step in zip(_sizes(whole), _sizes(block), strict=True)
-        ]
-        self._images = range(images)
+        self._images = images
+        self._sizes = (whole.groups, whole.filters, *whole.positions)
+        self._steps = (block.groups, block.filters, *block.positions)
 
     def __len__(self) -> int:
-        return len(self._images) * math.prod(len(cuts) for cuts in self._cuts)
+        return self._images * math.prod(map(_ceil_divide, self._sizes, self._steps))
 
     def __iter__(self) -> Iterator[Tile]:
-        return itertools.starmap(_tile, itertools.product(self._images, *self._cuts))
+        cuts = [
+            [slice(start, min(start + step, size)) for start in range(0, size, step)]
+            for size, step in zip(self._sizes, self._steps, strict=True)
+        ]
+        return itertools.starmap(_tile, itertools.product(range(self._images), *cuts))
 
 
 def tiles(images: int, whole: Extent, tile_bytes: Callable[[Extent], int], limits: Limits) -> Tiling:
@@ -83,23 +84,23 @@ def tiles(images: int, whole: Extent, tile_bytes: Callable[[Extent], int], limit
 def _halved(block: Extent, least: int) -> Extent | None:
     """Half of the groups, or else of the first axis longer than 1 if that leaves ``least`` positions."""
     if block.groups > 1:
-        return replace(block, groups=-(-block.groups // 2))
+        return block._replace(groups=_ceil_divide(block.groups, 2))
     axis = next((axis for axis, size in enumerate(block.positions) if size > 1), None)
     if axis is None:
         return None
-    half = -(-block.positions[axis] // 2)
+    half = _ceil_divide(block.positions[axis], 2)
     positions = (*block.positions[:axis], half, *block.positions[axis + 1 :])
-    return replace(block, positions=positions) if math.prod(positions) >= least else None
+    return block._replace(positions=positions) if math.prod(positions) >= least else None
 
 
 def _halved_filters(block: Extent) -> Extent | None:
     """Half of the filters: the last resort, since every block of them packs the same patches again."""
-    return replace(block, filters=-(-block.filters // 2)) if block.filters > 1 else None
+    return block._replace(filters=_ceil_divide(block.filters, 2)) if block.filters > 1 else None
 
 
 def _tile(image: int, groups: slice, filters: slice, *positions: slice) -> Tile:
     return Tile(image, groups, filters, positions)
 
 
-def _sizes(block: Extent) -> tuple[int, ...]:
-    return (block.groups, block.filters, *block.positions)
+def _ceil_divide(size: int, step: int) -> int:
+    return -(-size // step)

@@ -45,10 +45,8 @@ def _window(source: Array, reach: Sequence[Pair], dtype: np.dtype[Any]) -> Array
     if region.shape == shape and region.dtype == dtype:
         return region
     padded = scratch("padded", shape, dtype)
+    padded[...] = 0
     padded[tuple(within)] = region
-    for axis, part in enumerate(within[1:], 1):
-        padded[(*within[:axis], slice(0, part.start))] = 0
-        padded[(*within[:axis], slice(part.stop, None))] = 0
     return padded
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
+from onnx import AttributeProto, NodeProto
 
 from convaudit.errors import ModelError
 
@@ -35,11 +35,6 @@ class Attributes:
         attribute = self._typed(name, AttributeProto.STRING)
         return default if attribute is None else attribute.s.decode(errors="replace")
 
-    def strings(self, name: str) -> list[str] | None:
-        """A list of strings; None if absent."""
-        attribute = self._typed(name, AttributeProto.STRINGS)
-        return None if attribute is None else [item.decode(errors="replace") for item in attribute.strings]
-
     def integers(self, name: str) -> list[int] | None:
         """A list of integers of any length; None if absent."""
         attribute = self._typed(name, AttributeProto.INTS)
@@ -64,20 +59,6 @@ class Attributes:
             raise ModelError(f"{self._who}: {name} must be between {minimum} and {_LARGEST}, got {values}")
         return tuple(values)
 
-    def graphs(self) -> list[tuple[str, GraphProto]]:
-        """Bodies of a control-flow node, by attribute name, in the order of execution that names suggest."""
-        found = [(a.name, a.g) for a in self._by_name.values() if a.type == AttributeProto.GRAPH]
-        # then before else, as people read it; the file may have them in any order
-        return sorted(found, key=lambda item: (item[0] != "then_branch", item[0]))
-
-    def tensor(self, name: str) -> TensorProto | None:
-        """A tensor attribute; None if absent.
-
-        Raises  ModelError if it has another type.
-        """
-        attribute = self._typed(name, AttributeProto.TENSOR)
-        return None if attribute is None else attribute.t
-
     def _typed(self, name: str, kind: int) -> AttributeProto | None:
         attribute = self._by_name.get(name)
         if attribute is None:
@@ -95,7 +76,6 @@ def _type_name(kind: int) -> str:
 
 def _holds(attribute: AttributeProto, kind: int) -> bool:
     """IR versions 1 and 2 had no type field: the filled field tells."""
-    single: dict[int, str] = {AttributeProto.INT: "i", AttributeProto.STRING: "s", AttributeProto.TENSOR: "t"}
-    if kind in single:
-        return bool(attribute.HasField(single[kind]))
-    return bool(attribute.ints if kind == AttributeProto.INTS else attribute.strings)
+    if kind == AttributeProto.INTS:
+        return bool(attribute.ints)
+    return bool(attribute.HasField("i" if kind == AttributeProto.INT else "s"))

@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from convaudit.errors import ModelError, ShapeError
-from convaudit.formulas import Count
+from convaudit.formulas import Count, product
 from convaudit.records import ConvLayer, Layout, Shape
 from convaudit.shapes import Pair, as_text, check_groups
 from convaudit.walkers.onnx.attributes import Attributes
+from convaudit.walkers.onnx.conv_ops import CONV_OPS, ConvOp
 from convaudit.walkers.onnx.geometry import Geometry, read_geometry, resolve
 from convaudit.walkers.onnx.scopes import Node
 from convaudit.walkers.onnx.weights import Parameter, find_parameter
 
-
-@dataclass(frozen=True)
-class ConvOp:
-    """Where an op has its operands, and what it does differently from Conv."""
-
-    weight: int = 1
-    bias: int | None = 2
-    transposed: bool = False
-    deformable: bool = False
-    causal: bool = False
-    layout: Layout = "channels_first"
-
-
-CONV_OPS = {
-    "Conv": ConvOp(),
-    "ConvTranspose": ConvOp(transposed=True),
-    "ConvInteger": ConvOp(bias=None),
-    "QLinearConv": ConvOp(weight=3, bias=8),
-    "DeformConv": ConvOp(bias=3, deformable=True),
-    "CausalConvWithState": ConvOp(causal=True),
-    "com.microsoft.CausalConvWithState": ConvOp(causal=True),
-    "com.microsoft.FusedConv": ConvOp(),
-    "com.microsoft.NhwcConv": ConvOp(layout="channels_last"),
-    "com.microsoft.NhwcFusedConv": ConvOp(layout="channels_last"),
-    "com.microsoft.QLinearConv": ConvOp(weight=3, bias=8),  # channels_last is an attribute
-    "com.microsoft.nchwc.Conv": ConvOp(layout="reordered"),
-    "com.ms.internal.nhwc.Conv": ConvOp(layout="channels_last"),
-    "com.ms.internal.nhwc.ConvTranspose": ConvOp(transposed=True, layout="channels_last"),
-    "com.ms.internal.nhwc.QLinearConv": ConvOp(weight=3, bias=8, layout="channels_last"),
-    "com.ms.internal.nhwc.QLinearConvTranspose": ConvOp(
-        weight=3, bias=8, transposed=True, layout="channels_last"
-    ),
-}
 PADS_IGNORED = "has auto_pad and pads; auto_pad is followed (onnxruntime refuses the model)"
 _EXTENDED = "auto_pad=SAME with a kernel shorter than its stride: onnxruntime's output is shorter than ONNX's"
 _REORDERED = "its weight is reordered for one machine's vector width; channel counts may be padded"
@@ -58,7 +24,7 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
     """
     op, attributes, who = CONV_OPS[node.op], node.attributes, node.who
     layout: Layout = "channels_last" if attributes.integer("channels_last", 0) else op.layout
-    input_shape = node.input_shape(0)
+    input_shape = _input_shape(node, op, layout)
     weight = find_parameter(node.scope, _operand(node, op.weight, "weight"))
     bias = find_parameter(node.scope, node.input(op.bias)) if node.input(op.bias) else None
     kernel_size = _kernel_size(attributes, weight.shape, input_shape, who)
@@ -107,6 +73,15 @@ def _operand(node: Node, index: int, what: str) -> str:
     if not name:
         raise ModelError(f"{node.who}: has no {what} (input {index})")
     return name
+
+
+def _input_shape(node: Node, op: ConvOp, layout: Layout) -> Shape | None:
+    shape = node.input_shape(0)
+    if op.causal and layout == "channels_last" and shape is not None and len(shape) > 3:
+        # batch, length, and channels that may be spread over any number of axes
+        channels = [size for size in shape[2:] if size is not None]
+        return (*shape[:2], product(channels) if len(channels) == len(shape) - 2 else None)
+    return shape
 
 
 def _kernel_size(
@@ -198,17 +173,25 @@ def _geometry(
     if kernel_size is None:
         return None, None, None
     if op.causal:
-        dilation = attributes.integer("dilation", 1)
-        geometry = Geometry(
-            kernel_size=kernel_size,
-            stride=(1,) * len(kernel_size),
-            dilation=(dilation,) * len(kernel_size),
-            padding=tuple((dilation * (kernel - 1), 0) for kernel in kernel_size),
-        )
-    else:
-        geometry = read_geometry(attributes, kernel_size, transposed=op.transposed, who=who)
-    padding, out_sizes = resolve(geometry, sizes, transposed=op.transposed, who=who)
-    return geometry, padding, out_sizes
+        return *_causal(attributes, kernel_size), sizes
+    geometry = read_geometry(attributes, kernel_size, transposed=op.transposed, who=who)
+    return geometry, *resolve(geometry, sizes, transposed=op.transposed, who=who)
+
+
+def _causal(attributes: Attributes, kernel_size: tuple[int, ...]) -> tuple[Geometry, tuple[Pair, ...] | None]:
+    """Geometry and padding of an op whose output is as long as its input.
+
+    Only the last axis is causal. How the others are padded, if there are others, is not specified.
+    """
+    others = (1,) * (len(kernel_size) - 1)
+    dilation = attributes.integer("dilation", 1)
+    geometry = Geometry(
+        kernel_size=kernel_size,
+        stride=(*others, 1),
+        dilation=(*others, dilation),
+        padding=((dilation * (kernel_size[-1] - 1), 0),),
+    )
+    return geometry, None if others else geometry.padding
 
 
 def _output_shape(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +68,8 @@ def _symbolic(model: ModelProto, inferred: Inferred) -> str | None:
 @contextmanager
 def _quiet(*loggers: str) -> Iterator[None]:
     """Keep libraries from printing what the report says better, or what does not matter."""
+    import logging
+
     levels = {name: logging.getLogger(name).level for name in loggers}
     try:
         for name in loggers:

@@ -1,4 +1,4 @@
-"""Names of layers: the node's own where it is one, readable and unique in any case."""
+"""Names for people: the node's own where it is one, readable and unique in any case."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ class Names:
     """Gives out names, none of them twice."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken: dict[str, int] = {}  # and the last number that was added to it
 
-    def of(self, origin: Origin) -> str:
-        """A node's label; its path where that is taken, or repeats with every call of a function."""
-        candidates = [origin.path] if "function" in origin.address else [origin.label, origin.path]
+    def unique(self, *candidates: str) -> str:
+        """The first candidate that is free, else the last one with a number."""
         name = next((name for name in candidates if name not in self._taken), None)
-        number = 2
         while name is None:
-            numbered = f"{origin.path}#{number}"
+            self._taken[candidates[-1]] += 1
+            numbered = f"{candidates[-1]}#{self._taken[candidates[-1]]}"
             name = None if numbered in self._taken else numbered
-            number += 1
-        self._taken.add(name)
+        self._taken[name] = 1
         return name
+
+    def of_layer(self, origin: Origin) -> str:
+        """A node's label; its path where that is taken, or repeats with every call of a function."""
+        if "function" in origin.address:
+            return self.unique(origin.path)
+        return self.unique(origin.label, origin.path)

@@ -11,7 +11,7 @@ from onnx import defs
 from convaudit.errors import ModelError
 from convaudit.formulas import Count
 from convaudit.records import Branch, OtherOp
-from convaudit.walkers.onnx.convolutions import CONV_OPS
+from convaudit.walkers.onnx.conv_ops import CONV_OPS
 from convaudit.walkers.onnx.mac_counters import MAC_COUNTERS, NO_COUNTER
 from convaudit.walkers.onnx.onnxruntime_ops import NOT_MULTIPLYING
 from convaudit.walkers.onnx.scopes import Node

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from onnx import GraphProto, NodeProto, SparseTensorProto, TensorProto
+from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto
 
 from convaudit.formulas import Count
 from convaudit.records import Branch, Shape
@@ -51,7 +51,14 @@ class Scope:
         self._formals = {value.name for value in graph.input}
 
     def body(
-        self, node: Node, name: str, graph: GraphProto, *, calls: Count | None, branches: tuple[Branch, ...]
+        self,
+        node: Node,
+        name: str,
+        graph: GraphProto,
+        *,
+        path: str,
+        calls: Count | None,
+        branches: tuple[Branch, ...],
     ) -> Scope:
         """The scope of a body of ``node``, which stands in this scope."""
         return Scope(
@@ -61,7 +68,7 @@ class Scope:
             parent=self,
             address=(*node.address, name),
             origin=(*node.origin.address, name),
-            path=f"{node.origin.path}/{name}",
+            path=path,
             calls=calls,
             branches=branches,
         )
@@ -130,6 +137,13 @@ class Node(NamedTuple):
     def attributes(self) -> Attributes:
         """The node's attributes, checked as they are read."""
         return Attributes(self.proto, self.who)
+
+    @property
+    def bodies(self) -> list[tuple[str, GraphProto]]:
+        """Graphs that a control-flow node runs, by attribute name, in an order that no file changes."""
+        found = [(a.name, a.g) for a in self.proto.attribute if a.type == AttributeProto.GRAPH]
+        # then before else, as people read it
+        return sorted(found, key=lambda body: (body[0] != "then_branch", body[0]))
 
     def input(self, index: int | None) -> str:
         """Name of an operand; "" if it is absent."""

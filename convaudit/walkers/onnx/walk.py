@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from convaudit.formulas import Count
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.records import Branch, ConvLayer, Network
-from convaudit.walkers.onnx.convolutions import CONV_OPS, PADS_IGNORED, conv_layer
+from convaudit.walkers.onnx.conv_ops import CONV_OPS
+from convaudit.walkers.onnx.convolutions import PADS_IGNORED, conv_layer
 from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
 from convaudit.walkers.onnx.inference import stages
@@ -40,7 +41,7 @@ def walk_onnx(
     warnings: list[str] = []
     for warning in stages(model, expanded.model, inputs, inferred, allow_run=allow_run):
         warnings += [warning] if warning else []
-        nodes = list(_visit(Scope(expanded.model.graph, expanded, inferred)))
+        nodes = list(_visit(Scope(expanded.model.graph, expanded, inferred), Names()))
         layers = _layers(nodes)
         other_ops, uncounted_ops = count_other_ops(nodes)
         if all(map(_is_known, layers)) and all(other.reason != UNKNOWN_SHAPE for other in other_ops):
@@ -59,18 +60,19 @@ def walk_onnx(
     )
 
 
-def _visit(scope: Scope) -> Iterator[Node]:
+def _visit(scope: Scope, paths: Names) -> Iterator[Node]:
     """All nodes in the order of execution, each followed by those of its bodies."""
     for node in scope.nodes():
         yield node
-        for name, graph in node.attributes.graphs():
-            runs = iterations(node, graph)
-            branches = scope.branches
-            if node.op == "If":
-                branches += (Branch(choice=node.origin.path, arm=name),)
-            yield from _visit(
-                scope.body(node, name, graph, calls=_times(scope.calls, runs), branches=branches)
+        bodies = node.bodies
+        path = paths.unique(node.origin.path) if bodies else ""
+        for name, graph in bodies:
+            calls = _times(scope.calls, iterations(node, graph))
+            exclusive = (Branch(choice=path, arm=name),) if node.op == "If" else ()
+            body = scope.body(
+                node, name, graph, path=f"{path}/{name}", calls=calls, branches=scope.branches + exclusive
             )
+            yield from _visit(body, paths)
 
 
 def _times(outer: Count | None, inner: Count | None) -> Count | None:
@@ -79,7 +81,7 @@ def _times(outer: Count | None, inner: Count | None) -> Count | None:
 
 def _layers(nodes: Sequence[Node]) -> tuple[ConvLayer, ...]:
     names = Names()
-    return tuple([conv_layer(node, names.of(node.origin)) for node in nodes if node.op in CONV_OPS])
+    return tuple([conv_layer(node, names.of_layer(node.origin)) for node in nodes if node.op in CONV_OPS])
 
 
 def _is_known(layer: ConvLayer) -> bool:

@@ -11,7 +11,7 @@ from onnx import ModelProto, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 from onnx.backend.test.loader import load_model_tests
 
-from convaudit.walkers.onnx.convolutions import CONV_OPS
+from convaudit.walkers.onnx.conv_ops import CONV_OPS
 from tests.walkers.onnx.models import runtime_shapes, walk
 
 

@@ -96,6 +96,25 @@ def test_causal_conv_dilated() -> None:
     assert (layer.dilation, layer.padding, layer.output_shape) == ((2,), ((6, 0),), (2, 6, 9))
 
 
+def test_causal_conv_with_channels_over_several_axes() -> None:
+    network = walk(
+        f"g (float[2,9,3,2] x) => (float[n,l,a,b] y) <float[6,1,4] w = {zeros(24)}>"
+        " { y = com.microsoft.CausalConvWithState<channels_last=1>(x, w) }"
+    )
+    (layer,) = network.layers
+    assert (layer.layout, layer.input_shape, layer.output_shape) == ("channels_last", (2, 9, 6), (2, 9, 6))
+    assert analyze(network).totals.macs == 2 * 6 * 9 * 4
+
+
+def test_causal_conv_of_two_axes() -> None:
+    network = walk(
+        f"g (float[2,6,5,9] x) => (float[n,c,h,l] y) <float[6,1,2,4] w = {zeros(48)}>"
+        " { y = com.microsoft.CausalConvWithState<ndim=2, dilation=2>(x, w) }"
+    )
+    (layer,) = network.layers
+    assert (layer.dilation, layer.padding, layer.output_shape) == ((1, 2), None, (2, 6, 5, 9))
+
+
 FLOAT = f"<float[4,2,3] w = {zeros(24)}, float[4] b = {zeros(4)}>"
 
 

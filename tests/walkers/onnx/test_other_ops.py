@@ -9,7 +9,7 @@ from onnx import defs
 
 from convaudit.analyzer import analyze
 from convaudit.records import Branch
-from convaudit.walkers.onnx.convolutions import CONV_OPS
+from convaudit.walkers.onnx.conv_ops import CONV_OPS
 from convaudit.walkers.onnx.mac_counters import MAC_COUNTERS, NO_COUNTER
 from convaudit.walkers.onnx.onnxruntime_ops import NOT_MULTIPLYING
 from tests.walkers.onnx.models import model, walk

@@ -188,6 +188,20 @@ def test_nested_loops_multiply() -> None:
     assert layer.calls == 15
 
 
+def test_branches_of_nodes_with_one_name_do_not_mix() -> None:
+    arms = """<
+            then_branch = a () => (float[n,k,l] p) { p = Conv(x, w) },
+            else_branch = b () => (float[n,k,l] q) { q = Relu(x) }
+        >"""
+    network = walk(f"""
+    g (bool c, float[1,2,9] x) => (float[n,k,l] y, float[n,k,l] z) <{W}> {{
+        [choose] y = If (c) {arms}
+        [choose] z = If (c) {arms}
+    }}""")
+    assert [layer.branches[0].choice for layer in network.layers] == ["choose", "choose#2"]
+    assert analyze(network).totals.macs == 2 * 24 * 7
+
+
 # --- local functions ------------------------------------------------------------------------------------
 
 BLOCK = """

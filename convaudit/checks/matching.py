@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from convaudit.records import LayerCost, Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Key = Callable[[LayerCost], Hashable]
 Pair = tuple[int, int]
@@ -79,7 +81,9 @@ def _signature(layer: LayerCost) -> Hashable:
 
 def _align(before: Sequence[LayerCost], after: Sequence[LayerCost]) -> list[Pair]:
     """Of all order-preserving pairings, the one with most evidence (Needleman & Wunsch 1970, gaps free)."""
-    left, right = _encode(before, after)
+    import numpy as np
+
+    left, right = (np.array(codes, np.intp) for codes in _encode(before, after))
     best = np.zeros(len(after) + 1, np.intp)  # evidence of the best pairing of before[:i] with after[:j]
     steps = np.empty((len(before), len(after)), np.int8)
     for i in range(len(before)):
@@ -108,18 +112,15 @@ def _trace_back(steps: npt.NDArray[np.int8]) -> list[Pair]:
     return pairs
 
 
-def _encode(*models: Sequence[LayerCost]) -> list[npt.NDArray[np.intp]]:
+def _encode(*models: Sequence[LayerCost]) -> list[list[list[int]]]:
     """Each model's layers as numbers that are equal where the values are: a row a field, a column a layer."""
     keys = [*OPERATION.values(), _shapes, _name]
     numbers: list[dict[Hashable, int]] = [{} for _ in keys]
     return [
-        np.array(
-            [
-                [known.setdefault(key(layer), len(known)) for layer in layers]
-                for key, known in zip(keys, numbers, strict=True)
-            ],
-            np.intp,
-        )
+        [
+            [known.setdefault(key(layer), len(known)) for layer in layers]
+            for key, known in zip(keys, numbers, strict=True)
+        ]
         for layers in models
     ]
 
@@ -129,8 +130,10 @@ def _evidence(layer: npt.NDArray[np.intp], others: npt.NDArray[np.intp]) -> npt.
     equal = layer == others
     operation, same_shapes, same_name = equal[:-2], equal[-2], equal[-1]
     fields = operation.sum(axis=0)
-    evidence = fields + _SAME_OPERATION * operation.all(axis=0) + same_shapes + _SAME_NAME * same_name
-    return np.where(fields >= len(OPERATION) - _MOST_CHANGED_FIELDS, evidence, 0)
+    bonus = _SAME_OPERATION * operation.all(axis=0) + same_shapes + _SAME_NAME * same_name
+    alike = fields >= len(OPERATION) - _MOST_CHANGED_FIELDS
+    evidence: npt.NDArray[np.intp] = (fields + bonus) * alike
+    return evidence
 
 
 def _pair_the_rest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -154,6 +155,16 @@ def test_an_added_layer_is_named() -> None:
     grown = audit([*NET, conv_layer("extra", 16, 16, (1, 1), (16, 16))])
     outcomes = {outcome.rule: outcome for outcome in compare(REPORT, grown)}
     assert [(c.name, c.detail) for c in outcomes["baseline-params"].culprits] == [("extra", "+256: new")]
+
+
+def test_a_layer_of_unknown_size_explains_no_growth() -> None:
+    unknown = replace(stem(), weight_shape=None, in_channels=None)
+    outcomes = {
+        outcome.rule: outcome
+        for outcome in compare(REPORT, audit([unknown, *DENSE_B[1:]], file_bytes=55_712))
+    }
+    assert [part.name for part in outcomes["baseline-size"].culprits] == ["b.dw"]
+    assert outcomes["baseline-weight-bytes"].message.startswith("bytes of convolution weights are unknown")
 
 
 def test_an_improvement_is_said() -> None:

@@ -9,7 +9,12 @@ import pytest
 
 import convaudit
 from tests.cli.conftest import save_model
-from tests.models import MOBILENET_V2_PARAMS, mobilenet_v2
+from tests.models import (
+    MOBILENET_V2_CONVOLUTIONS,
+    MOBILENET_V2_MACS,
+    MOBILENET_V2_PARAMS,
+    mobilenet_v2,
+)
 
 PARAMS = 8 * 2 * 9
 
@@ -62,6 +67,7 @@ def test_a_bad_budget_is_an_error_not_a_pass(path: Path, budgets: dict[str, obje
 def test_check_and_diff_are_functions_of_reports(tmp_path: Path) -> None:
     good = convaudit.audit(mobilenet_v2(tmp_path / "good.onnx"))
     bad = convaudit.audit(mobilenet_v2(tmp_path / "bad.onnx", dense="features.7.depthwise"))
+    assert (good.totals.layers, good.totals.model_macs) == (MOBILENET_V2_CONVOLUTIONS, MOBILENET_V2_MACS)
     budgets = convaudit.Budgets(max_params=MOBILENET_V2_PARAMS, min_saving=Fraction(1, 2))
     assert convaudit.check(good, budgets) == []
     (outcome,) = convaudit.check(bad, budgets)
@@ -69,3 +75,4 @@ def test_check_and_diff_are_functions_of_reports(tmp_path: Path) -> None:
     (change,) = convaudit.diff(good, bad).changed
     assert change.after.name == "features.7.depthwise"
     assert convaudit.diff(good, good).equal
+    assert repr(convaudit.diff(good, bad)).endswith("bad.onnx': 1 changed, 0 removed, 0 added>")

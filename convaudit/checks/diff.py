@@ -73,7 +73,7 @@ class Total:
         return None if self.before is None or self.after is None else self.after - self.before
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Difference:
     """All that differs between two audits. A new name or place alone is no difference, only noted."""
 
@@ -91,6 +91,12 @@ class Difference:
         """Whether the models' convolutions, and all totals, are the same."""
         layers = self.added or self.removed or self.changed
         return not layers and all(total.before == total.after for total in self.totals)
+
+    def __repr__(self) -> str:
+        return (
+            f"<convaudit.Difference of {self.before.source!r} and {self.after.source!r}: "
+            f"{len(self.changed)} changed, {len(self.removed)} removed, {len(self.added)} added>"
+        )
 
 
 def diff(before: AuditReport, after: AuditReport) -> Difference:

@@ -45,7 +45,7 @@ def loads(text: str, where: str) -> dict[str, AuditReport]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{where}: not a convaudit baseline ({type(error).__name__}: {error}); "
-            "make a new one with --write-baseline"
+            "remove it, and make a new one with --write-baseline"
         ) from error
 
 

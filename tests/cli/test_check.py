@@ -237,6 +237,16 @@ def test_nothing_is_written_when_a_model_could_not_be_audited(run: Run, model: s
     assert not (elsewhere / "base.json").exists()
 
 
+def test_a_damaged_baseline_is_refused_and_not_overwritten(run: Run, model: str, elsewhere: Path) -> None:
+    (elsewhere / "base.json").write_text("{")
+    for options in ([], ["--write-baseline"]):
+        result = run("check", model, "--baseline", "base.json", *options)
+        assert result.exit_code == 2
+        assert "base.json: not a convaudit baseline" in result.stderr
+        assert "remove it, and make a new one with --write-baseline" in result.stderr
+    assert (elsewhere / "base.json").read_text() == "{"
+
+
 def test_a_symbolic_model_makes_no_baseline(run: Run, elsewhere: Path) -> None:
     save_model(elsewhere / "dynamic.onnx", batch="N")
     result = run("check", "dynamic.onnx", "--baseline", "base.json", "--write-baseline")

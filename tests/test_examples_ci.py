@@ -52,8 +52,9 @@ def test_the_model_and_the_baseline_are_what_the_script_and_the_command_write(
 
 def test_the_python_block_passes_and_fails_as_a_test(project: Path, environment: dict[str, str]) -> None:
     (project / "test_block.py").write_text(*blocks("python"))
-    assert shell("python -m pytest -q test_block.py", project, environment).returncode == 0
-    failed = shell("python make_nets.py --dense; python -m pytest -q test_block.py", project, environment)
+    quick = {**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    assert shell("python -m pytest -q test_block.py", project, quick).returncode == 0
+    failed = shell("python make_nets.py --dense; python -m pytest -q test_block.py", project, quick)
     assert failed.returncode == 1
     assert "depthwise: 20,736 (95.1%)" in failed.stdout
 
@@ -132,6 +133,7 @@ def test_the_hook_is_run_by_pre_commit(project: Path, environment: dict[str, str
 
     config = yaml.safe_load(blocks("yaml")[1])
     config["repos"][0] |= {"repo": str(hooks), "rev": revision}
+    config["default_language_version"] = {"python": sys.executable}
     (project / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
     git(project, "init", "--quiet")
     git(project, "add", ".")

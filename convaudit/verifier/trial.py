@@ -18,9 +18,9 @@ from convaudit.verifier.reference import Problem, Solution, channels_first, magn
 Array: TypeAlias = NDArray[Any]
 
 ENOUGH_TERMS = 128
-"""How many products of an element may be enough to bound its error; all cost as much as the layer.
+"""How many products of an element may be enough to accept its error; all cost as much as the layer itself.
 
-An honest error is far below lambda times what the sum of a part of the products allows.
+S of a part of the products is less than S, and an honest error usually below lambda times that, too.
 """
 
 
@@ -129,13 +129,13 @@ def _closely(problem: Problem, exact: Array, scales: Scales, suspect: int) -> Sc
     # Errors of unequal size, or of equal patches, are fewer independent draws than there are elements.
     values, counts = np.unique(exact[:, suspect], return_counts=True)
     variances = counts * (values**2 / 3 + scales.products[suspect] / 6)
-    weights = variances / variances.sum()
+    weights = variances / (variances.sum() or 1)
     return replace(
         scales,
         convolution=np.square(exact - bias - residual).mean(axis=(0, 2)),
         control=np.square(control - exact).mean(axis=(0, 2)),
-        spread=float(np.linalg.norm(weights)),
-        peak=float(weights.max()),
+        spread=float(np.linalg.norm(weights)) or scales.spread,
+        peak=float(weights.max()) or scales.peak,
     )
 
 

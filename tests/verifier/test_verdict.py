@@ -136,6 +136,16 @@ def test_a_pruned_channel_is_no_obstacle() -> None:
     assert judge(pruned.ran(by_torch(pruned))).status == "within_rounding"
 
 
+def test_noise_in_a_pruned_channel_is_found_there() -> None:
+    weight, bias = LAYER.weight.copy(), np.zeros(4, np.float32)
+    weight[2] = 0
+    pruned = LAYER.but(weight=weight, bias=bias)
+    output = by_torch(pruned)
+    output[0, 2] = 1e-9
+    verdict = judge(pruned.ran(output))
+    assert (verdict.status, verdict.location) == ("mismatch", "output channel 2")
+
+
 def test_overflow_to_infinity_is_right_where_the_format_ends() -> None:
     large = LAYER.but(
         x=(np.abs(LAYER.x) * 6_000).astype(np.float16),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 
 from convaudit.analyzer.costs import (
     bias_bytes,
@@ -93,12 +94,11 @@ def _stored_weight_bytes(layer: ConvLayer) -> Count | None:
 
 
 def _largest(counts: Sequence[Count | None]) -> Count | None:
-    largest: Count = 0
-    for count in counts:
-        if count is None:
-            return None
-        largest = maximum(largest, count)
-    return largest
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return None
+    # not from 0 on: "max(0, formula)" would say nothing more
+    return reduce(maximum, known) if known else 0
 
 
 def _times(count: Count | None, calls: Count | None) -> Count | None:

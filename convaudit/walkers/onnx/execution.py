@@ -9,7 +9,6 @@ import json
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,10 @@ from convaudit.loaders.tensors import model_tensors
 from convaudit.records import TensorInfo
 from convaudit.shapes import is_static
 from convaudit.walkers.onnx.inferred import graphs
+from convaudit.walkers.onnx.weights import known_elements
 
 _MOST_BYTES = 2**31 - 2**20  # protobuf's limit for a model given as bytes
+_MOST_ELEMENTS = 2**28  # of the inputs; what a hostile model makes of them, no one knows
 _MOST_SECONDS = 60.0
 
 ShapesOfNodes = dict[str, tuple[list[list[int]], list[list[int]]]]
@@ -41,6 +42,8 @@ def run_once(
     """
     if not all(is_static(tensor.shape) for tensor in inputs):
         raise ExecutionError("a run needs every input's size; fix them with --input or --dim")
+    if sum(known_elements(tensor.shape) or 0 for tensor in inputs) > _MOST_ELEMENTS:
+        raise ExecutionError("the model's inputs are too large to run it just for its shapes")
     named = ModelProto()
     named.CopyFrom(model)
     for address, graph in graphs(named.graph):
@@ -63,10 +66,11 @@ def _with_weights(source: OnnxModel, model: ModelProto) -> bytes:
     complete = ModelProto()
     complete.CopyFrom(model)
     references = [t for t in model_tensors(complete) if t.data_location == TensorProto.EXTERNAL]
-    if sum(prod(tensor.dims) for tensor in references) > _MOST_BYTES:
+    arrays = [source.array(tensor) for tensor in references]
+    if sum(array.nbytes for array in arrays) > _MOST_BYTES:
         raise ExecutionError("the model's weights are too large to run it just for its shapes")
-    for tensor in references:
-        tensor.CopyFrom(numpy_helper.from_array(np.asarray(source.array(tensor)), tensor.name))
+    for tensor, array in zip(references, arrays, strict=True):
+        tensor.CopyFrom(numpy_helper.from_array(np.asarray(array), tensor.name))
     return bytes(complete.SerializeToString())
 
 

@@ -103,7 +103,8 @@ class _Folding:
             if _explodes(node, operands):
                 return None
             model = helper.make_model(graph, opset_imports=self._opsets)
-            results = ReferenceEvaluator(model).run(None, operands)
+            with np.errstate(all="ignore"):
+                results = ReferenceEvaluator(model).run(None, operands)
         except Exception:  # an invalid node is not ours to judge; its result stays unknown
             return None
         if any(not isinstance(result, np.ndarray) or result.size > _LARGEST for result in results):

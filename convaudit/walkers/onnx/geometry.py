@@ -44,7 +44,7 @@ def read_geometry(
     """
     rank = len(kernel_size)
     pads = attributes.sizes("pads", 2 * rank, default=0, minimum=0)
-    auto_pad = attributes.string("auto_pad", "NOTSET")
+    auto_pad = attributes.string("auto_pad", "") or "NOTSET"
     if auto_pad not in _AUTO_PAD:
         raise ModelError(f"{who}: auto_pad must be one of {', '.join(_AUTO_PAD)}, got {auto_pad!r}")
     geometry = Geometry(

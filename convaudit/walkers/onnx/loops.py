@@ -22,6 +22,8 @@ def iterations(node: Node, body: GraphProto) -> Count | None:
 
 def _scan_length(node: Node) -> Count | None:
     attributes = node.attributes
+    if node.scope.opset < 9:
+        return None  # it had a batch axis and lengths of its own then
     scanned = attributes.integer("num_scan_inputs", 0)
     first = len(node.proto.input) - scanned
     shape = node.input_shape(first) if 0 <= first < len(node.proto.input) else None

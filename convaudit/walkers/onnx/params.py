@@ -27,7 +27,10 @@ _NO_PARAMETERS: dict[str, frozenset[int]] = {
     "OneHot": frozenset({1, 2}),
     "Pad": frozenset({1, 2, 3}),
     "Pow": frozenset({1}),
+    "QAttention": frozenset({3, 4}),
+    "QGemm": frozenset({1, 2, 4, 5, 7, 8}),
     "QLinearConv": frozenset({1, 2, 4, 5, 6, 7}),
+    "QLinearConvTranspose": frozenset({1, 2, 4, 5, 6, 7}),
     "QLinearMatMul": frozenset({1, 2, 4, 5, 6, 7}),
     "Range": frozenset({0, 1, 2}),
     "Resize": frozenset({1, 2, 3}),
@@ -40,9 +43,15 @@ _QUANTISED: dict[str, frozenset[int]] = {
     "MatMulInteger": frozenset({0, 1}),
     "QLinearConv": frozenset({3, 8}),
     "QLinearMatMul": frozenset({0, 3}),
+    "DynamicQuantizeLSTM": frozenset({1, 2}),
     "DynamicQuantizeMatMul": frozenset({1}),
     "MatMulIntegerToFloat": frozenset({1}),
+    "QAttention": frozenset({1}),
+    "QGemm": frozenset({3, 6}),
+    "QLinearConvTranspose": frozenset({3, 8}),
 }
+# Ops whose weight (operand 1) is packed: attributes K and N hold its logical sizes.
+_PACKED = frozenset({"MatMulNBits", "MatMulBnb4"})
 _NONE: frozenset[int] = frozenset()
 
 
@@ -62,6 +71,10 @@ def count_parameters(nodes: Iterable[Node]) -> int | None:
 def _collect(node: Node, index: int, name: str, found: dict[str, int | None]) -> None:
     parameter = find_parameter(node.scope, name)
     if parameter.name is None or parameter.name in found:
+        return
+    if node.proto.op_type in _PACKED:
+        if index == 1:
+            found[parameter.name] = node.attributes.integer("K", 0) * node.attributes.integer("N", 0)
         return
     quantised = index in _QUANTISED.get(node.proto.op_type, _NONE)
     is_scalar = parameter.shape == ()

@@ -83,6 +83,12 @@ class Scope:
             )
             yield Node(proto, self, address, origin)
 
+    @property
+    def opset(self) -> int:
+        """Version of ONNX's own operators; 1 where the model does not say."""
+        imports = self.expanded.model.opset_import
+        return next((item.version for item in imports if item.domain in ("", "ai.onnx")), 1)
+
     def home(self, name: str) -> Scope | None:
         """The scope that defines a tensor: this one or one around it."""
         scope: Scope | None = self

@@ -25,6 +25,7 @@ CONV = [
     ),
     pytest.param("<kernel_shape=[3]>", "1,2,9", "4,2,3", ((0, 0),), (7,), id="kernel-shape"),
     pytest.param('<auto_pad="NOTSET", pads=[1, 1]>', "1,2,9", "4,2,3", ((1, 1),), (9,), id="notset"),
+    pytest.param('<auto_pad="", pads=[1, 1]>', "1,2,9", "4,2,3", ((1, 1),), (9,), id="empty-auto-pad"),
     pytest.param('<auto_pad="VALID", strides=[2]>', "1,2,9", "4,2,3", ((0, 0),), (4,), id="valid"),
     pytest.param('<auto_pad="SAME_UPPER", strides=[2]>', "1,2,8", "4,2,3", ((0, 1),), (4,), id="upper"),
     pytest.param('<auto_pad="SAME_LOWER", strides=[2]>', "1,2,8", "4,2,3", ((1, 0),), (4,), id="lower"),

@@ -115,6 +115,12 @@ def test_run_of_a_loop_reads_the_bodys_shapes() -> None:
     assert layer.calls is None
 
 
+def test_run_on_huge_inputs_is_refused() -> None:
+    network = walk(DATA_DEPENDENT.replace("1,2,9", "1,2,1099511627776"))
+    assert network.layers[0].output_shape == (1, 4, None)
+    assert any("inputs are too large" in warning for warning in network.warnings)
+
+
 def test_failing_run_is_a_warning() -> None:
     network = walk(DATA_DEPENDENT.replace("Squeeze(x, axis)", "custom.Unknown(x)"))
     assert network.layers[0].output_shape is None or None in network.layers[0].output_shape

@@ -53,6 +53,12 @@ CASES = [
         0,
         id="quantised-activation",
     ),
+    pytest.param(
+        "y = com.microsoft.MatMulNBits<K=7, N=5, bits=4, block_size=16>(t, m, s)",
+        f"uint8[5,1,8] m = {zeros(40)}, float[5] s = {zeros(5)}",
+        35,
+        id="packed",
+    ),
     pytest.param("y = Identity(t)", "float[9] spare = " + zeros(9), 0, id="unused"),
     pytest.param(
         'y, h, c = LSTM<hidden_size=2>(t, k, r, b, "", s, s)',

@@ -173,6 +173,20 @@ def test_scan(x: str, axes: str, calls: Count) -> None:
     assert layer.input_shape == (1, 2, 9)
 
 
+def test_scan_of_opset_8_has_an_unknown_length() -> None:
+    source = model(
+        f"""
+    g (float[3,7,2,9] x) => (float[t,n,k,l] y) <{W}> {{
+        y = Scan ("", x) <
+            num_scan_inputs = 1,
+            body = b (float[2,9] s) => (float[n,k,l] p) {{ u = Unsqueeze<axes=[0]>(s) p = Conv(u, w) }}
+        >
+    }}""",
+        opset=8,
+    )
+    assert only_layer(source).calls is None
+
+
 def test_nested_loops_multiply() -> None:
     inner = """
         body = d (int64 j, bool on) => (bool more, float[n,k,l] s) { more = Identity(on) s = Conv(x, w) }"""

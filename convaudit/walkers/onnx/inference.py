@@ -10,10 +10,10 @@ from onnx import ModelProto, shape_inference
 
 from convaudit.errors import ConvauditError, first_line
 from convaudit.loaders.onnx_file import OnnxModel
+from convaudit.walkers.onnx.hazards import hazard, propagates_safely
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import Inputs
 from convaudit.walkers.onnx.prepared import prepare
-from convaudit.walkers.onnx.propagation import propagates_safely
 
 _DATA_DEPENDENT = "the sizes that depend on data are those of one run on made-up input"
 
@@ -42,6 +42,10 @@ def stages(
 
 def _static(model: ModelProto, inferred: Inferred) -> str | None:
     """onnx's own inference."""
+    danger = hazard(model)
+    if danger:
+        inferred.add(model)
+        return f"onnx's shape inference is left out: {danger}"
     try:
         inferred.add(shape_inference.infer_shapes(model, data_prop=propagates_safely(model)))
     except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""onnx's data propagation is only used where it cannot run away."""
+"""onnx's shape inference is only used where it cannot run away."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from convaudit.errors import ShapeError
 from convaudit.loaders.onnx_file import load_onnx
 from convaudit.walkers.onnx import walk_onnx
-from convaudit.walkers.onnx.propagation import propagates_safely
+from convaudit.walkers.onnx.hazards import hazard, propagates_safely
 
 
 def int64(name: str, *values: int) -> TensorProto:
@@ -77,3 +77,66 @@ def test_step_inside_a_branch() -> None:
 def test_hostile_step_does_no_harm() -> None:
     with pytest.raises(ShapeError, match="must have the same rank"):  # of its shape, the step leaves one size
         walk_onnx(load_onnx(sliced_shape(int64("step", 2**32))), allow_run=False)
+
+
+def made_shape(size: TensorProto | NodeProto) -> ModelProto:
+    """A tensor of ones, whose shape is one stored or calculated number, is the shape of another."""
+    nodes = [size] if isinstance(size, NodeProto) else []
+    nodes += [
+        helper.make_node("ConstantOfShape", ["size"], ["ones"], value=int64("v", 1)),
+        helper.make_node("Concat", ["ones", "ones"], ["shape"], axis=0),
+        helper.make_node("Reshape", ["x", "shape"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    stored = [size] if isinstance(size, TensorProto) else []
+    return helper.make_model(helper.make_graph(nodes, "g", [x], [], stored))
+
+
+@pytest.mark.parametrize(
+    ("size", "safe"),
+    [
+        pytest.param(int64("size", 2**10), True, id="a-thousand"),
+        pytest.param(int64("size", 2**10 + 1), False, id="more"),
+        pytest.param(int64("size", 2**52 + 2), False, id="fills-the-memory"),
+        pytest.param(helper.make_node("Shape", ["x"], ["size"]), True, id="calculated"),
+    ],
+)
+def test_constant_of_shape(size: TensorProto | NodeProto, *, safe: bool) -> None:
+    assert propagates_safely(made_shape(size)) is safe
+    walk_onnx(load_onnx(made_shape(size)), allow_run=False)
+
+
+def one_node(node: NodeProto) -> ModelProto:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3, 4])
+    conv = helper.make_node("Conv", ["x", "w"], ["z"], name="conv")
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [5, 3, 1], [0.0] * 15)
+    return helper.make_model(
+        helper.make_graph([node, conv], "g", [x], [], [int64("i", 0), weight]),
+        opset_imports=[helper.make_opsetid("", 18)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        pytest.param(
+            helper.make_node("GatherND", ["x", "i"], ["y"], "pick", batch_dims=-5),
+            "pick has batch_dims=-5",
+            id="gather",
+        ),
+        pytest.param(
+            helper.make_node("Split", ["x"], ["y"], num_outputs=2**62),
+            f"Split claims {2**62} outputs and has 1",
+            id="split",
+        ),
+    ],
+)
+def test_nodes_that_crash_inference(node: NodeProto, message: str) -> None:
+    network = walk_onnx(load_onnx(one_node(node)), allow_run=False)
+    assert any(warning.endswith(f"inference is left out: {message}") for warning in network.warnings)
+    assert network.layers[0].output_shape == (2, 5, 4)
+
+
+def test_harmless_nodes_are_no_hazard() -> None:
+    assert hazard(one_node(helper.make_node("GatherND", ["x", "i"], ["y"], batch_dims=1))) is None
+    assert hazard(one_node(helper.make_node("Split", ["x"], ["y", "z"], num_outputs=2))) is None

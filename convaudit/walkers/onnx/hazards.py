@@ -1,0 +1,88 @@
+"""What onnx's shape inference must not be given: values with which onnx 1.23 fills the memory or crashes.
+
+Inference itself crashes on a GatherND with negative ``batch_dims``, and makes room for as many outputs as a
+Split claims. Data propagation, which works out shapes that are themselves data, counts the steps of Slice in
+32 bits: with one of 2**32 it never arrives, one of 2**31 ends the process. And it lists every element of what
+ConstantOfShape makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+
+from convaudit.walkers.onnx.attributes import Attributes
+from convaudit.walkers.onnx.inferred import graphs
+
+_STEPS, _MAX_STEP = 4, 2**31 - 1  # the input of Slice
+_SHAPE, _MAX_ELEMENTS = 0, 2**10  # the input of ConstantOfShape
+
+
+def hazard(model: ModelProto) -> str | None:
+    """The node that crashes shape inference, in words; None if there is none."""
+    for _, graph in graphs(model.graph):
+        for node in graph.node:
+            attributes = Attributes(node, f"{node.name} ({node.op_type})")
+            batch_dims = attributes.integer("batch_dims", 0) if node.op_type == "GatherND" else 0
+            if batch_dims < 0:
+                return f"{node.name or node.op_type} has batch_dims={batch_dims}"
+            parts = attributes.integer("num_outputs", 0) if node.op_type == "Split" else 0
+            if parts > len(node.output):
+                return f"{node.name or node.op_type} claims {parts} outputs and has {len(node.output)}"
+    return None
+
+
+def propagates_safely(model: ModelProto) -> bool:
+    """True if data propagation meets no value, in any graph, that is too large for it.
+
+    Steps of Slice must be constants; the shape that a ConstantOfShape gets may be calculated.
+    Functions must be expanded already.
+    """
+    steps = set(_operands(model, "Slice", _STEPS))
+    limits = dict.fromkeys(_operands(model, "ConstantOfShape", _SHAPE), _MAX_ELEMENTS)
+    limits = dict.fromkeys(steps, _MAX_STEP) | limits
+    if not limits:
+        return True
+    # equal names in different graphs are not told apart: all of them must be small
+    found = [item for _, graph in graphs(model.graph) for item in _constants(graph, limits)]
+    return all(small for _, small in found) and steps <= {name for name, _ in found}
+
+
+def _operands(model: ModelProto, op: str, index: int) -> Iterator[str]:
+    """Names that all nodes of one op have as their input of that index."""
+    for _, graph in graphs(model.graph):
+        for node in graph.node:
+            if node.op_type == op and len(node.input) > index and node.input[index]:
+                yield node.input[index]
+
+
+def _constants(graph: GraphProto, limits: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
+    """Of the named tensors, those that are constants of the graph, and whether they are within the limit."""
+    for tensor in graph.initializer:
+        if tensor.name in limits:
+            yield tensor.name, _is_within(tensor, limits[tensor.name])
+    for node in graph.node:
+        if node.op_type == "Constant":
+            for name in limits.keys() & set(node.output):
+                yield name, _makes_constant_within(node, limits[name])
+
+
+def _makes_constant_within(node: NodeProto, limit: int) -> bool:
+    for value in node.attribute:
+        if value.name == "value":
+            return _is_within(value.t, limit)
+        if value.name in ("value_int", "value_ints"):
+            return _all_within([value.i, *value.ints], limit)
+    return False
+
+
+def _is_within(tensor: TensorProto, limit: int) -> bool:
+    try:
+        return _all_within(numpy_helper.to_array(tensor).ravel().tolist(), limit)
+    except (ValueError, TypeError, KeyError, OSError):  # damaged, or its data are elsewhere
+        return False
+
+
+def _all_within(values: list[int], limit: int) -> bool:
+    return all(abs(value) <= limit for value in values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from convaudit.errors import DependencyError
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     import pandas
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report(AuditReport):
     """An audit's findings: data first, and every way to show them."""
+
+    __slots__ = ()
 
     @classmethod
     def of(cls, report: AuditReport) -> Report:

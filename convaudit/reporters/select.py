@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fractions import Fraction
 from typing import TypeVar
 
@@ -55,6 +54,8 @@ def lookup(table: Mapping[str, Value], key: str, what: str) -> Value:
     """
     if key in table:
         return table[key]
+    from difflib import get_close_matches
+
     near = get_close_matches(key, table, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UsageError(f"unknown {what} {key!r}; {hint}choose from {', '.join(table)}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from convaudit.cli.errors import DEBUG_VARIABLE, handled
+from convaudit.cli.errors import DEBUG_VARIABLE, ExitCode, fail, handled
 
 
 class Command(click.Command):
@@ -16,6 +16,16 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(_debug_option())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse arguments in one line, as everything else is refused, where click would print the usage."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            fail(f"{error.format_message().rstrip('.')}; see '{ctx.command_path} --help'")
+            ctx.exit(ExitCode.TROUBLE)
 
     def invoke(self, ctx: click.Context) -> Any:
         with handled():

@@ -43,8 +43,8 @@ def depends_text(noun: str, formula: Formula) -> str:
     return f"{noun} depend on {', '.join(names)}; fix the size, for instance by {options}"
 
 
-def largest_parts(quantity: Quantity, report: AuditReport, most: int = 3) -> tuple[Culprit, ...]:
-    """The layers that contribute most, the largest first, among the other parts that outweigh them.
+def largest_parts(quantity: Quantity, report: AuditReport, total: int, most: int = 3) -> tuple[Culprit, ...]:
+    """The layers that contribute most to ``total``, the largest first, among other parts that outweigh them.
 
     Parts of unknown size are left out.
     """
@@ -54,9 +54,8 @@ def largest_parts(quantity: Quantity, report: AuditReport, most: int = 3) -> tup
     parts = [(amount, name, True) for name, amount in layers]
     parts += [(amount, name, False) for name, amount in others]
     parts.sort(key=lambda part: part[0], reverse=True)
-    total = quantity.total(report)
     return tuple(
-        Culprit(name=name, detail=_part_text(amount, total), is_layer=is_layer)
+        Culprit(name=name, detail=f"{amount:,} ({percent(Fraction(amount, total))})", is_layer=is_layer)
         for amount, name, is_layer in parts
     )
 
@@ -75,11 +74,6 @@ def params_elsewhere(report: AuditReport) -> Count | None:
 def calls_flops(layer: LayerCost) -> Count | None:
     """FLOPs of all calls of a layer in one run."""
     return _doubled(calls_macs(layer))
-
-
-def _part_text(amount: int, total: Count | None) -> str:
-    share = f" ({percent(Fraction(amount, total))})" if isinstance(total, int) and total else ""
-    return f"{amount:,}{share}"
 
 
 def _doubled(count: Count | None) -> Count | None:

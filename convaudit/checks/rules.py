@@ -35,7 +35,7 @@ def at_most(quantity: Quantity) -> Rule:
         elif value > limit:
             over = f" ({percent(Fraction(value - limit, limit))})" if limit else ""
             message = f"{value:,} {quantity.noun}, {value - limit:,}{over} over the limit of {limit:,}"
-            culprits = largest_parts(quantity, report)
+            culprits = largest_parts(quantity, report, value)
         else:
             message = f"{value:,} {quantity.noun}, within {limit:,}"
         kept = isinstance(value, int) and value <= limit
@@ -68,7 +68,7 @@ def min_saving(name: str, report: AuditReport, limit: Fraction) -> Outcome:
         f"{'at least' if kept else 'less than'} {percent(limit)}",
         value=value,
         limit=limit,
-        culprits=() if kept else largest_parts(CONVOLUTION_MACS, report),
+        culprits=() if kept else largest_parts(CONVOLUTION_MACS, report, dense - saved),
     )
 
 

@@ -110,6 +110,18 @@ GROUPS = [("groups", 32, 1)]
             only(changed=[("a", [])]),
             id="moved-and-changed-is-found-by-name",
         ),
+        pytest.param(
+            [stem(), depthwise("a"), project("p")],
+            [stem(), conv_layer("b", 40, 40, (3, 3), (16, 16), groups=40, **PADDED), project("p")],
+            only(changed=[("b", [("groups", 32, 40)])]),
+            id="renamed-and-of-another-width",
+        ),
+        pytest.param(
+            [stem(), depthwise("a"), project("p")],
+            [stem(), conv_layer("b", 40, 40, (5, 3), (16, 16), groups=40, **PADDED), project("p")],
+            only(removed=["a"], added=["b"]),
+            id="renamed-and-unlike",
+        ),
         pytest.param(NET, [], only(removed=[layer.name for layer in NET]), id="nothing-left"),
         pytest.param([], NET, only(added=[layer.name for layer in NET]), id="nothing-before"),
         pytest.param([], [], only(), id="nothing-at-all"),

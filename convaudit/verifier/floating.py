@@ -26,7 +26,7 @@ def judge_floating(problem: Problem, solution: Solution) -> Verification:
     """Judge the output of the problem's execution by the problem's solution, which has its shape."""
     trial = hold_against(problem, solution)
     deviation = trial.deviation
-    if not deviation.signal.any():
+    if not deviation.gain.any():
         return _report(trial, "vacuous", "the activation is saturated everywhere; try real inputs (--data)")
     if deviation.identical:
         return _report(trial, "exact", "bit for bit the float64 result, rounded once")
@@ -44,17 +44,18 @@ def _beyond_rounding(trial: Trial) -> Verification:
             return _report(
                 trial, "low_accuracy", "only an unfavourable order of summation explains the error"
             )
-        return _misplaced(trial, trial.failing, "neither rounding nor a known format explains the error")
+        reason = "neither rounding nor a known format explains the error"
+        return _mismatch(trial, reason, trial, trial.failing)
     if not explanation.unexplained.any():
         return _report(trial, "low_accuracy", explanation.how, named=explanation.format)
-    return _misplaced(
-        explanation.trial, explanation.unexplained, f"even {explanation.format} does not explain the error"
-    )
+    reason = f"even {explanation.format} does not explain the error"
+    return _mismatch(trial, reason, explanation.trial, explanation.unexplained)
 
 
-def _misplaced(trial: Trial, channels: Array, reason: str) -> Verification:
-    where = location.describe(channels, wrong_elements(trial, channels), trial.problem.execution)
-    likely = diagnose(trial.problem, trial.solution.exact.shape, _agrees)
+def _mismatch(trial: Trial, reason: str, closest: Trial, channels: Array) -> Verification:
+    """A fault in these channels, located and diagnosed beside the closest explanation."""
+    where = location.describe(channels, wrong_elements(closest, channels), trial.problem.execution)
+    likely = diagnose(closest.problem, trial.solution.exact.shape, _agrees)
     hint = "" if likely is None else f"; it is the result {likely}"
     return _report(trial, "mismatch", f"{reason} ({where}){hint}", where=where)
 

@@ -42,7 +42,7 @@ A runtime may round ties elsewhere, or truncate: then a hypothesis removes most 
 class Explanation:
     """A hypothesis that was found to hold."""
 
-    format: str  # "TF32", "bfloat16 accumulation", "Winograd F(4x4, 3x3)"
+    format: str  # "TF32", "bfloat16 accumulation", "Winograd"
     how: str  # in words
     unexplained: Array  # mask of the output channels that even so have too large an error
     trial: Trial  # under the hypothesis
@@ -91,7 +91,7 @@ def _rounded_operands(trial: Trial) -> Iterator[Explanation]:
 def _rounded_results(trial: Trial) -> Iterator[Explanation]:
     """The result rounded to a format, or every sum on the way to it, which makes the result one of it."""
     precision, output = trial.precision, trial.problem.execution.output.astype(np.float64)
-    for name, bits in {"bfloat16": 8, "float16": 11}.items():
+    for name, bits in {"bfloat16": 8, "float16": 11}.items():  # what fits the coarser one fits both
         unit = 2.0**-bits
         if unit < precision.output or not np.array_equal(round_significand(output, bits), output):
             continue

@@ -84,4 +84,4 @@ def _is_denormal(problem: Problem, products: Array) -> bool:
     of_input, of_sum = (
         float(rounding.limits(format_).smallest_normal) for format_ in (dtype, rounding.accumulator(dtype))
     )
-    return bool(np.abs(problem.x).max() < of_input or math.sqrt(products.max()) < of_sum)
+    return bool(max(problem.x.max(), -problem.x.min()) < of_input or math.sqrt(products.max()) < of_sum)

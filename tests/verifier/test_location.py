@@ -1,0 +1,69 @@
+"""The words for where an error sits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convaudit.verifier.execution import Execution
+from convaudit.verifier.location import describe
+from tests.verifier.kernels import Array
+
+SHAPE = (2, 12, 8, 8)
+
+
+def execution(groups: int = 1, *, transposed: bool = False) -> Execution:
+    return Execution(
+        x=np.empty((2, 12, 8, 8)),
+        weight=np.empty((12, 12 // groups, 3, 3)),
+        output=np.empty(SHAPE),
+        stride=(1, 1),
+        padding=((1, 1), (2, 0)),
+        dilation=(1, 1),
+        groups=groups,
+        transposed=transposed,
+    )
+
+
+def elements(*index: object) -> Array:
+    mask = np.zeros(SHAPE, bool)
+    mask[index] = True
+    return mask
+
+
+EVERY = slice(None)
+WORDS = [
+    pytest.param(elements(EVERY), 1, "everywhere", id="everywhere"),
+    pytest.param(elements(EVERY, 3), 1, "output channel 3", id="channel"),
+    pytest.param(elements(EVERY, [3, 7]), 1, "output channels 3, 7", id="channels"),
+    pytest.param(
+        elements(EVERY, slice(9)),
+        1,
+        "9 of 12 output channels (0, 1, 2, 3, 4, 5, 6, 7, ...)",
+        id="many-channels",
+    ),
+    pytest.param(elements(EVERY, slice(4, 8)), 3, "group 1", id="group"),
+    pytest.param(elements(EVERY, slice(8)), 3, "groups 0, 1", id="groups"),
+    pytest.param(elements(EVERY, slice(1, 8)), 3, "output channels 1, 2, 3, 4, 5, 6, 7", id="broken-group"),
+    pytest.param(
+        elements(EVERY, slice(4)), 12, "output channels 0, 1, 2, 3", id="depthwise-groups-are-channels"
+    ),
+    pytest.param(elements(1), 1, "batch item 1", id="image"),
+    pytest.param(elements(EVERY, EVERY, 0), 1, "borders", id="first-row"),
+    pytest.param(elements(EVERY, EVERY, 7), 1, "borders", id="last-row"),
+    pytest.param(elements(EVERY, EVERY, EVERY, 0), 1, "borders", id="first-column"),
+    pytest.param(elements(EVERY, EVERY, EVERY, 7), 1, "positions 0-7 x 7", id="column-that-sees-no-padding"),
+    pytest.param(elements(EVERY, EVERY, 3, 4), 1, "positions 3 x 4", id="position"),
+    pytest.param(elements(EVERY, EVERY, slice(1, 8)), 1, "everywhere", id="more-than-half"),
+    pytest.param(elements(0, 5, 2, 6), 1, "output channel 5; batch item 0; positions 2 x 6", id="element"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "groups", "words"), WORDS)
+def test_words(wrong: Array, groups: int, words: str) -> None:
+    assert describe(wrong.any(axis=(0, 2, 3)), wrong, execution(groups)) == words
+
+
+def test_a_transposed_convolution_has_no_borders_but_positions() -> None:
+    wrong = elements(EVERY, EVERY, 0)
+    assert describe(wrong.any(axis=(0, 2, 3)), wrong, execution(transposed=True)) == "positions 0 x 0-7"

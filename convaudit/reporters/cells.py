@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from convaudit.analyzer.totals import calls_macs
 from convaudit.growth import ratio
 from convaudit.records import ConvLayer, LayerCost, Totals
+from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
 from convaudit.units import human
 
@@ -58,7 +59,8 @@ def share_of(layer: LayerCost, totals: Totals) -> float | None:
 
 def macs_text(totals: Totals) -> str:
     """MACs of all convolutions, or what they are at least."""
-    return human(totals.macs) if totals.macs is not None else f">={human(totals.macs_at_least)}"
+    known = human(totals.macs) if totals.macs is not None else f">={human(totals.macs_at_least)}"
+    return printable(known)
 
 
 def intensity_text(layer: LayerCost) -> str:

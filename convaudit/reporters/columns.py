@@ -62,9 +62,10 @@ def _macs(layers: Sequence[LayerCost], totals: Totals) -> Column:
 def _counts(header: str, counts: Sequence[Count | None], total: Count | None) -> Column:
     """Dimensions that all counts share move into the header: ``118 M`` under ``MACs *batch``."""
     factor, texts = human_multiples([*counts, total])
-    about, *dimensions = factor.split("*")
+    about, *dimensions = printable(factor).split("*")
     lines = [about + header, *(f"*{dimension}" for dimension in dimensions)]
-    return Column(header="\n".join(lines), cells=texts[:-1], total=texts[-1])
+    *cells, last = map(printable, texts)  # dimensions have names, and names come from the file
+    return Column(header="\n".join(lines), cells=cells, total=last)
 
 
 def _names(layers: Sequence[LayerCost], totals: Totals) -> Column:

@@ -52,11 +52,13 @@ def _columns(reports: Sequence[AuditReport]) -> dict[str, Column]:
     columns = {
         "name": Column(header="model", cells=[printable(report.source) for report in reports], left=True),
         "layers": Column(header="layers", cells=[str(total.layers) for total in totals]),
-        "params": Column(header="params", cells=[human(total.params) for total in totals]),
+        "params": Column(header="params", cells=[printable(human(total.params)) for total in totals]),
         "macs": Column(header="MACs", cells=[macs_text(total) for total in totals]),
         "saved": Column(header="saved", cells=[_saved(total) for total in totals]),
         "model_params": Column(header="model params", cells=[human(total.model_params) for total in totals]),
-        "model_macs": Column(header="model MACs", cells=[human(total.model_macs) for total in totals]),
+        "model_macs": Column(
+            header="model MACs", cells=[printable(human(total.model_macs)) for total in totals]
+        ),
     }
     if any(layer.verification for report in reports for layer in report.layers):
         cells = [verified_text(report) for report in reports]

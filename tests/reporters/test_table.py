@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from convaudit.analyzer import analyze
 from convaudit.errors import UsageError
+from convaudit.formulas import symbol
 from convaudit.reporters.cells import kernel_text
 from convaudit.reporters.columns import COLUMNS
+from convaudit.reporters.models import render_models_table
 from convaudit.reporters.select import Selection, select
 from convaudit.reporters.table import Layout, filled_columns, render_table
 from tests.networks import VERDICTS, conv_layer, mixed_network, network, symbolic_network, verified
@@ -220,3 +222,15 @@ def test_names_reach_the_terminal_without_control_characters():
     text = render_table(analyze(network(conv_layer(HOSTILE, weight_name=None))))
     assert "conv\\x1b[2J\\r\\n|<script>" in text
     assert all(line.isprintable() for line in text.split("\n"))
+
+
+def test_dimensions_reach_the_terminal_without_control_characters():
+    size = symbol("\x1b[2J\n")
+    layers = [conv_layer("a", batch=size), conv_layer("b", batch=symbol("n"), size=(symbol("\x07"), 2))]
+    for report in (analyze(network(*layers[:1])), analyze(network(*layers))):
+        for text in (
+            render_table(report),
+            render_table(report, layout=Layout(columns=tuple(COLUMNS))),
+            render_models_table([report, report], Layout()),
+        ):
+            assert all(line.isprintable() for line in text.split("\n"))

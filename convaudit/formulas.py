@@ -15,9 +15,8 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import reduce
-from math import lcm, prod
+from math import gcd, prod
 from typing import TypeAlias, Union
 
 Atom: TypeAlias = Union[str, "FloorDivision", "Maximum"]
@@ -198,6 +197,11 @@ def _floor_divide(formula: Formula, divisor: int) -> Count:
             rest = rest + term * (coefficient % divisor)
     if isinstance(rest, int):
         return whole + rest // divisor
+    common = gcd(divisor, *(coefficient for monomial, coefficient in rest.terms if monomial))
+    if common > 1:
+        # floor((g*x + c)/(g*n)) == floor((x + floor(c/g))/n)
+        reduced = _polynomial((monomial, coefficient // common) for monomial, coefficient in rest.terms)
+        return whole + reduced // (divisor // common)
     inner = _single_floor(rest)
     if inner is not None:
         # floor((floor(x/m) + c)/n) == floor((x + c*m)/(m*n)): successive strides merge into one
@@ -242,64 +246,71 @@ def _power_text(atom: Atom, power: int) -> str:
 # A dimension's text comes from an untrusted file: "((a+b)**16)**16" must not cost a minute.
 _MAX_TEXT = 500
 _MAX_TERMS = 200
+_MAX_PRODUCTS = 50 * _MAX_TERMS
 _MAX_COEFFICIENT = 2**256
 
-_Rational: TypeAlias = dict[Monomial, Fraction]
-"""While reading, coefficients may be fractions: ``floor(H/2 - 1/2)`` only becomes integral at its floor."""
+_Ratio: TypeAlias = tuple[Count, int]
+"""Numerator and positive denominator, reduced: ``floor(H/2 - 1/2)`` only becomes integral at its floor."""
 
 
-def _integral(value: _Rational) -> Count:
-    if any(coefficient.denominator != 1 for coefficient in value.values()):
+def _ratio(numerator: Count, denominator: int) -> _Ratio:
+    common = gcd(denominator, *(coefficient for _, coefficient in _terms(numerator)))
+    return _polynomial((m, c // common) for m, c in _terms(numerator)), denominator // common
+
+
+def _integral(value: _Ratio) -> Count:
+    numerator, denominator = value
+    if denominator != 1:
         raise ValueError("not an integer")
-    return _polynomial((monomial, int(coefficient)) for monomial, coefficient in value.items())
+    return numerator
 
 
-def _floor(value: _Rational) -> _Rational:
-    denominator = lcm(*(coefficient.denominator for coefficient in value.values()))
-    scaled = _polynomial((monomial, int(c * denominator)) for monomial, c in value.items())
-    return {monomial: Fraction(c) for monomial, c in _terms(scaled // denominator)}
+def _floor(value: _Ratio) -> _Ratio:
+    numerator, denominator = value
+    return numerator // denominator, 1
 
 
-def _ceiling(value: _Rational) -> _Rational:
-    denominator = lcm(*(coefficient.denominator for coefficient in value.values()))
-    return _floor(_add(value, {(): Fraction(denominator - 1, denominator)}))
+def _ceiling(value: _Ratio) -> _Ratio:
+    return ceil_divide(*value), 1
 
 
-def _scaled(value: _Rational, factor: Fraction) -> _Rational:
-    return {monomial: coefficient * factor for monomial, coefficient in value.items()}
+def _negative(value: _Ratio) -> _Ratio:
+    numerator, denominator = value
+    return -numerator, denominator
 
 
-def _add(left: _Rational, right: _Rational) -> _Rational:
-    return {m: left.get(m, Fraction(0)) + right.get(m, Fraction(0)) for m in {**left, **right}}
+def _add(left: _Ratio, right: _Ratio) -> _Ratio:
+    return _ratio(left[0] * right[1] + right[0] * left[1], left[1] * right[1])
 
 
-def _multiply(left: _Rational, right: _Rational) -> _Rational:
-    result: _Rational = {}
-    for a, x in left.items():
-        for b, y in right.items():
-            monomial = _sorted(a + b)
-            result[monomial] = result.get(monomial, Fraction(0)) + x * y
-    if len(result) > _MAX_TERMS or any(abs(c.numerator) > _MAX_COEFFICIENT for c in result.values()):
+def _multiply(left: _Ratio, right: _Ratio) -> _Ratio:
+    if len(_terms(left[0])) * len(_terms(right[0])) > _MAX_PRODUCTS:
         raise ValueError("too large for a dimension")
-    return result
+    numerator = left[0] * right[0]
+    coefficients = [abs(coefficient) for _, coefficient in _terms(numerator)]
+    if len(coefficients) > _MAX_TERMS or max(coefficients) > _MAX_COEFFICIENT:
+        raise ValueError("too large for a dimension")
+    return _ratio(numerator, left[1] * right[1])
 
 
-def _divide(left: _Rational, right: _Rational) -> _Rational:
-    if set(right) != {()}:
+def _divide(left: _Ratio, right: _Ratio) -> _Ratio:
+    divisor = right[0]
+    if not isinstance(divisor, int) or divisor == 0:
         raise ValueError("only a division by a number is a formula")
-    return _scaled(left, 1 / right[()])
+    sign = 1 if divisor > 0 else -1
+    return _multiply(left, (sign * right[1], abs(divisor)))
 
 
-def _power(base: _Rational, exponent: _Rational) -> _Rational:
-    count = exponent.get((), Fraction(-1))
-    if set(exponent) != {()} or count.denominator != 1 or not 1 <= count <= 16:
+def _power(base: _Ratio, exponent: _Ratio) -> _Ratio:
+    count = _integral(exponent)
+    if not isinstance(count, int) or not 1 <= count <= 16:
         raise ValueError("only small whole powers are formulas")
-    return reduce(_multiply, [base] * int(count))
+    return reduce(_multiply, [base] * count)
 
 
-_OPERATORS: dict[type[ast.operator], Callable[[_Rational, _Rational], _Rational]] = {
+_OPERATORS: dict[type[ast.operator], Callable[[_Ratio, _Ratio], _Ratio]] = {
     ast.Add: _add,
-    ast.Sub: lambda left, right: _add(left, _scaled(right, Fraction(-1))),
+    ast.Sub: lambda left, right: _add(left, _negative(right)),
     ast.Mult: _multiply,
     ast.Div: _divide,
     ast.FloorDiv: lambda left, right: _floor(_divide(left, right)),
@@ -307,14 +318,14 @@ _OPERATORS: dict[type[ast.operator], Callable[[_Rational, _Rational], _Rational]
 }
 
 
-def _evaluate(node: ast.expr) -> _Rational:  # noqa: PLR0911  # one case a line reads best
+def _evaluate(node: ast.expr) -> _Ratio:  # noqa: PLR0911  # one case a line reads best
     match node:
         case ast.Constant(value=int(value)) if not isinstance(value, bool):
-            return {(): Fraction(value)}
+            return value, 1
         case ast.Name(id=name):
-            return {(name,): Fraction(1)}
+            return symbol(name), 1
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _scaled(_evaluate(operand), Fraction(-1))
+            return _negative(_evaluate(operand))
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
             return _OPERATORS[type(operator)](_evaluate(left), _evaluate(right))
         case ast.Call(func=ast.Name(id="floor"), args=[argument], keywords=[]):
@@ -323,6 +334,6 @@ def _evaluate(node: ast.expr) -> _Rational:  # noqa: PLR0911  # one case a line 
             return _ceiling(_evaluate(argument))
         case ast.Call(func=ast.Name(id="max" | "Max"), args=[first, *others], keywords=[]):
             operands = [_integral(_evaluate(argument)) for argument in (first, *others)]
-            return {monomial: Fraction(c) for monomial, c in _terms(reduce(maximum, operands))}
+            return reduce(maximum, operands), 1
         case _:
             raise ValueError("not a formula")

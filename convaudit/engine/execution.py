@@ -31,7 +31,7 @@ def limits(workspace_bytes: int, threads: int | None, *, name: str) -> Limits:
     return Limits(threads=threads, workspace_bytes=workspace_bytes)
 
 
-THREAD_WORK = 8_000_000
+THREAD_WORK = 16_000_000
 """Multiply-adds that are worth another thread: waking it takes about as long."""
 
 MACS_PER_BYTE = 6

@@ -11,6 +11,7 @@ table). A convolution's input is written right before it runs, as the layer befo
 from __future__ import annotations
 
 import argparse
+import collections
 import json
 import os
 import statistics
@@ -18,10 +19,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 NETWORKS = ("mobilenet_v2", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0", "convnext_tiny")
 THREADS = 2
+Row: TypeAlias = tuple[str, float, float]  # layer, seconds in the engine, seconds in torch
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -81,8 +83,8 @@ class Torch:
         layers = []
         with self.torch.inference_mode():
             for module, x in self.calls:
-                fresh = x.clone()
-                layers.append(seconds(lambda: module(fresh)))  # noqa: B023  # called at once
+                x += 1  # as the layer before would have written it just now
+                layers.append(seconds(lambda: module(x)))  # noqa: B023  # called at once
         return {"whole": whole, "layers": layers}
 
 
@@ -106,8 +108,8 @@ class Engine:
 
         times = []
         for x, weight, bias, options in self.layers:
-            fresh = x.copy()
-            times.append(seconds(lambda: conv(fresh, weight, bias, threads=THREADS, **options)))  # noqa: B023
+            x += 1  # as the layer before would have written it just now
+            times.append(seconds(lambda: conv(x, weight, bias, threads=THREADS, **options)))  # noqa: B023
         return {"layers": times}
 
     def reference(self) -> list[float]:
@@ -170,6 +172,35 @@ def layer_name(layer: dict[str, Any]) -> str:
     return f"{sizes} stride {layer['stride'][0]} groups {layer['groups']}"
 
 
+def measure(name: str, torch: Worker, engine: Worker, rounds: int) -> tuple[float, float, list[Row]]:
+    """Median seconds of the network in torch and of its convolutions in the engine, and a row for each."""
+    layers = torch("load", name)
+    engine("load", layers)
+    pairs = [(torch("round"), engine("round")) for _ in range(rounds + 2)][2:]
+    whole = statistics.median(theirs["whole"] for theirs, _ in pairs)
+    ours = statistics.median(sum(mine["layers"]) for _, mine in pairs)
+    rows = []
+    for index, layer in enumerate(layers):
+        theirs = statistics.median(their["layers"][index] for their, _ in pairs)
+        mine = statistics.median(my["layers"][index] for _, my in pairs)
+        rows.append((f"{name}: {layer_name(layer)}", mine, theirs))
+    return whole, ours, rows
+
+
+def print_layers(rows: list[Row]) -> None:
+    """Equal layers of a network as one line, the slowest against torch first."""
+    equal = collections.defaultdict(list)
+    for name, mine, theirs in rows:
+        equal[name].append((mine, theirs))
+    lines = []
+    for name, times in equal.items():
+        mine, theirs = (statistics.median(column) for column in zip(*times, strict=True))
+        lines.append((mine / theirs, mine, theirs, len(times), name))
+    print(f"\n{'engine/torch':>12}{'engine ms':>11}{'torch ms':>10}{'layers':>8}  layer, slowest ratio first")
+    for ratio, mine, theirs, count, name in sorted(lines, reverse=True):
+        print(f"{ratio:>12.2f}{mine * 1e3:>11.3f}{theirs * 1e3:>10.3f}{count:>8}  {name}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -183,28 +214,20 @@ def main() -> None:
         Worker.serve(arguments.worker)
         return
     torch, engine = Worker("torch"), Worker("engine")
-    ratios, rows, reference_ratios = [], [], []
-    print(f"{'network':<20}{'torch, whole':>14}{'engine, convs':>15}{'ratio':>7}   ms, medians")
+    ratios, rows = [], []
+    print("milliseconds, medians")
+    print(f"{'network':<20}{'torch, whole':>14}{'engine, convs':>15}{'ratio':>7}{'ReferenceEvaluator':>20}")
     for name in arguments.networks:
-        layers = torch("load", name)
-        engine("load", layers)
-        rounds = [(torch("round"), engine("round")) for _ in range(arguments.rounds + 2)][2:]
-        whole = statistics.median(theirs["whole"] for theirs, _ in rounds)
-        ours = statistics.median(sum(mine["layers"]) for _, mine in rounds)
+        whole, ours, layers = measure(name, torch, engine, arguments.rounds)
         ratios.append(ours / whole)
-        print(f"{name:<20}{whole * 1e3:>14.1f}{ours * 1e3:>15.1f}{ours / whole:>7.2f}", flush=True)
-        for index, layer in enumerate(layers):
-            theirs = statistics.median(their["layers"][index] for their, _ in rounds)
-            mine = statistics.median(my["layers"][index] for _, my in rounds)
-            rows.append((mine / theirs, name, layer_name(layer), mine, theirs))
-        if arguments.reference:
-            reference_ratios.append(sum(engine("reference")) / ours)
+        rows += layers
+        reference = f"{sum(engine('reference')) * 1e3:.0f}" if arguments.reference else "-"
+        print(
+            f"{name:<20}{whole * 1e3:>14.1f}{ours * 1e3:>15.1f}{ours / whole:>7.2f}{reference:>20}",
+            flush=True,
+        )
     print(f"{'geometric mean':<49}{statistics.geometric_mean(ratios):>7.2f}")
-    for name, ratio in zip(arguments.networks, reference_ratios, strict=False):
-        print(f"onnx ReferenceEvaluator, {name}: {ratio:.0f} times the engine's time")
-    print(f"\n{'engine/torch':>12}  {'engine ms':>9} {'torch ms':>9}  layer, slowest ratio first")
-    for ratio, network, layer, mine, theirs in sorted(set(rows), reverse=True):
-        print(f"{ratio:>12.2f}  {mine * 1e3:>9.3f} {theirs * 1e3:>9.3f}  {network}: {layer}")
+    print_layers(rows)
 
 
 if __name__ == "__main__":

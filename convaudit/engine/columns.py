@@ -58,6 +58,7 @@ class Columns:
         geometry = self.geometry
         return (
             geometry.taps == 1
+            and math.prod(geometry.stride) == 1
             and geometry.coarse == geometry.fine
             and self.x.dtype == self.weight.dtype
             and self.x[:1, :1].flags.c_contiguous

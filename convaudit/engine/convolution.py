@@ -11,8 +11,8 @@ from convaudit.engine.execution import WORKSPACE_BYTES, Method, execute, limits
 from convaudit.engine.geometry import Geometry, Ints, Padding, conv_geometry
 from convaudit.engine.operands import Array, check_floating, check_operands
 
-MANY_FILTERS = 4
-"""Filters of one channel from which on an ordinary product is as fast, without a band's zeros."""
+BAND_TAPS = 12
+"""Taps for each filter of a channel from which on bands are faster than packing every patch."""
 
 
 def conv(
@@ -58,6 +58,6 @@ def conv_method(x: Array, weight: Array, geometry: Geometry, groups: int) -> Met
     """How to convolve ``x``, multiplying and summing in the weight's dtype."""
     out_channels, channels = weight.shape[:2]
     grouped = weight.reshape(groups, out_channels // groups, channels, *geometry.kernel)
-    if channels == 1 and out_channels // groups < MANY_FILTERS:
+    if channels == 1 and geometry.taps >= BAND_TAPS * (out_channels // groups):
         return Bands(x, grouped, geometry)
     return Columns(x, grouped, geometry)

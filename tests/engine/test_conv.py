@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convaudit.engine import MacCounter, conv, dense_weight
+from convaudit.engine import MacCounter, conv, convolution, dense_weight
 from convaudit.errors import GroupsError, ShapeError, UsageError
 from tests.engine.cases import convolutions
 from tests.engine.naive import naive_conv
@@ -55,13 +55,28 @@ def test_output_shape(x_shape, weight_shape, options, expected):
         assert conv(x, weight, **options).shape == expected
 
 
+def test_a_strided_tap_over_padding_is_not_the_input_itself():
+    """As many outputs as inputs, from one tap: only the stride tells that the second output reads padding."""
+    assert conv(np.array([[[3.0, 5.0]]]), np.ones((1, 1, 1)), stride=2, padding=[(0, 1)]).tolist() == [
+        [[3, 0]]
+    ]
+
+
 def test_same_padding_puts_the_odd_position_at_the_end():
     assert conv(np.array([[[1.0, 2, 4]]]), np.ones((1, 1, 2)), padding="same").tolist() == [[[3, 6, 4]]]
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.fixture(scope="module", params=[pytest.param(1, id="bands"), pytest.param(10**9, id="columns")])
+def method(request):
+    """Depthwise cases run by bands, or all by columns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution, "BAND_TAPS", request.param)
+        yield
+
+
+@settings(max_examples=200, deadline=None)
 @given(convolutions())
-def test_conv_equals_the_naive_loop(case):
+def test_conv_equals_the_naive_loop(method, case):
     before = case.x.copy(), case.weight.copy()
     expected = naive_conv(case.x, case.weight, **case.options)
     y = conv(case.x, case.weight, case.bias, **case.options)
@@ -75,7 +90,7 @@ def test_conv_equals_the_naive_loop(case):
 
 @settings(max_examples=100, deadline=None)
 @given(convolutions(values=lambda rng, shape: rng.integers(-8, 9, shape).astype(float)), st.data())
-def test_every_float_dtype_and_workspace_gives_the_same_integers(case, data):
+def test_every_float_dtype_and_workspace_gives_the_same_integers(method, case, data):
     """Small integers are exact in every dtype, so any order of summation gives the same bits."""
     dtype = data.draw(st.sampled_from([np.float64, np.float32, np.float16, ml_dtypes.bfloat16]))
     limits = {"workspace_bytes": data.draw(st.sampled_from([1, 500, 1 << 20]))}
@@ -118,7 +133,7 @@ def test_half_precision_is_summed_in_float32_and_rounded_once():
 
 @pytest.mark.parametrize("channels", [pytest.param(1, id="depthwise"), pytest.param(2, id="grouped")])
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_what_is_not_finite_reaches_only_the_outputs_that_read_it(channels, value):
+def test_what_is_not_finite_reaches_only_the_outputs_that_read_it(method, channels, value):
     x = np.ones((1, 2 * channels, 40), np.float32)
     x[0, 0, 20] = value
     y = conv(x, np.ones((2, channels, 3), np.float32), padding=1, groups=2)
@@ -126,7 +141,7 @@ def test_what_is_not_finite_reaches_only_the_outputs_that_read_it(channels, valu
 
 
 @pytest.mark.parametrize("groups", [pytest.param(1, id="dense"), pytest.param(16, id="depthwise")])
-def test_the_workspace_is_bounded(groups):
+def test_the_workspace_is_bounded(method, groups):
     x, weight = np.ones((1, 16, 300, 300), np.float32), np.ones((16, 16 // groups, 5, 5), np.float32)
     conv(x[..., :9, :9], weight, groups=groups)  # whatever is made once is made before
     tracemalloc.start()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     TorchModel: TypeAlias = nn.Module | ExportedProgram
 
-SUFFIXES = (".pt2", ".pt", ".pth", ".ptc", ".ckpt", ".bin", ".safetensors")
+SUFFIXES = (".pt2", ".pt", ".pth", ".ts", ".jit", ".ckpt", ".bin", ".safetensors")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 

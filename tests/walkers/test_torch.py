@@ -327,3 +327,98 @@ def test_a_forward_that_needs_values_and_has_none_fails(
 ) -> None:
     with pytest.raises(ExecutionError, match=r"depends on the input's values"):
         walk_torch(build(), input_shape=(1, 4, 5, 5), **options)
+
+
+# --- forms that only run for real, or through an operator of their own ------------------------------------
+
+
+def test_mkldnn_modules() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = modules.Mkldnn(nn.Sequential(nn.Conv2d(4, 8, 3, groups=2)))
+    network = walk_torch(module, input_shape=SMALL)
+    (layer,) = network.layers
+    assert (layer.name, layer.op, layer.groups) == ("inner.0", "aten.mkldnn_convolution", 2)
+    assert layer.weight_name == "inner.0.weight"
+    assert network.model_params == 8 * 2 * 9 + 8
+
+
+def test_intrinsic_fused_modules_are_one_convolution() -> None:
+    fused = torch.ao.nn.intrinsic.ConvReLU2d(nn.Conv2d(4, 8, 3), nn.ReLU())
+    assert only_layer(fused, input_shape=SMALL).name == "0"
+
+
+def test_quantisation_aware_convolution_with_batch_norm_is_one() -> None:
+    config = torch.ao.quantization.get_default_qat_qconfig("x86")
+    module = torch.ao.nn.intrinsic.qat.ConvBn2d(4, 8, 3, qconfig=config)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    layer = only_layer(module, input_shape=SMALL)
+    assert (layer.name, layer.weight_shape) == ("ConvBn2d", (8, 4, 3, 3))
+    assert layer.weight_name == "bn.weight, weight"
+    after = module.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_deformable_convolution() -> None:
+    """Here torchvision has no compiled operators, so the test declares this one and gives it a shape."""
+
+    def fake(x: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor, *_: Any) -> torch.Tensor:
+        return x.new_empty(x.shape[0], weight.shape[0], *offset.shape[2:])
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    operands = "Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias"
+    sizes = ", ".join(f"SymInt {name}_{axis}" for name in ("stride", "pad", "dilation") for axis in "hw")
+    if not hasattr(torch.ops.torchvision, "deform_conv2d"):
+        library.define(
+            f"deform_conv2d({operands}, {sizes}, SymInt groups, SymInt offset_groups, bool use_mask) -> Tensor"
+        )
+        library.impl("deform_conv2d", fake, "Meta")
+    report = analyze(walk_torch(modules.Deformable(), input_shape=(2, 4, 9, 9)))
+    (offset, layer) = report.layers
+    assert (offset.name, layer.name) == ("offset", "Deformable")
+    assert (layer.kind, layer.groups, layer.padding) == ("deformable", 2, ((1, 1), (0, 0)))
+    assert layer.output_shape == (2, 6, 9, 7)
+    assert layer.macs == 2 * 6 * 9 * 7 * 2 * 9
+    library._destroy()
+
+
+def test_a_custom_operator_is_reported_as_unknown() -> None:
+    library = torch.library.Library("somebodys", "DEF")
+    library.define("mixing(Tensor x) -> Tensor")
+    library.impl("mixing", torch.relu, "CompositeExplicitAutograd")
+    (other,) = walk_torch(modules.Custom(), input_shape=SMALL).other_ops
+    assert (other.op, other.count, other.macs) == ("somebodys.mixing", 2, None)
+    assert other.reason == "a custom operator"
+    library._destroy()
+
+
+def test_a_users_inference_mode_and_autocast_are_respected() -> None:
+    module = nn.Conv2d(4, 8, 3)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        layer = only_layer(module, inputs=torch.zeros(SMALL))
+        assert module(torch.zeros(SMALL)).dtype is torch.bfloat16  # no fake weight was left in its cache
+    assert (layer.dtype, layer.weight_name) == ("bfloat16", "weight")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "names"),
+    [
+        pytest.param(torch.zeros(SMALL), ["x"], id="tensor"),
+        pytest.param((torch.zeros(SMALL), torch.zeros(SMALL)), ["x", "extra"], id="tuple"),
+        pytest.param([torch.zeros(SMALL)], ["x"], id="list"),
+        pytest.param({"x": torch.zeros(SMALL), "extra": None}, ["x"], id="keywords"),
+        pytest.param(
+            {"x": {"a": torch.zeros(SMALL), "b": [torch.zeros(SMALL)]}}, ["x['a']", "x['b'][0]"], id="nest"
+        ),
+        pytest.param({"a": torch.zeros(SMALL)}, ["x['a']"], id="one-mapping"),
+    ],
+)
+def test_inputs_may_be_any_nest_of_tensors(inputs: Any, names: list[str]) -> None:
+    network = walk_torch(modules.Nest(), inputs=inputs)
+    assert [tensor.name for tensor in network.inputs] == names
+    assert network.layers[0].calls == len(names)
+
+
+def test_shapes_take_the_modules_dtype_and_device() -> None:
+    network = walk_torch(nn.Conv2d(4, 8, 3, dtype=torch.float64), input_shape={"": SMALL})
+    assert network.inputs[0].dtype == "float64"

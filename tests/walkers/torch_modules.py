@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.utils.mkldnn
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves
 
 
 class Functional(nn.Module):
@@ -134,3 +138,49 @@ class Careless(nn.Module):
         if self.fails:
             raise RuntimeError("careless to the end")
         return x
+
+
+class Mkldnn(nn.Module):
+    """A module converted to oneDNN's own tensors."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = torch.utils.mkldnn.to_mkldnn(inner.eval())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x.to_mkldnn()).to_dense()
+
+
+class Deformable(nn.Module):
+    """torchvision's operator itself, with two groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = nn.Conv2d(4, 18, 3, padding=(1, 0))
+        self.weight = nn.Parameter(torch.randn(6, 2, 3, 3))
+        self.bias = nn.Parameter(torch.randn(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        offset = self.offset(x)
+        attributes = 1, 1, 1, 0, 1, 1, 2, 1, False
+        return torch.ops.torchvision.deform_conv2d(
+            x, self.weight, offset, torch.zeros(2, 1), self.bias, *attributes
+        )
+
+
+class Custom(nn.Module):
+    """An operator that torch does not know."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.somebodys.mixing(torch.ops.somebodys.mixing(x))
+
+
+class Nest(nn.Module):
+    """Convolves every tensor that it finds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3)
+
+    def forward(self, x: Any, extra: Any = None) -> list[Tensor]:
+        return [self.conv(leaf) for leaf in tree_leaves((x, extra)) if isinstance(leaf, Tensor)]

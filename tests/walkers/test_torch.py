@@ -370,7 +370,8 @@ def test_deformable_convolution() -> None:
     sizes = ", ".join(f"SymInt {name}_{axis}" for name in ("stride", "pad", "dilation") for axis in "hw")
     if not hasattr(torch.ops.torchvision, "deform_conv2d"):
         library.define(
-            f"deform_conv2d({operands}, {sizes}, SymInt groups, SymInt offset_groups, bool use_mask) -> Tensor"
+            f"deform_conv2d({operands}, {sizes}, SymInt groups, SymInt offset_groups, bool use_mask)"
+            " -> Tensor"
         )
         library.impl("deform_conv2d", fake, "Meta")
     report = analyze(walk_torch(modules.Deformable(), input_shape=(2, 4, 9, 9)))

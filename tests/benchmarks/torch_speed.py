@@ -95,9 +95,7 @@ def published() -> None:
         agrees = totals.model_params == meta["num_params"], round(macs / 1e9, 3) == meta["_ops"]
         agreeing.append(all(agrees))
         if not all(agrees):
-            print(
-                f"{name}: parameters {totals.model_params} ({meta['num_params']}), MACs {macs} ({meta['_ops']}e9)"
-            )
+            print(parser=argparse.ArgumentParser(description="Auditing torch modules beside other tools."))
     print(f"{sum(agreeing)} of {len(agreeing)} networks: parameters and MACs as published, to the last digit")
 
 

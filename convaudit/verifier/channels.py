@@ -77,7 +77,7 @@ class Suspects:
     beside_others: Array
 
     @property
-    def any(self) -> Array:
+    def either(self) -> Array:
         """By either test."""
         mask: Array = self.alone | self.beside_others
         return mask

@@ -39,7 +39,7 @@ class Trial:
     @property
     def failing(self) -> Array:
         """Mask of the channels where rounding does not explain the error."""
-        mask: Array = self.suspects.any | (self.deviation.exceeding > 0)
+        mask: Array = self.suspects.either | (self.deviation.exceeding > 0)
         return mask
 
 
@@ -77,8 +77,8 @@ def hold_against(
         deviation = measure(output, expected)
     scales = Scales.of_equal(solution.products, deviation.samples)
     suspects = channels.suspects(deviation, scales, precision)
-    if suspects.any.any():
-        scales = _closely(problem, exact, scales, int(np.argmax(suspects.any)))
+    if suspects.either.any():
+        scales = _closely(problem, exact, scales, int(np.argmax(suspects.either)))
         suspects = channels.suspects(deviation, scales, precision)
     return Trial(
         problem=problem,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -261,6 +263,15 @@ def test_a_single_output_element_is_enough() -> None:
     assert judge(single.ran(output * np.float32(1.001))).status == "mismatch"
     tf32 = single.but(x=to_tf32(single.x), weight=to_tf32(single.weight))
     assert judge(single.ran(by_torch(tf32))).format == "TF32"
+
+
+def test_the_judge_knows_no_runtime() -> None:
+    source = (
+        "import sys, convaudit.verifier.verdict; "
+        "print([name for name in ('torch', 'onnx', 'onnxruntime') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 def test_the_operands_are_not_modified() -> None:

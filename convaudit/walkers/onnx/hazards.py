@@ -23,6 +23,8 @@ def hazard(model: ModelProto) -> str | None:
     """The node that crashes shape inference, in words; None if there is none."""
     for _, graph in graphs(model.graph):
         for node in graph.node:
+            if node.op_type not in ("GatherND", "Split"):
+                continue
             attributes = Attributes(node, f"{node.name} ({node.op_type})")
             batch_dims = attributes.integer("batch_dims", 0) if node.op_type == "GatherND" else 0
             if batch_dims < 0:

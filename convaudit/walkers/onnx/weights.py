@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from onnx import NodeProto, SparseTensorProto, TensorProto
+from onnx import SparseTensorProto, TensorProto
 
 from convaudit.records import Shape
 from convaudit.walkers.onnx.dtypes import dtype_name
@@ -69,30 +69,37 @@ def _tensor(home: Scope, name: str) -> TensorProto | SparseTensorProto | None:
 
 def stored_tensor(scope: Scope, name: str) -> tuple[Scope | None, str]:
     """The scope and name of the stored tensor behind ``name``; no scope if it is computed at run time."""
+    home, name = _behind(scope, name)
+    if home is None or _is_stored(home, name):
+        return home, name
+    node = home.producers.get(name)
+    if node is not None and node.op_type == "ConstantOfShape" and node.input:
+        # of a stored shape it is a constant; of a computed one, zeros made at run time
+        shape_home, shape = _behind(home, node.input[0])
+        if shape_home is not None and _is_stored(shape_home, shape):
+            return home, name
+    return None, name
+
+
+def _is_stored(home: Scope, name: str) -> bool:
+    return name in home.stored or (name in home.producers and home.producers[name].op_type == "Constant")
+
+
+def _behind(scope: Scope, name: str) -> tuple[Scope | None, str]:
+    """What stands before all changes of layout, type and scale, and its scope; none if nothing defines it."""
     # a valid graph has no cycles; an invalid one must not hang us
     for _ in range(_LONGEST_CHAIN):
         home = scope.home(name)
-        if home is None:
-            break
-        if name in home.stored:
+        node = home.producers.get(name) if home is not None else None
+        if home is None or node is None or name in home.stored:
             return home, name
-        node = home.producers.get(name)
-        if node is None or node.domain not in _DOMAINS:
-            break
-        if node.op_type == "Constant" or (node.op_type == "ConstantOfShape" and _is_constant(home, node)):
+        if node.op_type not in PASS_THROUGH or node.domain not in _DOMAINS or not node.input:
             return home, name
-        if node.op_type not in PASS_THROUGH or not node.input:
-            break
         scope, name = home, node.input[0]
     return None, name
 
 
 _LONGEST_CHAIN = 64
-
-
-def _is_constant(scope: Scope, node: NodeProto) -> bool:
-    """ConstantOfShape of a stored shape: a constant. Of a computed one: zeros made at run time."""
-    return bool(node.input) and stored_tensor(scope, node.input[0])[0] is not None
 
 
 def _kept_shape(scope: Scope, name: str) -> Shape | None:

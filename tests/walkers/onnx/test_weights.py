@@ -202,6 +202,13 @@ def test_bias(operands: str, bias: bool, name: str | None) -> None:
     assert layer.bias_dtype == ("float32" if bias else None)
 
 
+def test_shape_of_a_shape_of_a_shape() -> None:
+    # deeper than Python's stack
+    nodes = " ".join(f"s{i + 1} = ConstantOfShape(s{i})" for i in range(2000))
+    layer = only_layer(behind(f"{nodes} w = ConstantOfShape(s2000)", "int64[1] s0 = {1}"), allow_run=False)
+    assert layer.weight_name is None
+
+
 def test_endless_chain_ends() -> None:
     # no valid graph has a cycle; an invalid one must not hang the audit
     layer = only_layer(behind("w = Identity(v) v = Identity(w)"), allow_run=False)

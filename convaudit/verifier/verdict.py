@@ -33,8 +33,8 @@ def judge(
     workspace_bytes  bounds the engine's temporary memory; beside it, about 12 bytes are needed for each
                      element of the input and of the output: float64 copies and S
 
-    Returns  the verdict; what a runtime returned never raises, be it NaN or of a wrong shape. Its ``bound`` is
-             that of a part of the element's terms where this was enough to accept every element
+    Returns  the verdict; what a runtime returned never raises, be it NaN or of a wrong shape. Its ``bound``
+             is that of a part of the element's terms where this was enough to accept every element
     Raises   ModelError if the operands themselves do not make a convolution
     """
     if execution.activation is not None and execution.activation.name not in ACTIVATIONS:

@@ -3,12 +3,12 @@
 Inference itself crashes on a GatherND with negative ``batch_dims``, and makes room for as many outputs as a
 Split claims. Data propagation, which works out shapes that are themselves data, counts the steps of Slice in
 32 bits: with one of 2**32 it never arrives, one of 2**31 ends the process. And it lists every element of what
-ConstantOfShape makes.
+ConstantOfShape makes, as symbolic inference does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
@@ -38,17 +38,29 @@ def hazard(model: ModelProto) -> str | None:
 def propagates_safely(model: ModelProto) -> bool:
     """True if data propagation meets no value, in any graph, that is too large for it.
 
-    Steps of Slice must be constants; the shape that a ConstantOfShape gets may be calculated.
     Functions must be expanded already.
     """
     steps = set(_operands(model, "Slice", _STEPS))
-    limits = dict.fromkeys(_operands(model, "ConstantOfShape", _SHAPE), _MAX_ELEMENTS)
-    limits = dict.fromkeys(steps, _MAX_STEP) | limits
-    if not limits:
-        return True
-    # equal names in different graphs are not told apart: all of them must be small
-    found = [item for _, graph in graphs(model.graph) for item in _constants(graph, limits)]
-    return all(small for _, small in found) and steps <= {name for name, _ in found}
+    small = _small_constants(model, steps, _MAX_STEP)
+    return not makes_long_lists(model) and all(small.get(step, False) for step in steps)
+
+
+def makes_long_lists(model: ModelProto) -> bool:
+    """True if a stored number has ConstantOfShape make a list longer than any shape."""
+    shapes = set(_operands(model, "ConstantOfShape", _SHAPE))
+    return not all(_small_constants(model, shapes, _MAX_ELEMENTS).values())
+
+
+def _small_constants(model: ModelProto, names: set[str], limit: int) -> dict[str, bool]:
+    """Which of the named tensors are constants, and whether they are within the limit.
+
+    Equal names in different graphs are not told apart: all of them must be small.
+    """
+    found: dict[str, bool] = {}
+    for _, graph in graphs(model.graph) if names else ():
+        for name, small in _constants(graph, names, limit):
+            found[name] = found.get(name, True) and small
+    return found
 
 
 def _operands(model: ModelProto, op: str, index: int) -> Iterator[str]:
@@ -59,15 +71,14 @@ def _operands(model: ModelProto, op: str, index: int) -> Iterator[str]:
                 yield node.input[index]
 
 
-def _constants(graph: GraphProto, limits: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
-    """Of the named tensors, those that are constants of the graph, and whether they are within the limit."""
+def _constants(graph: GraphProto, names: set[str], limit: int) -> Iterator[tuple[str, bool]]:
     for tensor in graph.initializer:
-        if tensor.name in limits:
-            yield tensor.name, _is_within(tensor, limits[tensor.name])
+        if tensor.name in names:
+            yield tensor.name, _is_within(tensor, limit)
     for node in graph.node:
         if node.op_type == "Constant":
-            for name in limits.keys() & set(node.output):
-                yield name, _makes_constant_within(node, limits[name])
+            for name in names.intersection(node.output):
+                yield name, _makes_constant_within(node, limit)
 
 
 def _makes_constant_within(node: NodeProto, limit: int) -> bool:

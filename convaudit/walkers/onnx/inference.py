@@ -10,7 +10,7 @@ from onnx import ModelProto, shape_inference
 
 from convaudit.errors import ConvauditError, first_line
 from convaudit.loaders.onnx_file import OnnxModel
-from convaudit.walkers.onnx.hazards import hazard, propagates_safely
+from convaudit.walkers.onnx.hazards import hazard, makes_long_lists, propagates_safely
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import Inputs
 from convaudit.walkers.onnx.prepared import prepare
@@ -56,6 +56,8 @@ def _static(model: ModelProto, inferred: Inferred) -> str | None:
 
 def _symbolic(model: ModelProto, inferred: Inferred) -> str | None:
     """Inference in formulas of the inputs' dimensions."""
+    if makes_long_lists(model):
+        return "symbolic shape inference is left out: ConstantOfShape makes a tensor too long to be a shape"
     try:
         import onnx_ir
         from onnx_shape_inference import infer_symbolic_shapes

@@ -53,6 +53,7 @@ def fix_inputs(
         declared[name] = _bind(name, declared[name], given, bound, listing)
     fixed = {name: _substitute(shape, bound) for name, shape in declared.items()}
     _check_given(fixed, _by_input(input_shapes, declared, listing), listing)
+    _check_sizes(fixed, listing)
 
     symbols: dict[str, Count] = {}
     for value in real_inputs(model.graph):
@@ -74,20 +75,16 @@ def real_inputs(graph: GraphProto) -> Iterator[ValueInfoProto]:
 def _declared_shape(value: ValueInfoProto) -> Shape | None:
     if not value.type.tensor_type.HasField("shape"):
         return None
-    shape = tuple(
+    return tuple(
         [_declared_size(value.name, axis, dim) for axis, dim in enumerate(value.type.tensor_type.shape.dim)]
     )
-    if prod(size for size in shape if isinstance(size, int)) > LARGEST_TENSOR:
-        raise ShapeError(f"input {value.name!r}: no memory holds a tensor of {as_text(shape)}")
-    return shape
 
 
 def _declared_size(name: str, axis: int, dim: TensorShapeProto.Dimension) -> Count:
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return dim.dim_value
-    if dim.dim_param in _ANONYMOUS:
-        return symbol(f"{name}_dim{axis}")
-    return parse(dim.dim_param)
+    size = parse(dim.dim_param) if dim.dim_param not in _ANONYMOUS else -1
+    return symbol(f"{name}_dim{axis}") if isinstance(size, int) and size < 0 else size
 
 
 def _symbols(shape: Shape | None) -> Iterator[str]:
@@ -149,6 +146,15 @@ def _check_given(
                     f"input {name!r}: dimension {axis} is fixed at {size} in the model, "
                     f"so {as_text(given)} does not fit; {listing}"
                 )
+
+
+def _check_sizes(fixed: Mapping[str, Shape | None], listing: str) -> None:
+    for name, shape in fixed.items():
+        sizes = [size for size in shape or () if isinstance(size, int)]
+        if any(size < 0 for size in sizes):
+            raise UsageError(f"input {name!r} cannot be {as_text(shape)}; {listing}")
+        if prod(sizes) > LARGEST_TENSOR:
+            raise ShapeError(f"input {name!r}: no memory holds a tensor of {as_text(shape)}")
 
 
 def _write(value: ValueInfoProto, shape: Shape | None, symbols: dict[str, Count]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from onnx import ModelProto, helper
 
 from convaudit.analyzer import analyze
-from convaudit.errors import UsageError
+from convaudit.errors import ShapeError, UsageError
 from convaudit.formulas import symbol
 from convaudit.shapes import as_text
 from tests.walkers.onnx.models import model, only_layer, walk
@@ -121,7 +121,7 @@ def anonymous(name: str | None) -> ModelProto:
     return source
 
 
-@pytest.mark.parametrize("name", [None, "", "?", "None", "-1"])
+@pytest.mark.parametrize("name", [None, "", "?", "None", "-1", "-7"])
 def test_anonymous_sizes_get_readable_names(name: str | None) -> None:
     network = walk(anonymous(name))
     assert as_text(network.inputs[0].shape) == "x_dim0x3xx_dim2x9"
@@ -157,6 +157,18 @@ def test_expression_as_a_size() -> None:
     assert only_layer(source, dims={"N": 1, "W": 4}).output_shape == (1, 4, 4, 4)
     with pytest.raises(UsageError, match="dimension 3 is fixed at 8"):
         walk(source, dims={"W": 4}, input_shapes={"x": (1, 3, 8, 9)})
+
+
+def test_expression_that_turns_negative() -> None:
+    source = conv("N,3,8,1")
+    source.graph.input[0].type.tensor_type.shape.dim[3].dim_param = "W - 9"
+    with pytest.raises(UsageError, match=r"input 'x' cannot be Nx3x8x-5"):
+        walk(source, dims={"W": 4})
+
+
+def test_given_shape_beyond_any_memory() -> None:
+    with pytest.raises(ShapeError, match=r"no memory holds a tensor of 1x3x4294967296x4294967296"):
+        walk(conv(), input_shapes={"x": (1, 3, 2**32, 2**32)})
 
 
 def test_input_without_a_shape() -> None:

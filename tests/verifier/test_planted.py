@@ -264,3 +264,16 @@ def test_channels_last_is_located_in_its_own_layout() -> None:
     verdict = judge(turned)
     assert verdict.worst_index == (0, 3, 4, 6)
     assert verdict.location == "output channel 6; positions 3 x 4"
+
+
+def test_an_unfavourable_order_of_summation_is_low_accuracy_and_no_mismatch() -> None:
+    """All negative products first: the partial sums climb far above the result, rounding all the way."""
+    plain = layer(8192, 8, 1, 4, bias=False)
+    random = np.random.default_rng(0)
+    weight = np.sort(plain.weight.reshape(8, -1), axis=1).reshape(plain.weight.shape)
+    honest = plain.but(x=random.random(plain.x.shape, np.float32), weight=weight)
+    products = honest.weight.reshape(8, -1, 1) * honest.x.reshape(1, 8192, 16)
+    output = np.cumsum(products, axis=1, dtype=np.float32)[:, -1].reshape(1, 8, 4, 4)
+    verdict = judge(honest.ran(output))
+    assert (verdict.status, verdict.format) == ("low_accuracy", None)
+    assert "order of summation" in verdict.reason

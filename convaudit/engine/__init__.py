@@ -1,6 +1,10 @@
 """convaudit's own grouped convolution: arrays in, arrays out.
 
 It knows no model format and imports neither torch nor onnx nor onnxruntime: that is its worth as a witness.
+
+Every public function checks its ``operands``, resolves its ``geometry``, picks a method and hands it to
+``execution``, which runs it tile by tile (``tiling``) on several ``threads``. The methods are ``columns``
+(dense and grouped), ``bands`` (depthwise), ``scatter`` (transposed) and ``sampling`` (deformable).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import numpy as np
 from convaudit.engine.bands import Bands
 from convaudit.engine.columns import Columns
 from convaudit.engine.counting import MacCounter
-from convaudit.engine.execution import WORKSPACE_BYTES, Method, execute, limits
+from convaudit.engine.execution import WORKSPACE_BYTES, Method, execute, resolve_limits
 from convaudit.engine.geometry import Geometry, Ints, Padding, conv_geometry
 from convaudit.engine.operands import Array, check_floating, check_operands
 
@@ -51,7 +51,7 @@ def conv(
     )
     result = np.empty((x.shape[0], out_channels, *geometry.coarse), x.dtype)
     method = conv_method(x, weight.astype(accumulator, copy=False), geometry, groups)
-    return execute(method, bias, result, limits(workspace_bytes, threads, name=name), counter)
+    return execute(method, bias, result, resolve_limits(workspace_bytes, threads, name=name), counter)
 
 
 def conv_method(x: Array, weight: Array, geometry: Geometry, groups: int) -> Method:

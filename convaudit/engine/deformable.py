@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convaudit.engine.counting import MacCounter
-from convaudit.engine.execution import WORKSPACE_BYTES, execute, limits
+from convaudit.engine.execution import WORKSPACE_BYTES, execute, resolve_limits
 from convaudit.engine.geometry import Ints, Padding, conv_geometry
 from convaudit.engine.operands import Array, check_floating, check_operands
 from convaudit.engine.sampling import Sampling
@@ -64,4 +64,4 @@ def deform_conv(
         None if mask is None else mask.reshape(len(x), offset_groups, taps, *geometry.coarse),
     )
     result = np.empty((len(x), out_channels, *geometry.coarse), x.dtype)
-    return execute(method, bias, result, limits(workspace_bytes, threads, name=name), counter)
+    return execute(method, bias, result, resolve_limits(workspace_bytes, threads, name=name), counter)

@@ -17,9 +17,16 @@ from convaudit.engine.tiling import Extent, Limits, Tile, tiles
 from convaudit.errors import UsageError
 
 WORKSPACE_BYTES = 64 << 20
+"""What a call may allocate beside its result, unless it is told otherwise."""
+
+THREAD_WORK = 16_000_000
+"""Multiply-adds that are worth another thread: waking it takes about as long."""
+
+MACS_PER_BYTE = 6
+"""Multiply-adds in the time of moving one byte."""
 
 
-def limits(workspace_bytes: int, threads: int | None, *, name: str) -> Limits:
+def resolve_limits(workspace_bytes: int, threads: int | None, *, name: str) -> Limits:
     """The limits that a caller set.
 
     Raises  UsageError if there would be no thread.
@@ -31,15 +38,8 @@ def limits(workspace_bytes: int, threads: int | None, *, name: str) -> Limits:
     return Limits(threads=threads, workspace_bytes=workspace_bytes)
 
 
-THREAD_WORK = 16_000_000
-"""Multiply-adds that are worth another thread: waking it takes about as long."""
-
-MACS_PER_BYTE = 6
-"""Multiply-adds in the time of moving one byte."""
-
-
 class Method(Protocol):
-    """A way to compute a block of outputs: ``Columns``, ``Bands`` or ``Scatter``."""
+    """A way to compute a block of outputs: ``Columns``, ``Bands``, ``Scatter`` or ``Sampling``."""
 
     @property
     def weight(self) -> Array:

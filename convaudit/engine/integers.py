@@ -12,7 +12,7 @@ import numpy as np
 
 from convaudit.engine.convolution import conv_method
 from convaudit.engine.counting import MacCounter
-from convaudit.engine.execution import WORKSPACE_BYTES, execute, limits
+from convaudit.engine.execution import WORKSPACE_BYTES, execute, resolve_limits
 from convaudit.engine.geometry import Ints, Padding, conv_geometry
 from convaudit.engine.operands import Array, ArrayLike, check_operands, per_channel
 from convaudit.engine.tiling import Tile
@@ -50,7 +50,7 @@ def conv_integer(
     kernels = _shifted(weight, w_zero_point, out_channels, name=f"{name}: weight")
     method = conv_method(shifted, kernels.astype(_exact_dtype(shifted, kernels, 0)), geometry, groups)
     result = np.empty((len(x), out_channels, *geometry.coarse), np.int32)
-    allowed = limits(workspace_bytes, threads, name=name)
+    allowed = resolve_limits(workspace_bytes, threads, name=name)
     return execute(method, None, result, allowed, counter, finish=lambda sums, _: sums.astype(np.int64))
 
 
@@ -112,7 +112,7 @@ def conv_qlinear(
         method,
         None if bias is None else bias.astype(accumulator),
         result,
-        limits(workspace_bytes, threads, name=name),
+        resolve_limits(workspace_bytes, threads, name=name),
         counter,
         finish=requantize,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from convaudit.engine.counting import MacCounter
-from convaudit.engine.execution import WORKSPACE_BYTES, execute, limits
+from convaudit.engine.execution import WORKSPACE_BYTES, execute, resolve_limits
 from convaudit.engine.geometry import Ints, Padding, conv_transpose_geometry
 from convaudit.engine.operands import Array, check_floating, check_operands
 from convaudit.engine.scatter import Scatter
@@ -58,6 +58,6 @@ def conv_transpose(
     )
     result = np.empty((x.shape[0], out_channels, *geometry.fine), x.dtype)
     grouped = weight.astype(accumulator, copy=False).reshape(groups, x.shape[1] // groups, *weight.shape[1:])
-    allowed = limits(workspace_bytes, threads, name=name)
+    allowed = resolve_limits(workspace_bytes, threads, name=name)
     method = Scatter(x, grouped, geometry, run_bytes=min(allowed.thread_bytes // 2, RUN_BYTES))
     return execute(method, bias, result, allowed, counter)

@@ -95,7 +95,8 @@ def published() -> None:
         agrees = totals.model_params == meta["num_params"], round(macs / 1e9, 3) == meta["_ops"]
         agreeing.append(all(agrees))
         if not all(agrees):
-            print(parser=argparse.ArgumentParser(description="Auditing torch modules beside other tools."))
+            print(f"{name}: {totals.model_params} parameters for {meta['num_params']}", end=", ")
+            print(f"{macs:,} MACs for {meta['_ops']} G")
     print(f"{sum(agreeing)} of {len(agreeing)} networks: parameters and MACs as published, to the last digit")
 
 

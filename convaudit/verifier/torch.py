@@ -23,7 +23,15 @@ from convaudit.walkers.torch_ops import ConvCall
 Progress = Callable[[int], None]
 """Is told how many convolutions have been judged since the last call."""
 
-_SEVERITY = ("vacuous", "exact", "within_rounding", "low_accuracy", "not_supported", "mismatch")
+_SEVERITY = (
+    "not_executed",
+    "vacuous",
+    "exact",
+    "within_rounding",
+    "low_accuracy",
+    "not_supported",
+    "mismatch",
+)
 """Of several calls' verdicts the last in this order is the layer's; a vacuous one proves nothing."""
 
 
@@ -154,6 +162,8 @@ def _convolved(call: ConvCall) -> Tensor:
 
 
 def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes: int) -> Verification:
+    if output.is_meta:
+        return Verification(status="not_executed", reason="it is on the meta device and has no values")
     if call.op.endswith(("_add", "_add_relu")):
         return Verification(status="not_supported", reason="a fused addition of quantised numbers")
     accounted = macs(row)

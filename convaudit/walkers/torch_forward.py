@@ -49,10 +49,10 @@ def walk_module(
             raise _failure(module, arguments, error) from error
         recorder = real_forward(module, arguments, Values())
         notes = (f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}",)
-    if isinstance(module, torch.jit.ScriptModule) and not any(True for _ in module.parameters()):
+    if recorder.stored.has_frozen_parameters():
         notes = (
             *notes,
-            "a frozen TorchScript holds its parameters as constants of the code; those are counted",
+            "frozen TorchScript holds its parameters as constants of its code; those are counted",
         )
     return Network(
         source=source or _class_name(module),

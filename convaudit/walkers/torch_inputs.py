@@ -15,8 +15,6 @@ from torch.utils._pytree import tree_map
 from convaudit.errors import UsageError
 from convaudit.records import TensorInfo
 
-ShapeLike = Sequence[int]
-
 
 @dataclass(frozen=True, slots=True)
 class RandomTensor:

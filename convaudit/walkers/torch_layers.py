@@ -121,7 +121,7 @@ class Layers:
             address=(path, self._number(path, frame, weight.name)),
             notes=(*frame.notes, *weight.notes),
         )
-        return _with_same_padding(row) if frame.pads_same else row
+        return _as_same_padding(row) if frame.pads_same else row
 
     def _number(self, path: str, frame: Frame, weight_name: str | None) -> int:
         """Number of a convolution among its module's: one for each weight, however often it is used."""
@@ -155,13 +155,15 @@ def _stored_params(weight_elements: int | None, call: ConvCall) -> int | None:
     return weight_elements + (0 if call.bias is None else call.bias.numel())
 
 
-def _with_same_padding(row: ConvLayer) -> ConvLayer:
+def _as_same_padding(row: ConvLayer) -> ConvLayer:
     """The convolution as its module states it: before an even kernel torch pads the end of the input itself.
 
     ``padding="same"`` takes ``dilation*(kernel - 1)`` positions, of an odd number the last at the end.
     """
     extents = [kernel_extent(k, d) for k, d in zip(row.kernel_size or (), row.dilation or (), strict=True)]
     pairs = tuple(split_padding(extent - 1, upper=True) for extent in extents)
+    if row.padding != tuple((before, before) for before, _ in pairs):
+        return row  # a module of that name for another padding
     extra = (0, 0, *(after - before for before, after in pairs))
     unpadded = [
         None if size is None else size - more for size, more in zip(row.input_shape or (), extra, strict=True)

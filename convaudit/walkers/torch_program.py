@@ -45,7 +45,7 @@ def walk_program(
     Raises  UsageError for an unknown name or a size that the program does not accept.
     """
     values = {node.name: node.meta["val"] for node in _placeholders(program)}
-    inputs = {name: values[name] for name in _user_inputs(program) if isinstance(values[name], Tensor)}
+    inputs = {name: values[name] for name in _tensor_inputs(program)}
     sizes = _symbol_sizes(inputs, input_shapes or {}, dims or {})
     modes = {value.fake_mode for value in values.values() if isinstance(value, FakeTensor)}
     recorder = Recorder(_stored(program, values), root=_root(program))
@@ -75,13 +75,19 @@ def walk_program(
 def run_program(
     program: ExportedProgram, inputs: Sequence[Tensor], *, observer: Observer | None = None
 ) -> None:
-    """Interpret the program on values: one tensor for each of the user's inputs, in order."""
-    if len(inputs) != len(_user_inputs(program)):
-        raise UsageError(f"the program takes {len(_user_inputs(program))} inputs, {len(inputs)} are given")
-    stored = {spec.target: spec.arg.name for spec in program.graph_signature.input_specs if spec.target}
+    """Interpret the program on values, one for each of its input tensors, in order.
+
+    Raises  UsageError for another number of them, ExecutionError if the program fails.
+    """
+    values = {node.name: node.meta["val"] for node in _placeholders(program)}  # numbers stay as exported
+    names = _tensor_inputs(program)
+    if len(inputs) != len(names):
+        raise UsageError(f"the program takes {len(names)} tensors, {len(inputs)} are given")
+    values.update(zip(names, inputs, strict=True))
     tensors = stored_in_program(program)
-    values: dict[str, Any] = {name: tensors[str(target)] for target, name in stored.items()}
-    values.update(zip(_user_inputs(program), inputs, strict=True))
+    for spec in program.graph_signature.input_specs:
+        if spec.target is not None:
+            values[spec.arg.name] = tensors[spec.target]
     recorder = Recorder(_stored(program, values), root=_root(program), observer=observer)
     try:
         with untouched(recorder.stored.tensors().values()):
@@ -173,8 +179,13 @@ def _placeholders(program: ExportedProgram) -> list[fx.Node]:
     return [node for node in program.graph.nodes if node.op == "placeholder"]
 
 
-def _user_inputs(program: ExportedProgram) -> list[str]:
-    return [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
+def _tensor_inputs(program: ExportedProgram) -> list[str]:
+    """Names of the user's inputs, without numbers and the like, which are constants of the program."""
+    given = {
+        spec.arg.name for spec in program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT
+    }
+    found = _placeholders(program)
+    return [node.name for node in found if node.name in given and isinstance(node.meta["val"], Tensor)]
 
 
 def _stored(program: ExportedProgram, values: Mapping[str, Any]) -> Stored:
@@ -225,14 +236,12 @@ def _symbol_sizes(
         key = name or next(iter(inputs), "")
         if key not in inputs or (not name and len(inputs) > 1):
             raise UsageError(f"no input is called {name!r}; the program's are: {', '.join(inputs)}")
-        declared = shape(inputs[key])
+        declared, text = shape(inputs[key]), as_text(tuple(wanted))
         if len(wanted) != len(declared):
-            raise UsageError(
-                f"{key}: {as_text(tuple(wanted))} has {len(wanted)} axes, not {as_text(declared)}'s"
-            )
+            raise UsageError(f"{key}: {text} has {len(wanted)} axes, not {as_text(declared)}'s")
         for size, value in zip(declared, wanted, strict=True):
             if isinstance(size, Formula) and str(size).isidentifier():
                 sizes.setdefault(str(size), value)
         if shape_with_sizes(declared, sizes) != tuple(wanted):
-            raise UsageError(f"{key}: {as_text(tuple(wanted))} does not fit the exported {as_text(declared)}")
+            raise UsageError(f"{key}: {text} does not fit the exported {as_text(declared)}")
     return sizes

@@ -35,6 +35,7 @@ class StoredTensor:
     tensor: Tensor
     parameter: bool  # and not a buffer, a constant or a statistic
     packed: bool = False  # inside a packed object: operators are given that, never the tensor
+    constant: bool = False  # in the code of TorchScript
 
 
 class Stored:
@@ -65,6 +66,10 @@ class Stored:
         """Elements of all parameters, tied ones once, and of ``weights``: a fixed kernel may be a buffer."""
         found = self._found.items()
         return sum(item.tensor.numel() for name, item in found if item.parameter or name in weights)
+
+    def has_frozen_parameters(self) -> bool:
+        """Whether the code of TorchScript holds some."""
+        return any(item.constant and item.parameter for item in self._found.values())
 
     def idle(self, used: Container[str]) -> list[str]:
         """Modules none of whose own parameters is in ``used``; packed ones are not seen in use."""
@@ -130,9 +135,8 @@ def _found(module: nn.Module) -> Iterator[StoredTensor]:
     for name, parameter in module.named_parameters():
         yield StoredTensor(clean_path(name), parameter, parameter=True)
     for name, buffer in module.named_buffers():
-        yield StoredTensor(
-            clean_path(name), buffer, parameter=buffer.is_mkldnn
-        )  # whose modules have no others
+        # oneDNN's modules hold their weights as buffers
+        yield StoredTensor(clean_path(name), buffer, parameter=buffer.is_mkldnn)
     for path, submodule in module.named_modules():
         prefix = f"{clean_path(path)}." if path else ""
         if isinstance(submodule, torch.jit.ScriptModule) and hasattr(submodule, "forward"):
@@ -152,7 +156,7 @@ def _constants(prefix: str, module: torch.jit.ScriptModule) -> Iterator[StoredTe
             tensor = node.output().toIValue()
             statistic = name.endswith(("running_mean", "running_var"))
             learned = tensor.is_floating_point() and tensor.dim() > 0 and not statistic
-            yield StoredTensor(prefix + name, tensor, parameter=learned)
+            yield StoredTensor(prefix + name, tensor, parameter=learned, constant=True)
 
 
 def _packed(prefix: str, packed: Any) -> Iterator[StoredTensor]:

@@ -240,6 +240,11 @@ def test_layers_that_cannot_run_alone_say_why(
     assert all(reason in verdict.reason for verdict in verdicts)
 
 
+def test_a_module_without_values_is_not_executed() -> None:
+    (verdict,) = in_situ(nn.Conv2d(4, 8, 3, device="meta"), IMAGE)
+    assert (verdict.status, verdict.reason) == ("not_executed", "it is on the meta device and has no values")
+
+
 def test_a_layer_that_the_values_leave_out_is_not_executed() -> None:
     exported = torch.export.export(Choice(), (torch.ones(1, 4, 8, 8),))
     network = walk_torch(exported)

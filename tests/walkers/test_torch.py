@@ -423,3 +423,17 @@ def test_inputs_may_be_any_nest_of_tensors(inputs: Any, names: list[str]) -> Non
 def test_shapes_take_the_modules_dtype_and_device() -> None:
     network = walk_torch(nn.Conv2d(4, 8, 3, dtype=torch.float64), input_shape={"": SMALL})
     assert network.inputs[0].dtype == "float64"
+
+
+def test_a_module_that_pads_by_itself_is_reported_as_it_runs() -> None:
+    """Ports of TensorFlow's networks call their own padding "same", too, with the odd position elsewhere."""
+    layer = only_layer(modules.PadsItself(4, 8, 3, stride=2), input_shape=(1, 4, 8, 8))
+    assert layer.padding == ((0, 0), (0, 0))
+    assert layer.input_shape == (1, 4, 9, 9)
+
+
+def test_frozen_torchscript_is_said_to_hold_its_parameters_elsewhere() -> None:
+    network = walk_torch(frozen(), input_shape=(1, 4, 16, 16))
+    assert network.model_params == walk_torch(modules.Nested(), input_shape=(1, 4, 16, 16)).model_params
+    assert "holds its parameters as constants" in network.warnings[0]
+    assert walk_torch(traced(), input_shape=(1, 4, 16, 16)).warnings == ()

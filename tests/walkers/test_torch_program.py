@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram
 from convaudit.analyzer import analyze
 from convaudit.errors import UsageError
 from convaudit.records import Branch, ConvLayer
-from convaudit.walkers.torch import walk_torch
+from convaudit.walkers.torch import run_torch, walk_torch
 from tests.walkers import torch_modules as modules
 
 
@@ -137,3 +137,23 @@ def test_arms_of_a_cond_are_exclusive() -> None:
     (linear,) = network.other_ops
     assert (linear.op, linear.macs, linear.branches) == ("addmm", 16, (other,))
     assert analyze(network).totals.macs == 8 * 64 * 4 * 9
+
+
+class Times(nn.Module):
+    """Takes a number beside its tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor, factor: int) -> Tensor:
+        return self.conv(x) * factor
+
+
+def test_numbers_among_the_inputs_are_part_of_the_program() -> None:
+    program = torch.export.export(Times(), (torch.zeros(1, 4, 8, 8), 3))
+    network = walk_torch(program)
+    assert [tensor.name for tensor in network.inputs] == ["x"]
+    seen: list[str] = []
+    run_torch(program, network, lambda row, _call, _output: seen.append(row.op))
+    assert seen == ["aten.convolution"]

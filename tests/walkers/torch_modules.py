@@ -184,3 +184,15 @@ class Nest(nn.Module):
 
     def forward(self, x: Any, extra: Any = None) -> list[Tensor]:
         return [self.conv(leaf) for leaf in tree_leaves((x, extra)) if isinstance(leaf, Tensor)]
+
+
+class PadsItself(nn.Conv2d):
+    """An attribute ``padding`` that says "same" to itself alone."""
+
+    def __init__(self, *sizes: int, **options: int) -> None:
+        super().__init__(*sizes, **options)
+        self.padding = "same"
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.pad(x, (0, 1, 0, 1))
+        return functional.conv2d(x, self.weight, self.bias, self.stride)

@@ -130,6 +130,9 @@ def _random_inputs(module: nn.Module, shapes: Any) -> Any:
     if isinstance(shapes, Mapping) and set(shapes) == {""}:  # the command line's only input
         return random(shapes[""])
     if isinstance(shapes, Mapping):
+        if not _takes_keywords(module, shapes):
+            takes = ", ".join(_parameter_names(module)) or "no names"
+            raise UsageError(f"{type(module).__name__}: its forward takes {takes}, not {', '.join(shapes)}")
         return {name: random(shape) for name, shape in shapes.items()}
     if isinstance(shapes, Sequence) and shapes and all(isinstance(shape, Sequence) for shape in shapes):
         return tuple(random(shape) for shape in shapes)

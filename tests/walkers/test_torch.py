@@ -295,6 +295,9 @@ BAD_INPUTS = [
     pytest.param({}, UsageError, r"give either input_shape=\(1, 3, 224, 224\), .* or inputs=", id="none"),
     pytest.param({"input_shape": (1,), "inputs": 1}, UsageError, r"give either", id="both"),
     pytest.param({"input_shape": "1x3"}, UsageError, r"non-negative integers such as", id="text"),
+    pytest.param(
+        {"input_shape": {"image": (1, 4, 9, 9)}}, UsageError, r"its forward takes input, not image", id="name"
+    ),
     pytest.param({"input_shape": (1, -4, 9, 9)}, UsageError, r"got \(1, -4, 9, 9\)", id="negative"),
     pytest.param(
         {"input_shape": (1, 3, 9, 9)},

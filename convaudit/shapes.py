@@ -8,6 +8,7 @@ Output sizes follow Dumoulin & Visin, "A guide to convolution arithmetic for dee
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TypeAlias
 
 from convaudit.errors import GroupsError, ShapeError
@@ -22,8 +23,8 @@ def per_axis(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...
 
     Raises  ShapeError if a sequence has another length than ``rank``.
     """
-    if isinstance(value, int):
-        return (value,) * rank
+    if isinstance(value, int | Integral):
+        return (int(value),) * rank
     if len(value) != rank:
         raise ShapeError(f"{name} must be one integer or {rank} integers, got {list(value)}")
     return tuple(int(item) for item in value)

@@ -71,8 +71,8 @@ def multiply_columns(weight: Array, columns: Array, out: Array) -> int:
     columns  (channels, *kernel, *positions), packed or in place
     Returns  the multiply-adds executed.
     """
-    groups, filters = weight.shape[:2]
-    matrix = weight.reshape(groups, filters, -1)
-    depth = matrix.shape[2]
-    np.matmul(matrix, columns.reshape(groups, depth, -1), out=out.reshape(groups, filters, -1))
+    groups, filters, *rest = weight.shape
+    depth, positions = math.prod(rest), math.prod(out.shape[2:])
+    matrix, columns = weight.reshape(groups, filters, depth), columns.reshape(groups, depth, positions)
+    np.matmul(matrix, columns, out=out.reshape(groups, filters, positions))
     return int(out.size) * depth

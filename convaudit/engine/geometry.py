@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, TypeAlias, cast
 
 from convaudit.errors import ShapeError
@@ -108,7 +109,7 @@ def conv_geometry(
     rank = len(kernel)
     strides, dilations = _positive(stride, rank, "stride", name), _positive(dilation, rank, "dilation", name)
     axes = list(zip(sizes, kernel, strides, dilations, strict=True))
-    pairs = [same_padding(*axis) for axis in axes] if padding == "same" else _pairs(padding, rank, name)
+    pairs = [same_padding(*axis) for axis in axes] if _is_same(padding) else _pairs(padding, rank, name)
     if any(side < 0 for pair in pairs for side in pair):
         raise ShapeError(f"{name}: padding must not be negative, got {pairs}")
     with _named(name):
@@ -140,6 +141,8 @@ def conv_transpose_geometry(
     the end.
     Raises  ShapeError if the arguments do not fit the rank, are out of range, or nothing is left.
     """
+    if any(size < 1 for size in sizes):
+        raise ShapeError(f"{name}: the input's spatial sizes must be positive, got {tuple(sizes)}")
     rank = len(kernel)
     strides, dilations = _positive(stride, rank, "stride", name), _positive(dilation, rank, "dilation", name)
     extra = per_axis(output_padding, rank, f"{name}: output_padding")
@@ -150,7 +153,7 @@ def conv_transpose_geometry(
                 f"got output_padding={size}, stride={stride_}, dilation={dilation_}"
             )
     axes = list(zip(sizes, kernel, strides, dilations, strict=True))
-    if padding == "same":
+    if _is_same(padding):
         totals = [
             conv_transpose_padding(axis[0], axis[0] * axis[2], *axis[1:], added)
             for axis, added in zip(axes, extra, strict=True)
@@ -173,14 +176,18 @@ def conv_transpose_geometry(
     )
 
 
+def _is_same(padding: Padding) -> bool:
+    return isinstance(padding, str) and padding == "same"
+
+
 def _pairs(padding: Padding, rank: int, name: str) -> list[Pair]:
-    if padding == "valid":
-        return [(0, 0)] * rank
     if isinstance(padding, str):
+        if padding == "valid":
+            return [(0, 0)] * rank
         raise ShapeError(f"{name}: padding must be integers, pairs, 'same' or 'valid', got {padding!r}")
-    if isinstance(padding, int) or all(isinstance(item, int) for item in padding):
+    if isinstance(padding, int | Integral) or all(isinstance(item, Integral) for item in padding):
         return [(size, size) for size in per_axis(cast("Ints", padding), rank, f"{name}: padding")]
-    pairs = [tuple(pair) for pair in cast("Sequence[Pair]", padding)]
+    pairs = [tuple(map(int, pair)) for pair in cast("Sequence[Pair]", padding)]
     if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
         raise ShapeError(f"{name}: padding must be {rank} (before, after) pairs, got {pairs}")
     return cast("list[Pair]", pairs)

@@ -151,6 +151,24 @@ def test_the_workspace_is_bounded(method, groups):
     assert 0 < peak - y.nbytes < (1 << 18) + 50_000
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"stride": np.int64(1), "padding": np.int64(1)}, id="scalars"),
+        pytest.param({"dilation": np.array([1]), "padding": np.array([1])}, id="per-axis"),
+        pytest.param({"padding": np.array([[1, 1]])}, id="pairs"),
+    ],
+)
+def test_numpy_integers_are_integers(options):
+    x, weight = RNG.standard_normal((1, 2, 5)), RNG.standard_normal((3, 2, 3))
+    np.testing.assert_array_equal(conv(x, weight, **options), conv(x, weight, padding=1))
+
+
+def test_without_input_channels_only_the_bias_is_left():
+    y = conv(np.zeros((1, 0, 3)), np.zeros((2, 0, 1)), np.array([1.0, 2.0]))
+    assert y.tolist() == [[[1, 1, 1], [2, 2, 2]]]
+
+
 BAD = [
     pytest.param(
         (1, 6, 4), (6, 1, 1), {"groups": 4}, GroupsError, r"in_channels=6, groups=4", id="in-channels"

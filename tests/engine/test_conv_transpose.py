@@ -96,6 +96,7 @@ def test_same_makes_the_output_size_times_stride():
         pytest.param(
             (1, 6, 4), (6, 2, 1), {"padding": 2}, ShapeError, "output size would be 0", id="nothing-left"
         ),
+        pytest.param((1, 6, 0), (6, 2, 3), {}, ShapeError, r"must be positive, got \(0,\)", id="empty"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(x_shape, weight_shape, options, error, message):

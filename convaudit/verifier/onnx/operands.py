@@ -48,6 +48,9 @@ def operands(node: NodeProto) -> dict[str, str]:
 def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
     """One run of a layer, as ``judge`` wants it: the runtime's values, and the accounting's attributes."""
     attributes = Attributes(node, layer.name)
+    pads = padding(layer, node, values["x"].shape)
+    if "past_state" in values:  # it stands where the padding would be
+        pads = ((0, 0),) * len(pads)
     return Execution(
         x=values["x"],
         weight=values["weight"],
@@ -56,7 +59,7 @@ def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
         residual=values.get("residual"),
         past_state=values.get("past_state"),
         stride=layer.stride or (),
-        padding=padding(layer, node, values["x"].shape),
+        padding=pads,
         dilation=layer.dilation or (),
         groups=layer.groups,
         transposed=layer.transposed,

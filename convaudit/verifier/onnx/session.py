@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,7 @@ _LEVELS: dict[str, str] = {
     "disabled": "ORT_DISABLE_ALL",
 }
 _FOLDER = "session.model_external_initializers_file_folder_path"
+_ADDRESS = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ .*?\) (?=[A-Z]))?")
 _AS_STORED = ("raw_data", "float_data", "double_data")  # fields whose bytes are external data as they are
 
 
@@ -84,8 +86,9 @@ def _session(
 
 
 def _refusal(error: Exception) -> ExecutionError:
-    """The innermost of the messages that onnxruntime wraps around each other."""
+    """The innermost of the messages that onnxruntime wraps around each other, without its C++ address."""
     message = str(error).rpartition("Status Message: ")[2]
+    message = _ADDRESS.sub("", message)
     return ExecutionError(f"onnxruntime: {first_line(ExecutionError(message))}")
 
 

@@ -137,6 +137,31 @@ EVERY_FORM = [
         id="weight-in-a-constant",
     ),
     pytest.param(
+        stored(
+            "g (float[1,4,9,9] x, float[6,2,3,3] w, float[1,36,7,7] o) => (float[n,c,h,l] y)"
+            " { y = DeformConv <group=2, offset_group=2> (x, w, o) }",
+            "w",
+            opset=22,
+        ),
+        id="deformable",
+    ),
+    pytest.param(
+        stored(
+            "g (float[2,4,9] x, float[4,1,3] w, float[4] b) => (float[n,c,l] y, float[n,c,k] s)"
+            ' { y, s = com.microsoft.CausalConvWithState <activation="silu"> (x, w, b) }',
+            *("w", "b"),
+        ),
+        id="causal",
+    ),
+    pytest.param(
+        stored(
+            "g (float[2,4,9] x, float[4,1,3] w, float[2,4,2] p) => (float[n,c,l] y, float[n,c,k] s)"
+            " { y, s = com.microsoft.CausalConvWithState (x, w, , p) }",
+            "w",
+        ),
+        id="causal-with-state",
+    ),
+    pytest.param(
         model("g (float[1,4,9,9] x, float[6,4,3,3] w) => (float[n,c,h,l] y) { v = Neg(w) y = Conv(x, v) }"),
         id="dynamic-weight",
     ),

@@ -302,6 +302,18 @@ def test_model_that_the_runtime_refuses() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_messages_of_the_runtime_have_no_cpp_address() -> None:
+    refused = RuntimeError(
+        "[ONNXRuntimeError] : 1 : FAIL : /src/model_load.h:46 void onnxruntime::Check(const map<a, b>&, int) "
+        "Only opset 26 is supported.\nmore"
+    )
+    assert str(session._refusal(refused)) == "onnxruntime: Only opset 26 is supported."
+    wrapped = RuntimeError(
+        "[ONNXRuntimeError] : 2 : INVALID : While running If. Status Message: Pad is too large"
+    )
+    assert str(session._refusal(wrapped)) == "onnxruntime: Pad is too large"
+
+
 def test_reordered_weights_are_never_verified() -> None:
     proto = cases.plain(x="1,16,9,9", w="16,16,3,3")
     proto.graph.node[0].domain = "com.microsoft.nchwc"

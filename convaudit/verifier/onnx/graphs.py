@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-from convaudit.walkers.onnx.functions import Address
+from convaudit.records import ConvLayer
+from convaudit.walkers.onnx.functions import Address, Expanded
 
 
 class GraphIndex:
@@ -61,6 +62,12 @@ class Graphs:
             if self.at(outer).defines(name):
                 return self.at(outer)
         return None
+
+
+def addresses(expanded: Expanded) -> Callable[[ConvLayer], Address]:
+    """Where a layer is in the expanded model; its own address is that in the file."""
+    moved = {origin.address: address for address, origin in expanded.origins.items()}
+    return lambda layer: moved.get(layer.address, layer.address)
 
 
 def body(node: NodeProto, attribute: str) -> GraphProto:

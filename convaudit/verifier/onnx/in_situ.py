@@ -19,12 +19,12 @@ from convaudit.loaders.tensors import model_tensors
 from convaudit.records import ConvLayer, Network, Verification
 from convaudit.verifier.feeds import given_feeds, known_shape, open_sizes, random_feeds, sizes_of
 from convaudit.verifier.onnx.exposure import Exposed, Exposure
-from convaudit.verifier.onnx.graphs import Graphs, prune
-from convaudit.verifier.onnx.operands import accounted_macs, execution, operands
+from convaudit.verifier.onnx.graphs import Graphs, addresses, prune
+from convaudit.verifier.onnx.operands import REORDERED, accounted_macs, execution, operands
 from convaudit.verifier.onnx.runnable import make_runnable
 from convaudit.verifier.onnx.session import Optimization, Session
 from convaudit.verifier.verdict import judge
-from convaudit.walkers.onnx.functions import Address, expand_functions
+from convaudit.walkers.onnx.functions import expand_functions
 
 Array = NDArray[Any]
 
@@ -126,7 +126,7 @@ class _Run:
         self._sizes = sizes
         expanded = expand_functions(model.proto)
         self._expanded = expanded.model
-        self._addresses = {origin.address: address for address, origin in expanded.origins.items()}
+        self._address_of = addresses(expanded)
         self._optimization: Optimization = optimization
         # weights that do not fit into memory stay on the disk: no copies in a layout of the runtime's own
         self._copy_weights = _weight_bytes(model) <= memory_bytes
@@ -136,7 +136,7 @@ class _Run:
         try:
             capture = self._capture(layers, None)
         except ExecutionError as error:
-            nested = [layer for layer in layers if len(self._address(layer)) > 1]
+            nested = [layer for layer in layers if len(self._address_of(layer)) > 1]
             if len(nested) in (0, len(layers)):
                 raise ExecutionError(
                     f"{self._model.source}: the model does not run: {error}; give input that it accepts "
@@ -151,7 +151,7 @@ class _Run:
     def _capture(self, layers: Sequence[ConvLayer], refusal: ExecutionError | None) -> _Capture:
         proto = ModelProto()
         proto.CopyFrom(self._expanded)
-        make_runnable(proto, {self._address(layer): layer for layer in layers}, self._sizes)
+        make_runnable(proto, {self._address_of(layer): layer for layer in layers}, self._sizes)
         graphs, exposure = Graphs(self._expanded), Exposure(proto)
         probes = [self._probe(layer, graphs, exposure, refusal) for layer in layers]
         outputs = [output.name for output in proto.graph.output]
@@ -163,15 +163,12 @@ class _Run:
         values = session.run(self._feeds, outputs)
         return _Capture(probes, values, _difference(self._optimization, session.optimization))
 
-    def _address(self, layer: ConvLayer) -> Address:
-        return self._addresses.get(layer.address, layer.address)
-
     def _probe(
         self, layer: ConvLayer, graphs: Graphs, exposure: Exposure, refusal: ExecutionError | None
     ) -> _Probe | Verification:
-        address = self._address(layer)
+        address = self._address_of(layer)
         if layer.layout == "reordered":
-            return Verification(status="not_supported", reason="its weight is reordered for one machine")
+            return REORDERED
         if refusal is not None and len(address) > 1:
             return Verification(status="not_executed", reason=f"it cannot be observed in its body: {refusal}")
         node = graphs.node(address)

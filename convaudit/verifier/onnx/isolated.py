@@ -14,8 +14,8 @@ from convaudit.errors import ExecutionError, UsageError
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.records import ConvLayer, Network, Shape, Verification
 from convaudit.verifier.feeds import known_shape, open_sizes, random_array
-from convaudit.verifier.onnx.graphs import Graphs, bodies
-from convaudit.verifier.onnx.operands import accounted_macs, execution, offset_groups, operands
+from convaudit.verifier.onnx.graphs import Graphs, addresses, bodies
+from convaudit.verifier.onnx.operands import REORDERED, accounted_macs, execution, offset_groups, operands
 from convaudit.verifier.onnx.runnable import make_node_runnable
 from convaudit.verifier.onnx.session import Optimization, Session
 from convaudit.verifier.verdict import judge
@@ -39,14 +39,14 @@ def verify_isolated(
     Raises  LoadError if weights are missing.
     """
     expanded = expand_functions(model.proto)
-    addresses = {origin.address: address for address, origin in expanded.origins.items()}
+    address_of = addresses(expanded)
     sizes = open_sizes(network)
     graphs = Graphs(expanded.model)
     for index, layer in enumerate(network.layers):
         if layer.layout == "reordered":
-            yield Verification(status="not_supported", reason="its weight is reordered for one machine")
+            yield REORDERED
             continue
-        alone = _Alone(expanded.model, graphs, layer, addresses.get(layer.address, layer.address), sizes)
+        alone = _Alone(expanded.model, graphs, layer, address_of(layer), sizes)
         try:
             yield alone.verify(model, np.random.default_rng((seed, index)), optimization)
         except (ExecutionError, UsageError) as error:

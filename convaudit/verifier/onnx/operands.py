@@ -10,7 +10,7 @@ from onnx import NodeProto
 
 from convaudit.analyzer import costs
 from convaudit.formulas import Formula
-from convaudit.records import ConvLayer
+from convaudit.records import ConvLayer, Verification
 from convaudit.shapes import Pair
 from convaudit.verifier.execution import Activation, Deformation, Execution, Quantization
 from convaudit.walkers.onnx.attributes import Attributes
@@ -38,6 +38,10 @@ _ROLES = {
     "CausalConvWithState": ("x", "weight", "bias", "past_state"),
 }
 """By op, whatever its domain: the roles of its inputs, in order."""
+
+REORDERED = Verification(
+    status="not_supported", reason="its weight is reordered for one machine, so it is not what the model says"
+)
 
 
 def operands(node: NodeProto) -> dict[str, str]:

@@ -15,7 +15,9 @@ from convaudit.errors import ExecutionError, LoadError, UsageError
 from convaudit.loaders.onnx_file import load_onnx
 from convaudit.records import Network, Verification
 from convaudit.verifier.onnx import in_situ, session, verify_in_situ
+from convaudit.verifier.onnx.operands import operands
 from convaudit.walkers.onnx import walk_onnx
+from convaudit.walkers.onnx.convolutions import CONV_OPS
 from tests.verifier.onnx import cases
 
 HONEST = {"exact", "within_rounding"}
@@ -320,6 +322,14 @@ def test_reordered_weights_are_never_verified() -> None:
     proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft.nchwc", 1))
     (verdict,) = verify(proto)
     assert verdict.status == "not_supported"
+
+
+def test_every_op_that_the_walker_finds_has_roles_for_its_operands() -> None:
+    for op, form in CONV_OPS.items():
+        node = onnx.helper.make_node(op.rpartition(".")[2], [str(index) for index in range(9)], ["y"])
+        found = operands(node)
+        assert (found["x"], found["weight"]) == ("0", str(form.weight))
+        assert found.get("bias") == (None if form.bias is None else str(form.bias))
 
 
 def test_no_layers_no_runs(monkeypatch: pytest.MonkeyPatch) -> None:

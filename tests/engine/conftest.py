@@ -7,7 +7,7 @@ import pytest
 from convaudit.engine import execution
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def threads_for_small_work():
     """Small convolutions run on one thread; here they shall use as many as the test asks for."""
     with pytest.MonkeyPatch.context() as patch:

@@ -83,7 +83,7 @@ def bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
 
 
 def prune(graph: GraphProto) -> None:
-    """Leave out, in place, the nodes that no output of a main graph depends on."""
+    """Leave out, in place, the nodes, inputs and constants that no output of a main graph depends on."""
     needed = {value.name for value in graph.output}
     kept = []
     for node in reversed(graph.node):
@@ -92,9 +92,10 @@ def prune(graph: GraphProto) -> None:
             needed |= _read(node)
     del graph.node[:]
     graph.node.extend(reversed(kept))
-    initializers = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(initializers)
+    for values in (graph.initializer, graph.input):
+        wanted = [value for value in values if value.name in needed]
+        del values[:]
+        values.extend(wanted)
 
 
 def _read(node: NodeProto) -> set[str]:

@@ -170,6 +170,17 @@ def test_only_what_a_layer_needs_is_run(monkeypatch: pytest.MonkeyPatch) -> None
     assert sizes == [(1, 1), (3, 2), (5, 3)]
 
 
+def test_initializers_that_are_inputs_too() -> None:
+    """As before IR version 4; what a batch does not need is neither stored nor asked for."""
+    proto = cases.chain(3)
+    proto.ir_version = 3
+    for tensor in proto.graph.initializer:
+        proto.graph.input.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    assert {verdict.status for verdict in verify(proto, memory_bytes=1)} <= HONEST
+
+
 def test_optimization_level_and_its_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(monkeypatch)
     verify(cases.plain(), optimization="basic")

@@ -35,6 +35,15 @@ def test_network(path: Path, layers: int) -> None:
         assert {verdict.status for verdict in verdicts} <= HONEST
 
 
+def test_old_network_with_declared_initializers() -> None:
+    """IR version 3: every weight is an input, too."""
+    model = load_onnx(Path(str(files("onnx.backend.test") / "data" / "light" / "light_squeezenet.onnx")))
+    network = walk_onnx(model)
+    verdicts = list(verify_in_situ(model, network))
+    assert len(verdicts) == 26
+    assert {verdict.status for verdict in verdicts} <= HONEST
+
+
 def speech(rate: int) -> dict[str, Any]:
     generator = np.random.default_rng(0)
     return {

@@ -6,14 +6,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from convaudit.formulas import Count, Formula
 from convaudit.records import Branch, ConvLayer, Shape
 from convaudit.shapes import as_text, kernel_extent, split_padding
 from convaudit.walkers.torch_ops import ConvCall, dtype_name, shape
 from convaudit.walkers.torch_stored import Stored
+
+Body = TypeVar("Body")
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class Frame:
 class Layers:
     """The convolutions seen so far, equal ones as calls of one row.
 
-    branches  the exclusive arms that run at the moment
+    branches  the exclusive arms that are running
     """
 
     def __init__(self, stored: Stored, root: str) -> None:
@@ -47,6 +52,7 @@ class Layers:
         self._frames = [Frame("")]
         self._rows: Counter[ConvLayer] = Counter()
         self._numbers: dict[str, dict[str | int, int]] = {}  # path -> weight -> its number there
+        self._choices: Counter[str] = Counter()
 
     def enter(self, frame: Frame) -> None:
         """A submodule's forward starts."""
@@ -55,6 +61,23 @@ class Layers:
     def leave(self) -> None:
         """The submodule entered last has returned."""
         self._frames.pop()
+
+    def arms(self, taken: Any, then: Body, other: Body) -> Iterator[Body]:
+        """The arms of a ``cond`` that may run, both where ``taken`` has no value.
+
+        Whatever is added while one is in the caller's hands is in that arm.
+        """
+        outer = self.branches
+        within = f"{outer[-1].choice}, {outer[-1].arm}, " if outer else ""
+        place = f"{within}{self._frames[-1].path or self._root}"
+        self._choices[place] += 1
+        bodies = {"then_branch": then, "else_branch": other}
+        if not isinstance(taken, FakeTensor | torch.SymBool):
+            del bodies["else_branch" if taken else "then_branch"]
+        for arm, body in bodies.items():
+            self.branches = (*outer, Branch(choice=f"{place} (cond #{self._choices[place]})", arm=arm))
+            yield body
+        self.branches = outer
 
     def add(self, call: ConvCall, output: Tensor) -> ConvLayer:
         """Record a convolution that ran. Returns its row, the same one for an equal call."""

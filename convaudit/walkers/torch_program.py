@@ -20,7 +20,7 @@ from torch.export.graph_signature import InputKind
 
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.formulas import Count, Formula
-from convaudit.records import Branch, Network, TensorInfo
+from convaudit.records import Network, TensorInfo
 from convaudit.shapes import as_text
 from convaudit.walkers.torch_guard import quiet, untouched
 from convaudit.walkers.torch_inputs import RandomTensor
@@ -129,7 +129,6 @@ class _Interpreter(fx.Interpreter):
         super().__init__(graph)
         self._recorder = recorder
         self._frames = frames
-        self._node = ""
 
     def run_node(self, n: fx.Node) -> Any:
         stack = n.meta.get("nn_module_stack")
@@ -137,7 +136,6 @@ class _Interpreter(fx.Interpreter):
         frame = self._frames.setdefault(path, Frame(path))
         frame.pads_same = n.op == "call_function" and "same" in n.args
         self._recorder.layers.enter(frame)
-        self._node = n.name
         try:
             return super().run_node(n)
         finally:
@@ -148,22 +146,15 @@ class _Interpreter(fx.Interpreter):
             return super().call_function(target, args, kwargs)
         bodies = [position for position, arg in enumerate(args) if isinstance(arg, fx.GraphModule)]
         if op_name(target) == "higher_order.cond":
-            return self._follow_both(*args)
+            return self._follow_arms(*args)
         if len(bodies) == 1 and op_name(target).startswith("higher_order.wrap"):
             return self._follow(args[bodies[0]], args[bodies[0] + 1 :])
         return super().call_function(target, args, kwargs)
 
-    def _follow_both(self, taken: Any, then: fx.GraphModule, other: fx.GraphModule, operands: Any) -> Any:
-        layers, outer = self._recorder.layers, self._recorder.layers.branches
-        choice = ".".join([*(branch.choice for branch in outer[-1:]), self._node])
-        arms = {"then_branch": then, "else_branch": other}
-        if not isinstance(taken, FakeTensor | torch.SymBool):
-            arms.pop("else_branch" if taken else "then_branch")
+    def _follow_arms(self, taken: Any, then: fx.GraphModule, other: fx.GraphModule, operands: Any) -> Any:
         output = None
-        for arm, graph in arms.items():
-            layers.branches = (*outer, Branch(choice=choice, arm=arm))
+        for graph in self._recorder.layers.arms(taken, then, other):
             output = self._follow(graph, operands)
-        layers.branches = outer
         return output
 
     def _follow(self, graph: fx.GraphModule, operands: Sequence[Any]) -> Any:

@@ -69,6 +69,8 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if op_name(func).startswith("prim."):
             return func(*args, **kwargs)  # asks a tensor for its device or layout
+        if op_name(func) == "higher_order.cond":
+            return self._follow_arms(*args)
         if _is_composite(func):
             with self:  # inference mode hands over whole operators, such as conv2d or linear
                 output = func.decompose(*args, **kwargs)
@@ -80,6 +82,13 @@ class Recorder(TorchDispatchMode):
         self.stored.follow(tensors, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
         if tensors:  # whatever takes none only makes one
             self._account(func, args, kwargs, output)
+        return output
+
+    def _follow_arms(self, taken: Any, then: Any, other: Any, operands: Any = ()) -> Any:
+        output = None
+        for arm in self.layers.arms(taken, then, other):
+            with self:
+                output = arm(*operands)
         return output
 
     def _account(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:

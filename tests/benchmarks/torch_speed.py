@@ -88,8 +88,9 @@ def published() -> None:
 
     agreeing = []
     for name in torchvision.models.list_models(module=torchvision.models):
-        meta = next(iter(torchvision.models.get_model_weights(name))).meta
-        crop = next(iter(torchvision.models.get_model_weights(name))).transforms.keywords["crop_size"]
+        weights = torchvision.models.get_model_weights(name)
+        smallest = min(weights, key=lambda each: each.transforms.keywords["crop_size"])
+        meta, crop = smallest.meta, smallest.transforms.keywords["crop_size"]
         totals = convaudit.audit(f"torchvision:{name}", input_shape=(1, 3, crop, crop)).totals
         macs = totals.model_macs if isinstance(totals.model_macs, int) else 0
         agrees = totals.model_params == meta["num_params"], round(macs / 1e9, 3) == meta["_ops"]

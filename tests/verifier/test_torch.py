@@ -245,10 +245,14 @@ def test_a_module_without_values_is_not_executed() -> None:
     assert (verdict.status, verdict.reason) == ("not_executed", "it is on the meta device and has no values")
 
 
-def test_a_layer_that_the_values_leave_out_is_not_executed() -> None:
-    exported = torch.export.export(Choice(), (torch.ones(1, 4, 8, 8),))
-    network = walk_torch(exported)
-    verdicts = verify_in_situ(exported, network, data={"x": np.ones((1, 4, 8, 8), np.float32)})
+@pytest.mark.parametrize("exported", [False, True], ids=["module", "program"])
+def test_a_layer_that_the_values_leave_out_is_not_executed(exported: bool) -> None:
+    model: Any = Choice()
+    if exported:
+        model = torch.export.export(model, (torch.ones(1, 4, 8, 8),))
+    given = {"input_shape": (1, 4, 8, 8)}
+    network = walk_torch(model, **given)
+    verdicts = verify_in_situ(model, network, **given, data={"x": np.ones((1, 4, 8, 8), np.float32)})
     statuses = {layer.name: verdict.status for layer, verdict in zip(network.layers, verdicts, strict=True)}
     assert statuses["positive"] in PASSES
     assert statuses["negative"] == "not_executed"

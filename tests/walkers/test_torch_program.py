@@ -127,9 +127,14 @@ class Choice(nn.Module):
         return torch.cond(x.sum() > 0, small, large, (x,))
 
 
-def test_arms_of_a_cond_are_exclusive() -> None:
-    network = walk_torch(torch.export.export(Choice(), (torch.zeros(1, 4, 8, 8),)))
-    then, other = (Branch(choice="cond", arm=arm) for arm in ("then_branch", "else_branch"))
+@pytest.mark.parametrize("exported", [False, True], ids=["module", "program"])
+def test_arms_of_a_cond_are_exclusive(exported: bool) -> None:
+    model: Any = Choice()
+    given: dict[str, Any] = {"input_shape": (1, 4, 8, 8)}
+    if exported:
+        model, given = torch.export.export(model, (torch.zeros(1, 4, 8, 8),)), {}
+    network = walk_torch(model, **given)
+    then, other = (Branch(choice="Choice (cond #1)", arm=arm) for arm in ("then_branch", "else_branch"))
     assert [(layer.name, layer.branches) for layer in network.layers] == [
         ("small", (then,)),
         ("large", (other,)),

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import os
@@ -190,6 +189,8 @@ def _needs(package: str, text: str) -> Iterator[None]:
 
 
 def _nearest(name: str, names: list[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, names, n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 

@@ -3,12 +3,11 @@
 An output element is a sum of ``terms`` products, computed in a format of unit roundoff ``u`` and in an order
 that nobody but the runtime knows. Two estimates hold for any such kernel:
 
-* **Each element** (Higham & Mary 2019, "A new approach to probabilistic rounding error analysis", SIAM J.
-Sci.
-  Comput. 41(5), theorems 2.4 and 3.1): with S the sum of the products' absolute values, the error is at most
-  ``gamma(n)*S = n*u/(1 - n*u)*S`` always, and at most ``(exp(lambda*sqrt(n)*u + n*u^2/(1-u)) - 1)*S`` but
-  with probability ``2*n*exp(-lambda^2*(1-u)^2/2)``. We choose lambda so that this, over all elements of the
-  layer, is ``FAILURE``, and take the smaller of the two.
+* **Each element** (Higham & Mary 2019, "A new approach to probabilistic rounding error analysis",
+  SIAM J. Sci. Comput. 41(5), theorems 2.4 and 3.1): with S the sum of the products' absolute values, the
+  error is at most ``gamma(n)*S = n*u/(1 - n*u)*S`` always, and at most
+  ``(exp(lambda*sqrt(n)*u + n*u^2/(1-u)) - 1)*S`` but with probability ``2*n*exp(-lambda^2*(1-u)^2/2)``. We
+  choose lambda so that this, over all elements of the layer, is ``FAILURE``, and take the smaller of the two.
 * **Each channel, in the mean**: an addition that ends in the partial sum p adds an error of variance at most
   ``u^2*p^2/3`` (uniform in half a unit in the last place). If the products come in random order, the expected
   square of the k-th partial sum is ``(k/n)^2*y^2 + k*(n-k)/(n*(n-1))*(Q - y^2/n)``, y the result and Q the

@@ -80,7 +80,11 @@ class DefaultGroup(click.Group):
 @click.version_option(__version__, prog_name="convaudit", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """What the convolutions of a network cost, what groups save, and whether each is right."""
+    """What the convolutions of a network cost, what groups save, and whether each is right.
+
+    A MODEL is a file (.onnx, .pt2, TorchScript .pt), torchvision:NAME (without weights: nothing is
+    downloaded), or package.module:factory, which imports and runs the code that it names.
+    """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 

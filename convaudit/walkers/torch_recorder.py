@@ -8,6 +8,7 @@ from functools import cache
 from textwrap import shorten
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import (
@@ -24,6 +25,9 @@ from convaudit.records import Branch, ConvLayer, OtherOp
 from convaudit.walkers.torch_layers import Layers
 from convaudit.walkers.torch_ops import ConvCall, count_macs, op_name, read_conv, unknown_cost
 from convaudit.walkers.torch_stored import Stored
+
+_BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
+"""To learn its result's shape torch decomposes it into a dozen operators: half of a whole fake forward."""
 
 Observer = Callable[[ConvLayer, ConvCall, Tensor], None]
 """Is told of each convolution that ran: its row (a layer without name), its operands, its output."""
@@ -120,6 +124,8 @@ def _is_composite(func: Any) -> bool:
 
 
 def _run(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+    if func is _BATCH_NORM and isinstance(args[0], FakeTensor):
+        return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
     try:
         return func(*args, **kwargs)
     except DataDependentOutputException:

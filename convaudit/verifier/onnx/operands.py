@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from convaudit.shapes import Pair
 from convaudit.verifier.execution import Activation, Deformation, Execution, Quantization
 from convaudit.walkers.onnx.attributes import Attributes
 from convaudit.walkers.onnx.geometry import read_geometry, resolve
+from convaudit.walkers.onnx.inference import SAMPLED
 
 Array = NDArray[Any]
 Values = Mapping[str, Array]
@@ -79,6 +81,13 @@ def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
         if layer.deformable
         else None,
     )
+
+
+def as_run(layer: ConvLayer, values: Values) -> ConvLayer:
+    """The layer with the sizes of this run, where the audited ones are those of another run."""
+    if SAMPLED not in layer.notes:
+        return layer
+    return replace(layer, input_shape=values["x"].shape, output_shape=values["output"].shape, padding=None)
 
 
 def padding(layer: ConvLayer, node: NodeProto, input_shape: tuple[int, ...]) -> tuple[Pair, ...]:

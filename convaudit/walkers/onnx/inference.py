@@ -16,15 +16,15 @@ from convaudit.walkers.onnx.inputs import Inputs
 from convaudit.walkers.onnx.prepared import prepare
 
 _DATA_DEPENDENT = "the sizes that depend on data are those of one run on made-up input"
+SAMPLED = "its sizes are those of one run on made-up input"
+"""Note on a layer of which only a run told the shapes."""
 
 
-def stages(
-    source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred, *, allow_run: bool
-) -> Iterator[str | None]:
+def stages(model: ModelProto, inferred: Inferred) -> Iterator[str | None]:
     """Add the findings of one stage after the other to ``inferred``; yield a warning, if there is one.
 
-    The caller stops as soon as it knows all it needs: the later stages cost an import of a computer algebra
-    system, and a run of the model.
+    The caller stops as soon as it knows all it needs: the last stage costs an import of a computer algebra
+    system.
     """
     prepared = prepare(model)
     yield _static(prepared, inferred)
@@ -36,8 +36,18 @@ def stages(
     if folded is not None:
         yield _static(folded, inferred)
     yield _symbolic(folded or prepared, inferred)
-    if allow_run:
-        yield _executed(source, model, inputs, inferred)
+
+
+def execute(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred) -> str:
+    """Where no stage knows enough: one run, whose shapes onnxruntime reports. Returns a warning."""
+    from convaudit.walkers.onnx.execution import run_once
+
+    try:
+        executed, problem = run_once(source, model, inputs.tensors)
+    except ConvauditError as error:
+        return f"some shapes stay unknown: {error}"
+    inferred.add(executed)
+    return _DATA_DEPENDENT + (f", which failed half-way: {problem}" if problem else "")
 
 
 def _static(model: ModelProto, inferred: Inferred) -> str | None:
@@ -86,15 +96,3 @@ def _quiet(*loggers: str) -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-def _executed(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred) -> str:
-    """One run, whose shapes onnxruntime reports."""
-    from convaudit.walkers.onnx.execution import run_once
-
-    try:
-        executed, problem = run_once(source, model, inputs.tensors)
-    except ConvauditError as error:
-        return f"some shapes stay unknown: {error}"
-    inferred.add(executed)
-    return _DATA_DEPENDENT + (f", which failed half-way: {problem}" if problem else "")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from convaudit.formulas import Count
 from convaudit.loaders.onnx_file import OnnxModel
-from convaudit.records import Branch, ConvLayer, Network
+from convaudit.records import Branch, ConvLayer, Network, OtherOp
 from convaudit.walkers.onnx.conv_ops import CONV_OPS
 from convaudit.walkers.onnx.convolutions import PADS_IGNORED, conv_layer
 from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
-from convaudit.walkers.onnx.inference import stages
+from convaudit.walkers.onnx.inference import SAMPLED, execute, stages
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import fix_inputs
 from convaudit.walkers.onnx.loops import iterations
@@ -38,26 +39,64 @@ def walk_onnx(
     expanded = expand_functions(model.proto)
     inputs = fix_inputs(expanded.model, input_shapes or {}, dims or {})
     inferred = Inferred(Dimensions(inputs.symbols))
+
+    def look() -> _Findings:
+        return _Findings.of(Scope(expanded.model.graph, expanded, inferred))
+
     warnings: list[str] = []
-    for warning in stages(model, expanded.model, inputs, inferred, allow_run=allow_run):
+    for warning in stages(expanded.model, inferred):
         warnings += [warning] if warning else []
-        nodes = list(_visit(Scope(expanded.model.graph, expanded, inferred), Names()))
-        layers = _layers(nodes)
-        other_ops, uncounted_ops = count_other_ops(nodes)
-        if all(map(_is_known, layers)) and all(other.reason != UNKNOWN_SHAPE for other in other_ops):
+        found = look()
+        if found.complete:
             break
-    warnings += [f"{layer.name}: {PADS_IGNORED}" for layer in layers if PADS_IGNORED in layer.notes]
+    else:
+        if allow_run:
+            warnings.append(execute(model, expanded.model, inputs, inferred))
+            found = look().sampled_beyond(found)
+    warnings += [f"{layer.name}: {PADS_IGNORED}" for layer in found.layers if PADS_IGNORED in layer.notes]
     return Network(
         source=model.source,
         format="onnx",
         inputs=inputs.tensors,
-        layers=layers,
-        other_ops=other_ops,
-        uncounted_ops=uncounted_ops,
-        model_params=count_parameters(nodes),
+        layers=found.layers,
+        other_ops=found.other_ops,
+        uncounted_ops=found.uncounted_ops,
+        model_params=count_parameters(found.nodes),
         file_bytes=model.file_bytes,
         warnings=tuple(warnings),
     )
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What the graphs hold, with the shapes known so far."""
+
+    nodes: list[Node]
+    layers: tuple[ConvLayer, ...]
+    other_ops: tuple[OtherOp, ...]
+    uncounted_ops: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, scope: Scope) -> _Findings:
+        nodes = list(_visit(scope, Names()))
+        return cls(nodes, _layers(nodes), *count_other_ops(nodes))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shape that a count needs is known."""
+        return all(map(_is_known, self.layers)) and all(op.reason != UNKNOWN_SHAPE for op in self.other_ops)
+
+    def sampled_beyond(self, structural: _Findings) -> _Findings:
+        """These findings, with a note on the layers whose sizes only a run told."""
+        return replace(
+            self,
+            layers=tuple(
+                layer
+                if _is_known(before) or not _is_known(layer)
+                else replace(layer, notes=(*layer.notes, SAMPLED))
+                for before, layer in zip(structural.layers, self.layers, strict=True)
+            ),
+        )
 
 
 def _visit(scope: Scope, paths: Names) -> Iterator[Node]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from convaudit.analyzer import analyze
 from convaudit.errors import UsageError
-from convaudit.records import AuditReport, Verification
+from convaudit.records import AuditReport, Optimization, Verification
 from convaudit.report import Report
-from convaudit.subjects import Optimization, Request, VerifyRequest, open_subject
+from convaudit.subjects import Request, VerifyRequest, open_subject
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -10,7 +10,7 @@ The vocabulary is torch's. A *count* is an ``int``, a ``Formula`` where it depen
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from convaudit.formulas import Count, Formula
 from convaudit.shapes import Pair
@@ -19,10 +19,13 @@ Shape: TypeAlias = tuple[Count | None, ...]
 """Sizes of a tensor's axes; ``None`` where one is unknown."""
 
 Kind = Literal["dense", "pointwise", "grouped", "depthwise", "transposed", "deformable"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Layout = Literal["channels_first", "channels_last", "reordered"]
 Status = Literal[
     "exact", "within_rounding", "low_accuracy", "mismatch", "vacuous", "not_executed", "not_supported"
 ]
+Optimization = Literal["all", "extended", "basic", "disabled"]
+"""How far onnxruntime may rewrite a graph before it runs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

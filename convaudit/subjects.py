@@ -10,13 +10,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from convaudit.errors import UsageError
 from convaudit.loaders.torch_source import is_torch_source
-from convaudit.records import Network, Verification
-
-Optimization: TypeAlias = Literal["all", "extended", "basic", "disabled"]
+from convaudit.records import Network, Optimization, Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

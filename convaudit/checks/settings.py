@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 from convaudit.checks.budgets import Budgets
 from convaudit.errors import UsageError
-from convaudit.records import Kind
+from convaudit.records import KINDS
 from convaudit.units import parse_bytes, parse_count, parse_percentage
 
 Values: TypeAlias = Mapping[str, Any]
 """Settings that were given, by key, each of the type that its field in Settings or Budgets has."""
-
-KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

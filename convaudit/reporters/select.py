@@ -10,11 +10,10 @@ from typing import TypeVar
 from convaudit.errors import UsageError
 from convaudit.formulas import Count
 from convaudit.growth import growth
-from convaudit.records import AuditReport, LayerCost, Totals
+from convaudit.records import KINDS, AuditReport, LayerCost, Totals
 from convaudit.reporters.cells import share_of
 
 Value = TypeVar("Value")
-KINDS = ("dense", "pointwise", "grouped", "depthwise", "transposed", "deformable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from convaudit.checks.config import find_config, load_config
-from convaudit.checks.settings import KEYS, KINDS, make_settings, read_values
+from convaudit.checks.settings import KEYS, make_settings, read_values
 from convaudit.errors import UsageError
+from convaudit.records import KINDS
 from tests.programs import ROOT
 
 BUDGETS = """

@@ -16,13 +16,13 @@ from convaudit.errors import ExecutionError
 from convaudit.loaders.external_data import reference
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.loaders.tensors import model_tensors
-from convaudit.records import ConvLayer, Network, Verification
+from convaudit.records import ConvLayer, Network, Optimization, Verification
 from convaudit.verifier.feeds import given_feeds, known_shape, open_sizes, random_feeds, sizes_of
 from convaudit.verifier.onnx.exposure import Exposed, Exposure
 from convaudit.verifier.onnx.graphs import Graphs, addresses, prune
 from convaudit.verifier.onnx.operands import REORDERED, accounted_macs, as_run, execution, operands
 from convaudit.verifier.onnx.runnable import make_runnable
-from convaudit.verifier.onnx.session import Optimization, Session
+from convaudit.verifier.onnx.session import Session
 from convaudit.verifier.verdict import judge
 from convaudit.walkers.onnx.functions import expand_functions
 

@@ -12,12 +12,12 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.loaders.onnx_file import OnnxModel
-from convaudit.records import ConvLayer, Network, Shape, Verification
+from convaudit.records import ConvLayer, Network, Optimization, Shape, Verification
 from convaudit.verifier.feeds import known_shape, open_sizes, random_array
 from convaudit.verifier.onnx.graphs import Graphs, addresses, bodies
 from convaudit.verifier.onnx.operands import REORDERED, accounted_macs, execution, offset_groups, operands
 from convaudit.verifier.onnx.runnable import make_node_runnable
-from convaudit.verifier.onnx.session import Optimization, Session
+from convaudit.verifier.onnx.session import Session
 from convaudit.verifier.verdict import judge
 from convaudit.walkers.onnx.functions import Address, expand_functions
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,11 @@ from convaudit.loaders.external_data import map_bytes, reference
 from convaudit.loaders.memory import IN_MEMORY
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.loaders.tensors import model_tensors
+from convaudit.records import Optimization
 
 if TYPE_CHECKING:
     import onnxruntime
 
-Optimization = Literal["all", "extended", "basic", "disabled"]
 _LEVELS: dict[str, str] = {
     "all": "ORT_ENABLE_ALL",
     "extended": "ORT_ENABLE_EXTENDED",

@@ -22,7 +22,14 @@ Kind = Literal["dense", "pointwise", "grouped", "depthwise", "transposed", "defo
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Layout = Literal["channels_first", "channels_last", "reordered"]
 Status = Literal[
-    "exact", "within_rounding", "low_accuracy", "mismatch", "vacuous", "not_executed", "not_supported"
+    "exact",
+    "within_rounding",
+    "low_accuracy",
+    "miscounted",
+    "mismatch",
+    "vacuous",
+    "not_executed",
+    "not_supported",
 ]
 Optimization = Literal["all", "extended", "basic", "disabled"]
 """How far onnxruntime may rewrite a graph before it runs it."""
@@ -140,7 +147,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The verdict on one layer: did its runtime compute what the accounting claims?"""
+    """The verdict on one layer: did its runtime compute what the accounting claims?
+
+    It is ``verified``, or it ``failed``, or nothing was proven.
+    """
 
     status: Status
     reason: str  # in words, always given
@@ -151,6 +161,21 @@ class Verification:
     location: str | None = None  # where a mismatch sits: "output channels 3, 7", "borders"
     format: str | None = None  # what explains low accuracy: "TF32", "bfloat16", "Winograd"
     executed_macs: int | None = None  # multiply-adds that the engine counted while re-executing
+
+    @property
+    def verified(self) -> bool:
+        """The layer is proven right; one of low accuracy is right too, in a number format that is named."""
+        return self.status in ("exact", "within_rounding", "low_accuracy")
+
+    @property
+    def failed(self) -> bool:
+        """The runtime computed something else (mismatch), or the accounting is wrong (miscounted)."""
+        return self.status in ("miscounted", "mismatch")
+
+    @property
+    def words(self) -> str:
+        """The status as people read it: ``within rounding``."""
+        return self.status.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,6 @@ from convaudit.records import AuditReport, LayerCost
 Rule: TypeAlias = Callable[[str, AuditReport, Any], Outcome]
 """``rule(name, report, limit)``; the limit has the type of the budget's field."""
 
-VERIFIED = ("exact", "within_rounding", "low_accuracy")
-"""Verdicts that prove a layer right; one of low accuracy is right too, in a number format that is named."""
-
 
 def at_most(quantity: Quantity) -> Rule:
     """The rule that a total stays within a limit."""
@@ -122,7 +119,7 @@ def require_verified(name: str, report: AuditReport, _: bool) -> Outcome:
         verdict = layer.verification
         if verdict is None:
             return "not verified"
-        return None if verdict.status in VERIFIED else f"{verdict.status.replace('_', ' ')}: {verdict.reason}"
+        return None if verdict.verified else f"{verdict.words}: {verdict.reason}"
 
     outcome = _every_layer(name, report.layers, fault, "are verified", "are not verified")
     return outcome if report.layers else replace(outcome, status="failed")

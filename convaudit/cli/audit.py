@@ -35,7 +35,7 @@ Examples:
 
 Exit codes:
   0  audited, all checks hold
-  1  a finding: a mismatch with --verify, something unknown with --strict
+  1  a finding: a mismatch or a miscount with --verify, something unknown with --strict
   2  could not audit: usage, an unreadable or unsafe file, nothing to verify
 """
 
@@ -100,7 +100,9 @@ def audit(
         write_result(colored(text) if output_format == "table" and output is None else text, output)
     failed = len(reports) < len(models)
     unproven = findings.reported_unproven(reports)
-    finding = any(map(findings.has_mismatch, reports)) | (strict and findings.reported_unknowns(reports))
+    finding = any(map(findings.failed_verification, reports)) | (
+        strict and findings.reported_unknowns(reports)
+    )
     click.get_current_context().exit(
         ExitCode.TROUBLE if failed or unproven else ExitCode.FINDING if finding else ExitCode.OK
     )

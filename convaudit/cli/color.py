@@ -8,6 +8,7 @@ import click
 
 _STYLES: dict[str, dict[str, Any]] = {
     "mismatch:": {"fg": "red", "bold": True},
+    "miscounted:": {"fg": "red", "bold": True},
     "low accuracy:": {"fg": "yellow"},
     "vacuous:": {"fg": "yellow"},
     "warning:": {"fg": "yellow"},

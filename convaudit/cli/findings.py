@@ -8,18 +8,17 @@ from convaudit.cli.errors import fail
 from convaudit.records import AuditReport
 
 
-def has_mismatch(report: AuditReport) -> bool:
-    """Whether verification caught a layer computing something else than it should."""
-    return any(layer.verification and layer.verification.status == "mismatch" for layer in report.layers)
+def failed_verification(report: AuditReport) -> bool:
+    """Whether verification caught a layer, or its accounting, to be wrong."""
+    return any(layer.verification and layer.verification.failed for layer in report.layers)
 
 
 def reported_unproven(reports: Sequence[AuditReport]) -> bool:
     """Name on stderr every report whose verification compared nothing at all: that is no pass."""
-    nothing = ("vacuous", "not_executed", "not_supported")
     unproven = False
     for report in reports:
-        statuses = [layer.verification.status for layer in report.layers if layer.verification]
-        if statuses and all(status in nothing for status in statuses):
+        verdicts = [layer.verification for layer in report.layers if layer.verification]
+        if verdicts and not any(verdict.verified or verdict.failed for verdict in verdicts):
             fail(f"{report.source}: not one layer could be verified; the report says why")
             unproven = True
     return unproven

@@ -71,7 +71,7 @@ def intensity_text(layer: LayerCost) -> str:
 
 def status_text(layer: LayerCost) -> str:
     """The verdict in words; empty where verification was not asked for."""
-    return "" if layer.verification is None else layer.verification.status.replace("_", " ")
+    return "" if layer.verification is None else layer.verification.words
 
 
 def bits_text(layer: LayerCost) -> str:

@@ -18,7 +18,6 @@ CONVENTION = (
     "Transposed layers count input positions. saved: against the same layer with groups=1."
 )
 _MAX_FORMULA = 200
-_ACCEPTED = ("exact", "within_rounding")
 _MOST_LINES = 10  # of one sort
 
 
@@ -59,28 +58,25 @@ def verdicts(report: AuditReport) -> list[str]:
     if not verified:
         return []
     lines = []
-    for status in ("low_accuracy", "vacuous", "mismatch"):
-        words = status.replace("_", " ")
-        found = [
-            f"{words}: {name}: {verdict.reason}" for name, verdict in verified if verdict.status == status
-        ]
+    for words in ("low accuracy", "vacuous", "miscounted", "mismatch"):
+        found = [f"{words}: {name}: {verdict.reason}" for name, verdict in verified if verdict.words == words]
         lines += _first(found, f"{words} verdicts")
-    numbers = Counter(verdict.status for _, verdict in verified)
+    numbers = Counter(verdict.words for _, verdict in verified)
     parts = []
-    for status, number in numbers.most_common():
-        reasons = dict.fromkeys(verdict.reason for _, verdict in verified if verdict.status == status)
-        explained = f" ({listed(list(reasons), 2)})" if status in ("not_executed", "not_supported") else ""
-        parts.append(f"{number} {status.replace('_', ' ')}{explained}")
+    for words, number in numbers.most_common():
+        reasons = dict.fromkeys(verdict.reason for _, verdict in verified if verdict.words == words)
+        explained = f" ({listed(list(reasons), 2)})" if words in ("not executed", "not supported") else ""
+        parts.append(f"{number} {words}{explained}")
     layers = "1 layer" if len(verified) == 1 else f"{len(verified)} layers"
     return [printable(line) for line in (*lines, f"{layers}: {', '.join(parts)}")]
 
 
 def verified_text(report: AuditReport) -> str:
-    """How many layers hold, in a cell: ``51 of 53``, and how many do not."""
-    statuses = [layer.verification.status for layer in report.layers if layer.verification is not None]
-    mismatches = statuses.count("mismatch")
-    accepted = sum(status in _ACCEPTED for status in statuses)
-    return f"{accepted} of {len(statuses)}" + (f", {mismatches} mismatch" if mismatches else "")
+    """How many layers are verified, in a cell: ``51 of 53``, and how many failed: ``, 1 mismatch``."""
+    found = [layer.verification for layer in report.layers if layer.verification is not None]
+    failed = Counter(verdict.words for verdict in found if verdict.failed)
+    proven = f"{sum(verdict.verified for verdict in found)} of {len(found)}"
+    return ", ".join([proven, *(f"{number} {words}" for words, number in failed.items())])
 
 
 def _shown(report: AuditReport, shown: int) -> Iterator[str]:

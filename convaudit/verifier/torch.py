@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convaudit.analyzer.costs import macs
 from convaudit.records import ConvLayer, Network, Verification
+from convaudit.verifier.accounted import Accounted
 from convaudit.verifier.execution import Activation, Array, Deformation, Execution, Quantization
 from convaudit.verifier.feeds import given_feeds
 from convaudit.verifier.verdict import WORKSPACE_BYTES, judge
@@ -30,6 +31,7 @@ _SEVERITY = (
     "within_rounding",
     "low_accuracy",
     "not_supported",
+    "miscounted",
     "mismatch",
 )
 """Of several calls' verdicts the last in this order is the layer's; a vacuous one proves nothing."""
@@ -166,7 +168,7 @@ def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes
         return Verification(status="not_executed", reason="it is on the meta device and has no values")
     if call.op.endswith(("_add", "_add_relu")):
         return Verification(status="not_supported", reason="a fused addition of quantised numbers")
-    accounted = macs(row)
+    count = macs(row)
     quantization = _quantization(call, output) if call.packed else None
     execution = Execution(
         x=as_array(call.x),
@@ -185,7 +187,7 @@ def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes
     )
     return judge(
         execution,
-        accounted_macs=accounted if isinstance(accounted, int) else None,
+        accounted=Accounted(macs=count if isinstance(count, int) else None),
         workspace_bytes=workspace_bytes,
     )
 

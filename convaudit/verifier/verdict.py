@@ -8,9 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from convaudit.errors import ModelError
 from convaudit.records import Verification
 from convaudit.shapes import as_text
 from convaudit.verifier import rounding
+from convaudit.verifier.accounted import Accounted, held_against_accounting
 from convaudit.verifier.activations import ACTIVATIONS
 from convaudit.verifier.execution import Execution
 from convaudit.verifier.floating import judge_floating
@@ -24,19 +26,31 @@ ADVICE = "try real inputs (--data)"
 
 
 def judge(
-    execution: Execution, *, accounted_macs: int | None = None, workspace_bytes: int = WORKSPACE_BYTES
+    execution: Execution, *, accounted: Accounted | None = None, workspace_bytes: int = WORKSPACE_BYTES
 ) -> Verification:
     """Re-execute a convolution in float64 with convaudit's own engine and judge the runtime's output by it.
 
     execution        what the runtime was given and what it returned
-    accounted_macs   the multiply-accumulates that the accounting claims; the engine's own count must agree
+    accounted        what the accounting claims; other sizes that ran, or another count of the engine's, are
+                     its fault, and the layer is ``miscounted``
     workspace_bytes  bounds the engine's temporary memory; beside it, about 12 bytes are needed for each
                      element of the input and of the output: float64 copies and S
 
     Returns  the verdict; what a runtime returned never raises, be it NaN or of a wrong shape. Its ``bound``
              is that of a part of the element's terms where this was enough to accept every element
-    Raises   ModelError if the operands themselves do not make a convolution
+    Raises   ModelError if the operands themselves do not make a convolution, and no accounting is to blame
     """
+    if accounted is None:
+        return _judged(execution, workspace_bytes)
+    try:
+        verdict = _judged(execution, workspace_bytes)
+    except ModelError as error:
+        reason = f"what ran does not fit the accounted attributes: {error}"
+        verdict = Verification(status="miscounted", reason=reason)
+    return held_against_accounting(verdict, execution, accounted)
+
+
+def _judged(execution: Execution, workspace_bytes: int) -> Verification:
     if execution.activation is not None and execution.activation.name not in ACTIVATIONS:
         return Verification(
             status="not_supported",
@@ -46,19 +60,14 @@ def judge(
     solution = solution_of(problem)
     actual, expected = channels_first(execution.output, execution).shape, solution.exact.shape
     if actual != expected:
-        return _mismatch(
-            solution, f"the runtime returned the shape {as_text(actual)}, the engine {as_text(expected)}"
+        return Verification(
+            status="mismatch",
+            reason=f"the runtime returned the shape {as_text(actual)}, the engine {as_text(expected)}",
+            executed_macs=solution.macs,
         )
-    if accounted_macs is not None and accounted_macs != solution.macs:
-        reason = f"the accounting claims {accounted_macs} MACs, the engine executed {solution.macs}"
-        return _mismatch(solution, reason)
     if (emptiness := _proves_nothing(problem, solution)) is not None:
         return Verification(status="vacuous", reason=emptiness, executed_macs=solution.macs)
     return (judge_floating if execution.quantization is None else judge_integers)(problem, solution)
-
-
-def _mismatch(solution: Solution, reason: str) -> Verification:
-    return Verification(status="mismatch", reason=reason, executed_macs=solution.macs)
 
 
 def _proves_nothing(problem: Problem, solution: Solution) -> str | None:

@@ -201,6 +201,7 @@ def test_unknown_numbers_are_forbidden_one_by_one() -> None:
         ("within_rounding", True),
         ("low_accuracy", True),
         ("mismatch", False),
+        ("miscounted", False),
         ("vacuous", False),
         ("not_executed", False),
         ("not_supported", False),

@@ -11,7 +11,7 @@ import pytest
 import convaudit
 from convaudit.cli.progress import progress_bar
 from convaudit.report import Report
-from tests.networks import VERDICTS, mixed_network, verified
+from tests.networks import MISCOUNTED, VERDICTS, mixed_network, verified
 
 
 @pytest.fixture
@@ -47,16 +47,18 @@ def test_in_situ_and_isolated(run, asked):
     assert (isolated["verify"], isolated["memory_bytes"], isolated["data"]) == ("isolated", 2**30, None)
 
 
-def test_a_mismatch_is_a_finding(run, asked, monkeypatch):
+def test_a_mismatch_and_a_miscount_are_findings(run, asked, monkeypatch):
     result = run("m.onnx", "--verify")
     assert result.exit_code == 1
     assert "mismatch: grouped" in result.stdout
-    monkeypatch.setattr("tests.networks.VERDICTS", VERDICTS[:3])
-    assert run("m.onnx", "--verify").exit_code == 0
+    assert "miscounted: asymmetric" in result.stdout
+    for verdicts, code in ((VERDICTS[:3], 0), ((*VERDICTS[:3], MISCOUNTED), 1)):
+        monkeypatch.setattr("tests.networks.VERDICTS", verdicts)
+        assert run("m.onnx", "--verify").exit_code == code
 
 
 def test_verifying_nothing_is_no_pass(run, asked, monkeypatch):
-    monkeypatch.setattr("tests.networks.VERDICTS", VERDICTS[4:])
+    monkeypatch.setattr("tests.networks.VERDICTS", VERDICTS[5:])
     result = run("m.onnx", "--verify")
     assert result.exit_code == 2
     assert "m.onnx: not one layer could be verified" in result.stderr.replace("demo", "m")

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convaudit.analyzer import analyze
+from convaudit.checks.budgets import Budgets, evaluate
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
 from convaudit.reporters.cells import kernel_text
 from convaudit.reporters.columns import COLUMNS
+from convaudit.reporters.lines import verified_text
 from convaudit.reporters.models import render_models_table
 from convaudit.reporters.select import Selection, select
 from convaudit.reporters.table import Layout, filled_columns, render_table
@@ -177,7 +179,7 @@ def test_formulas_sort_by_their_leading_terms():
 
 def test_bits_sort_the_least_accurate_first():
     layers = select(verified(MIXED), Selection(sort="bits", top=3))
-    assert [layer.verification.bits for layer in layers] == [3.1, 3.1, 11.7]
+    assert [layer.verification.bits for layer in layers] == [3.1, 11.7, 11.7]
 
 
 def test_a_selection_says_how_much_it_shows():
@@ -207,12 +209,24 @@ def test_unknown_names_are_refused_with_the_nearest(action, message):
 def test_the_last_line_counts_the_verdicts():
     text = render_table(verified(MIXED))
     assert text.splitlines()[-1] == (
-        "10 layers: 2 exact, 2 within rounding, 2 low accuracy, 2 mismatch, "
+        "10 layers: 2 exact, 2 within rounding, 2 low accuracy, 1 mismatch, 1 miscounted, "
         "1 vacuous, 1 not executed (its branch was not taken)"
     )
     assert "mismatch: grouped: concentrated in output channels 3, 7" in text
-    assert "vacuous: asymmetric: all activations are NaN; try --data" in text
+    assert "miscounted: asymmetric: the accounting claims 8 MACs, but 4 MACs ran" in text
+    assert "vacuous: then: all activations are NaN; try --data" in text
     assert "exact: stem" not in text
+
+
+@pytest.mark.parametrize(("index", "verdict"), list(enumerate(VERDICTS)), ids=[v.status for v in VERDICTS])
+def test_the_summary_of_a_model_counts_as_verified_what_the_check_takes_for_verified(index, verdict):
+    report = replace(MIXED, layers=tuple(replace(x, verification=verdict) for x in MIXED.layers[:1]))
+    (outcome,) = evaluate(report, Budgets(require_verified=True))
+    number = 1 if outcome.status == "passed" else 0
+    assert number == (index < 3)
+    failed = f", 1 {verdict.words}" if verdict.failed else ""
+    assert verified_text(report) == f"{number} of 1{failed}"
+    assert f"{number} of 1{failed}" in render_models_table([report, report], Layout())
 
 
 HOSTILE = "conv\x1b[2J\r\n|<script>`*_\u202e="

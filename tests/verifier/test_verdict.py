@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from convaudit.errors import ShapeError
+from convaudit.verifier.accounted import Accounted
 from convaudit.verifier.execution import Activation, Execution
 from convaudit.verifier.verdict import judge
 from tests.verifier.kernels import Array, by_onnxruntime, by_torch, layer, to_tf32
@@ -23,7 +24,7 @@ MACS = 4 * 6 * 6 * 8 * 9
 
 
 def test_a_verdict_says_how_much_it_proved() -> None:
-    verdict = judge(LAYER.ran(OUTPUT), accounted_macs=MACS)
+    verdict = judge(LAYER.ran(OUTPUT), accounted=Accounted(macs=MACS))
     assert verdict.status == "within_rounding"
     assert verdict.executed_macs == MACS
     assert verdict.max_abs_error is not None
@@ -60,10 +61,70 @@ def test_another_shape_is_a_mismatch(output: Array, reason: str) -> None:
     assert reason in verdict.reason
 
 
-def test_another_count_of_macs_is_a_mismatch_of_its_own() -> None:
-    verdict = judge(LAYER.ran(OUTPUT), accounted_macs=MACS * 2)
-    assert verdict.status == "mismatch"
-    assert f"claims {MACS * 2} MACs, the engine executed {MACS}" in verdict.reason
+CONTRADICTED = [
+    pytest.param({"macs": MACS * 2}, "claims 20,736 MACs, but 10,368 MACs ran", id="macs"),
+    pytest.param(
+        {"input_shape": (2, 8, 6, 6), "macs": MACS},
+        "claims input 2x8x6x6, but input 1x8x6x6 ran",
+        id="input",
+    ),
+    pytest.param({"input_shape": (None, 8, 6, 7)}, "claims input ?x8x6x7, but input 1x8x6x6 ran", id="open"),
+    pytest.param({"input_shape": (8, 6, 6)}, "claims input 8x6x6, but input 1x8x6x6 ran", id="rank"),
+    pytest.param(
+        {"weight_shape": (4, 8, 1, 9), "output_shape": (1, 4, 9, 4)},
+        "claims weight 4x8x1x9, output 1x4x9x4, but weight 4x8x3x3, output 1x4x6x6 ran",
+        id="weight-and-output",
+    ),
+]
+VALUES = [
+    pytest.param(LAYER.ran(OUTPUT), "are right (within rounding: ", id="right"),
+    pytest.param(LAYER.ran(OUTPUT + 1), "are wrong (mismatch: ", id="wrong"),
+    pytest.param(replace(LAYER.ran(OUTPUT), x=LAYER.x * 0), "are not proven (vacuous: ", id="vacuous"),
+]
+
+
+@pytest.mark.parametrize(("claim", "reason"), CONTRADICTED)
+@pytest.mark.parametrize(("execution", "values"), VALUES)
+def test_sizes_that_did_not_run_are_the_accountings_fault(
+    execution: Execution, values: str, claim: dict[str, Any], reason: str
+) -> None:
+    verdict = judge(execution, accounted=Accounted(**claim))
+    assert verdict.status == "miscounted"
+    assert verdict.reason.startswith(f"the accounting {reason}; the values of that size {values}")
+    assert verdict.executed_macs == MACS
+
+
+@pytest.mark.parametrize("claim", [(None, None, 6, 6), (1, 8, 6, 6), None], ids=["open", "all", "none"])
+def test_sizes_that_the_accounting_leaves_open_are_not_contradicted(claim: Any) -> None:
+    assert judge(LAYER.ran(OUTPUT), accounted=Accounted(input_shape=claim)).status == "within_rounding"
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"),
+    [
+        pytest.param(
+            {}, "what ran does not fit the accounted attributes: conv: weight must be", id="attributes"
+        ),
+        pytest.param(
+            {"weight_shape": (4, 8, 3, 3)},
+            "the accounting claims weight 4x8x3x3, but weight 4x5x3x3 ran; "
+            "the values of that size are not proven (miscounted: what ran does not fit",
+            id="sizes",
+        ),
+    ],
+)
+def test_operands_that_do_not_fit_the_accounting_are_its_fault(claim: dict[str, Any], reason: str) -> None:
+    execution = LAYER.but(weight=LAYER.weight[:, :5]).ran(OUTPUT)
+    verdict = judge(execution, accounted=Accounted(**claim))
+    assert verdict.status == "miscounted"
+    assert verdict.reason.startswith(reason)
+
+
+def test_an_output_that_the_engine_does_not_have_is_the_accountings_fault_where_it_claims_another() -> None:
+    claim = Accounted(input_shape=(1, 8, 6, 6), output_shape=(1, 4, 6, 6))
+    verdict = judge(LAYER.ran(OUTPUT[:, :, :5]), accounted=claim)
+    assert verdict.status == "miscounted"
+    assert "claims output 1x4x6x6, but output 1x4x5x6 ran" in verdict.reason
 
 
 def test_operands_that_make_no_convolution_are_refused() -> None:

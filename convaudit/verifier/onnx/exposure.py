@@ -39,6 +39,10 @@ class Exposure:
         self._fresh = 0
         del model.graph.output[:]
 
+    def node(self, address: Address) -> NodeProto:
+        """The node at an address, as it runs."""
+        return self._graphs.node(address)
+
     def expose(self, graph: Address, name: str) -> Exposed:
         """Make the tensor ``name``, defined by the graph at an address, an output of the model.
 

@@ -20,7 +20,7 @@ from convaudit.records import ConvLayer, Network, Optimization, Verification
 from convaudit.verifier.feeds import given_feeds, known_shape, open_sizes, random_feeds, sizes_of
 from convaudit.verifier.onnx.exposure import Exposed, Exposure
 from convaudit.verifier.onnx.graphs import Graphs, addresses, prune
-from convaudit.verifier.onnx.operands import REORDERED, accounted_macs, as_run, execution, operands
+from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, operands
 from convaudit.verifier.onnx.runnable import make_runnable
 from convaudit.verifier.onnx.session import Session
 from convaudit.verifier.verdict import judge
@@ -171,7 +171,7 @@ class _Run:
             return REORDERED
         if refusal is not None and len(address) > 1:
             return Verification(status="not_executed", reason=f"it cannot be observed in its body: {refusal}")
-        node = graphs.node(address)
+        node = exposure.node(address)
         probe = _Probe(layer, node)
         try:
             for role, name in {**operands(node), "output": node.output[0]}.items():
@@ -199,8 +199,8 @@ class _Run:
                 reason = f"{where}did not run on this input"
                 return Verification(status="not_executed", reason=reason)
             values[role] = value
-        layer = as_run(probe.layer, values)
-        return judge(execution(layer, probe.node, values), accounted_macs=accounted_macs(layer, self._sizes))
+        evidence = execution(probe.layer, probe.node, values)
+        return judge(evidence, accounted=claimed(probe.layer, values, self._sizes))
 
 
 def _last(value: Array, scans: int) -> Array | None:

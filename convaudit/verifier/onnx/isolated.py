@@ -15,7 +15,7 @@ from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.records import ConvLayer, Network, Optimization, Shape, Verification
 from convaudit.verifier.feeds import known_shape, open_sizes, random_array
 from convaudit.verifier.onnx.graphs import Graphs, addresses, bodies
-from convaudit.verifier.onnx.operands import REORDERED, accounted_macs, execution, offset_groups, operands
+from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, offset_groups, operands
 from convaudit.verifier.onnx.runnable import make_node_runnable
 from convaudit.verifier.onnx.session import Session
 from convaudit.verifier.verdict import judge
@@ -98,7 +98,7 @@ class _Alone:
             for role, name in {**names, "output": output}.items()
         }
         evidence = execution(self._layer, self._node, values)
-        return judge(evidence, accounted_macs=accounted_macs(self._layer, self._sizes))
+        return judge(evidence, accounted=claimed(self._layer, values, self._sizes))
 
     def _copy_constant(self, name: str, longest: int) -> bool:
         """Take over what makes a tensor, if that is constant."""

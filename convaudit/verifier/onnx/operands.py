@@ -9,10 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from convaudit.analyzer import costs
-from convaudit.formulas import Formula
 from convaudit.records import ConvLayer, Verification
 from convaudit.shapes import Pair
+from convaudit.verifier.accounted import Accounted, accounted
 from convaudit.verifier.execution import Activation, Deformation, Execution, Quantization
 from convaudit.walkers.onnx.attributes import Attributes
 from convaudit.walkers.onnx.geometry import read_geometry, resolve
@@ -83,31 +82,23 @@ def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
     )
 
 
-def as_run(layer: ConvLayer, values: Values) -> ConvLayer:
-    """The layer with the sizes of this run, where the audited ones are those of another run."""
-    if SAMPLED not in layer.notes:
-        return layer
-    return replace(layer, input_shape=values["x"].shape, output_shape=values["output"].shape, padding=None)
+def claimed(layer: ConvLayer, values: Values, sizes: Mapping[str, int]) -> Accounted:
+    """What the accounting claims of this run; of a layer that another run showed, not the sizes of that."""
+    if SAMPLED in layer.notes:
+        layer = replace(layer, input_shape=values["x"].shape, output_shape=values["output"].shape)
+    return accounted(layer, sizes)
 
 
 def padding(layer: ConvLayer, node: NodeProto, input_shape: tuple[int, ...]) -> tuple[Pair, ...]:
     """The layer's padding; where that depends on the input's size, for an input of the given shape."""
-    if layer.padding is not None:
+    attributes = Attributes(node, layer.name)
+    depends = "auto_pad" in attributes or "output_shape" in attributes
+    if layer.padding is not None and (layer.input_shape == input_shape or not depends):
         return layer.padding
-    geometry = read_geometry(
-        Attributes(node, layer.name), layer.kernel_size or (), transposed=layer.transposed, who=layer.name
-    )
+    geometry = read_geometry(attributes, layer.kernel_size or (), transposed=layer.transposed, who=layer.name)
     sizes = input_shape[1:-1] if layer.layout == "channels_last" else input_shape[2:]
     resolved, _ = resolve(geometry, sizes, transposed=layer.transposed, who=layer.name)
     return resolved or ()
-
-
-def accounted_macs(layer: ConvLayer, sizes: Mapping[str, int]) -> int | None:
-    """What the accounting says that one call multiplies, with these sizes of the symbolic dimensions."""
-    macs = costs.macs(layer)
-    if isinstance(macs, Formula):
-        macs = macs.substitute(sizes)
-    return macs if isinstance(macs, int) else None
 
 
 def _quantization(values: Values) -> Quantization:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from convaudit.errors import ExecutionError, LoadError, UsageError
-from convaudit.loaders.onnx_file import load_onnx
+from convaudit.loaders.onnx_file import OnnxModel, load_onnx
 from convaudit.records import Network, Verification
 from convaudit.verifier.onnx import in_situ, session, verify_in_situ
 from convaudit.verifier.onnx.operands import operands
@@ -53,6 +55,57 @@ def test_a_changed_weight_is_found(source: ModelProto, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(in_situ, "execution", changed)
     assert [verdict.status for verdict in verify(source)] == ["mismatch"]
+
+
+def guessed(model: OnnxModel, **changes: Any) -> Network:
+    """A network whose accounting is wrong about its first layer."""
+    network = walk_onnx(model)
+    return replace(network, layers=(replace(network.layers[0], **changes), *network.layers[1:]))
+
+
+GUESSED = [
+    pytest.param(
+        cases.plain(),
+        {"input_shape": (8, 4, 9, 9), "output_shape": (8, 6, 7, 7)},
+        r"claims input 8x4x9x9, output 8x6x7x7, 84,672 MACs, but input 1x4x9x9, output 1x6x7x7, 10,584 MACs",
+        id="batch",
+    ),
+    pytest.param(
+        cases.plain('<auto_pad="SAME_UPPER", strides=[2,2]>'),
+        {"input_shape": (1, 4, 8, 8), "output_shape": (1, 6, 4, 4), "padding": ((0, 1), (0, 1))},
+        r"claims input 1x4x8x8, output 1x6x4x4, 3,456 MACs, but input 1x4x9x9, output 1x6x5x5, 5,400 MACs",
+        id="padding-that-depends-on-the-size",
+    ),
+    pytest.param(
+        cases.plain('<auto_pad="SAME_LOWER", strides=[2,2], dilations=[2,2]>'),
+        {"input_shape": (1, 4, 8, 8), "output_shape": (1, 6, 4, 4), "padding": ((2, 1), (2, 1))},
+        r"claims input 1x4x8x8, but input 1x4x9x9 ran",
+        id="padding-that-the-runtime-was-given",
+    ),
+    pytest.param(
+        cases.plain("<strides=[2,2], output_shape=[18,17]>", w="4,3,3,3", op="ConvTranspose"),
+        {"input_shape": (1, 4, 7, 9), "padding": ((0, 0), (1, 1))},
+        r"claims input 1x4x7x9, 6,804 MACs, but input 1x4x9x9, 8,748 MACs ran",
+        id="padding-that-depends-on-the-size-transposed",
+    ),
+    pytest.param(
+        cases.plain(x="1,4,9,7"),
+        {"input_shape": (1, 4, 7, 9), "output_shape": (1, 6, 5, 7)},
+        r"claims input 1x4x7x9, output 1x6x5x7, but input 1x4x9x7, output 1x6x7x5 ran",
+        id="the-same-macs",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "changes", "reason"), GUESSED)
+def test_a_wrong_accounting_is_not_the_runtimes_fault(
+    source: ModelProto, changes: dict[str, Any], reason: str
+) -> None:
+    model = load_onnx(source)
+    (verdict,) = verify_in_situ(model, guessed(model, **changes))
+    assert verdict.status == "miscounted"
+    assert re.match(f"the accounting {reason}", verdict.reason), verdict.reason
+    assert "the values of that size are right (within rounding: " in verdict.reason
 
 
 # --- bodies ---------------------------------------------------------------------------------------------

@@ -68,7 +68,8 @@ def audit(
     subject = open_subject(source, request)
     report = analyze(subject.network)
     if verify and not report.layers:
-        raise UsageError(f"{report.source}: nothing to verify, the model contains no convolution")
+        none = "no convolution was seen" if report.opaque_ops else "the model contains no convolution"
+        raise UsageError(f"{report.source}: nothing to verify, {none}")
     if verify:
         how = VerifyRequest(
             isolated=verify == "isolated",

@@ -128,6 +128,7 @@ class OtherOp:
     macs: Count | None  # of all of them; None: unknown
     reason: str | None = None  # why macs is unknown
     branches: tuple[Branch, ...] = ()  # exclusive arms they sit in, the outermost first
+    opaque: bool = False  # convolutions may run inside it, unseen: their totals are unknown too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +221,8 @@ class Totals:
     """Sums over a network's convolutions, and the whole model's beside them.
 
     A sum in which one part is unknown is ``None``; ``macs_at_least`` sums the parts that are known.
-    Stored tensors count once, MACs per call, and of exclusive branches the costlier one.
+    Stored tensors count once, MACs per call, and of exclusive branches the costlier one. Where convolutions may run
+    unseen, every sum over them is unknown.
     """
 
     layers: int
@@ -263,6 +265,11 @@ class AuditReport:
     uncounted_ops: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]
     file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
+
+    @property
+    def opaque_ops(self) -> tuple[OtherOp, ...]:
+        """What may run convolutions that nobody saw."""
+        return tuple(other for other in self.other_ops if other.opaque)
 
     @property
     def symbols(self) -> tuple[str, ...]:

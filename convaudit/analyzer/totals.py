@@ -23,15 +23,19 @@ Part = tuple[tuple[Branch, ...], Count | None]
 
 def total(network: Network, layers: Sequence[LayerCost]) -> Totals:
     """Totals of a network whose layers are costed."""
-    macs = sum_of_calls(layers, lambda layer: layer.macs)
+    unseen = any(other.opaque for other in network.other_ops)
+
+    def of_all(count: Count | None) -> Count | None:
+        return None if unseen else count
+
     return Totals(
         layers=len(layers),
-        params=_stored_once(layers, stored_weight_elements, bias_elements),
-        macs=macs,
-        dense_params=_stored_once(layers, _dense_weight_elements, bias_elements),
-        dense_macs=sum_of_calls(layers, lambda layer: layer.dense_macs),
-        weight_bytes=_stored_once(layers, _stored_weight_bytes, bias_bytes),
-        peak_activation_bytes=_largest([layer.activation_bytes for layer in layers]),
+        params=of_all(_stored_once(layers, stored_weight_elements, bias_elements)),
+        macs=of_all(sum_of_calls(layers, lambda layer: layer.macs)),
+        dense_params=of_all(_stored_once(layers, _dense_weight_elements, bias_elements)),
+        dense_macs=of_all(sum_of_calls(layers, lambda layer: layer.dense_macs)),
+        weight_bytes=of_all(_stored_once(layers, _stored_weight_bytes, bias_bytes)),
+        peak_activation_bytes=of_all(_largest([layer.activation_bytes for layer in layers])),
         macs_at_least=exclusive_sum((layer.branches, calls_macs(layer) or 0) for layer in layers) or 0,
         model_params=network.model_params,
         model_macs=exclusive_sum(

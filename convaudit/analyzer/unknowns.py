@@ -24,6 +24,7 @@ def _unknowns(report: AuditReport) -> Iterator[str]:
             yield f"{layer.name}: {', '.join(missing)} unknown"
     for other in report.other_ops:
         if other.macs is None:
-            yield f"{other.count} {other.op}: macs unknown"
+            unseen = ", and what convolutions run in it" if other.opaque else ""
+            yield f"{other.count} {other.op}: macs unknown{unseen}"
     if report.totals.model_params is None:
         yield "the model's parameters: number unknown"

@@ -13,7 +13,8 @@ from convaudit.units import human
 
 def warnings(layers: Sequence[LayerCost], totals: Totals, other_ops: Sequence[OtherOp]) -> tuple[str, ...]:
     """One line for each way in which the totals say less, or other, than their reader would think."""
-    if not layers:
+    unseen = any(other.opaque for other in other_ops)
+    if not layers and not unseen:
         return ("the model contains no convolution",)
     return (
         *_dynamic_weights(layers),
@@ -67,12 +68,18 @@ def _branches(layers: Sequence[LayerCost]) -> Iterator[str]:
 
 
 def _unknown_other_ops(other_ops: Sequence[OtherOp]) -> Iterator[str]:
-    numbers: Counter[tuple[str, str]] = Counter()
+    numbers: Counter[str] = Counter()
     for other in other_ops:
         if other.macs is None:
-            numbers[other.op, other.reason or "no rule for this op"] += other.count
-    for (op, reason), number in numbers.items():
-        yield f"{number} {op}: MACs unknown ({reason})"
+            reason = other.reason or "no rule for this op"
+            what = (
+                "convolutions may run in it unseen, so their totals are unknown"
+                if other.opaque
+                else "MACs unknown"
+            )
+            numbers[f"{other.op}: {what} ({reason})"] += other.count
+    for text, number in numbers.items():
+        yield f"{number} {text}"
 
 
 def _number(count: Count | None) -> str:

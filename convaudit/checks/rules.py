@@ -79,7 +79,7 @@ def layer_macs(name: str, report: AuditReport, limit: int) -> Outcome:
         return "an unknown number of MACs" if macs is None else f"{macs} MACs; fix the size by --dim"
 
     return _every_layer(
-        name, report.layers, fault, f"take at most {limit:,} MACs", f"take more than {limit:,} MACs"
+        name, report, report.layers, fault, f"take at most {limit:,} MACs", f"take more than {limit:,} MACs"
     )
 
 
@@ -99,7 +99,7 @@ def groups_multiple_of(name: str, report: AuditReport, limit: int) -> Outcome:
     grouped = [layer for layer in report.layers if layer.grouping == "grouped"]
     multiple = f"a multiple of {limit} channels a group"
     return _every_layer(
-        name, grouped, fault, f"have {multiple}", f"do not have {multiple}", "grouped convolution"
+        name, report, grouped, fault, f"have {multiple}", f"do not have {multiple}", "grouped convolution"
     )
 
 
@@ -109,7 +109,9 @@ def forbid(name: str, report: AuditReport, limit: tuple[str, ...]) -> Outcome:
     def fault(layer: LayerCost) -> str | None:
         return ", ".join(kind for kind in limit if kind in layer.kinds) or None
 
-    return _every_layer(name, report.layers, fault, f"avoid {', '.join(limit)}", f"are {' or '.join(limit)}")
+    return _every_layer(
+        name, report, report.layers, fault, f"avoid {', '.join(limit)}", f"are {' or '.join(limit)}"
+    )
 
 
 def require_verified(name: str, report: AuditReport, _: bool) -> Outcome:
@@ -121,7 +123,7 @@ def require_verified(name: str, report: AuditReport, _: bool) -> Outcome:
             return "not verified"
         return None if verdict.verified else f"{verdict.words}: {verdict.reason}"
 
-    outcome = _every_layer(name, report.layers, fault, "are verified", "are not verified")
+    outcome = _every_layer(name, report, report.layers, fault, "are verified", "are not verified")
     return outcome if report.layers else replace(outcome, status="failed")
 
 
@@ -139,26 +141,37 @@ def forbid_unknown(name: str, report: AuditReport, _: bool) -> Outcome:
 
 def _every_layer(
     name: str,
+    report: AuditReport,
     layers: Sequence[LayerCost],
     fault: Callable[[LayerCost], str | None],
     virtue: str,
     vice: str,
     noun: str = "convolution",
 ) -> Outcome:
-    """The rule that no layer has a fault; of those that have one, the ones with most MACs come first."""
-    if not layers:
+    """The rule that no layer has a fault; of those that have one, the ones with most MACs come first.
+
+    Convolutions that may run unseen keep no rule.
+    """
+    unseen = [
+        Culprit(name=other.op, detail=other.reason or "not seen", is_layer=False)
+        for other in report.opaque_ops
+    ]
+    if not layers and not unseen:
         return Outcome(rule=name, status="skipped", message=f"the model contains no {noun}")
     culprits = [
         Culprit(name=layer.name, detail=text)
         for layer in sorted(layers, key=_known_macs, reverse=True)
         if (text := fault(layer)) is not None
     ]
-    found = f"{len(culprits)} of {len(layers)} {noun}s {vice}"
+    kept = not culprits
+    message = f"{len(layers) if kept else len(culprits)} of {len(layers)} {noun}s {virtue if kept else vice}"
+    if unseen:
+        message += "; others may run unseen"
     return Outcome(
         rule=name,
-        status="failed" if culprits else "passed",
-        message=found if culprits else f"{len(layers)} of {len(layers)} {noun}s {virtue}",
-        culprits=tuple(culprits),
+        status="passed" if kept and not unseen else "failed",
+        message=message,
+        culprits=(*culprits, *unseen),
     )
 
 

@@ -54,6 +54,7 @@ def report_dict(report: AuditReport, selection: Selection = EVERYTHING) -> dict[
                 **_counts({"macs": other.macs}),
                 "reason": other.reason,
                 "branches": _branches(other.branches),
+                "opaque": other.opaque,
             }
             for other in report.other_ops
         ],

@@ -130,6 +130,22 @@ def test_an_unknown_other_op_makes_the_model_unknown_but_not_the_convolutions():
     assert unknowns(report) == ("2 my.Op: macs unknown",)
 
 
+@pytest.mark.parametrize("layers", [(), (conv_layer(),)], ids=["none-seen", "one-seen"])
+def test_what_may_run_convolutions_unseen_makes_all_their_totals_unknown(layers):
+    hidden = OtherOp(op="my.op", count=1, macs=None, reason="a custom operator", opaque=True)
+    report = analyze(network(*layers, other_ops=(hidden,)))
+    totals = report.totals
+    assert (totals.layers, totals.macs_at_least) == (len(layers), 36 * len(layers))
+    assert {
+        *(totals.params, totals.macs, totals.dense_params, totals.dense_macs, totals.weight_bytes),
+        *(totals.peak_activation_bytes, totals.model_macs, totals.macs_saved, totals.params_saved),
+    } == {None}
+    assert report.warnings == (
+        "1 my.op: convolutions may run in it unseen, so their totals are unknown (a custom operator)",
+    )
+    assert unknowns(report) == ("1 my.op: macs unknown, and what convolutions run in it",)
+
+
 def test_equal_unknown_ops_are_one_warning():
     arms = (arm(("If", "then")), arm(("If", "else")))
     lstm = [

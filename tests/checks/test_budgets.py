@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -230,6 +231,24 @@ def test_a_model_without_convolutions_keeps_no_rule_by_having_nothing(
 ) -> None:
     (outcome,) = evaluate(analyze(network()), Budgets(**budgets))
     assert outcome.status == status
+
+
+@pytest.mark.parametrize("layers", [(), (conv_layer(groups=2),)], ids=["none-seen", "one-seen"])
+@pytest.mark.parametrize(
+    "budgets",
+    [
+        pytest.param({"max_layer_macs": 10**9}, id="layer-macs"),
+        pytest.param({"forbid": ("dense",)}, id="forbid"),
+        pytest.param({"groups_multiple_of": 3}, id="groups"),
+        pytest.param({"min_saving": Fraction(0)}, id="saving"),
+        pytest.param({"max_weight_bytes": 10**9}, id="weights"),
+    ],
+)
+def test_convolutions_that_run_unseen_keep_no_rule(layers: Any, budgets: dict[str, Any]) -> None:
+    hidden = OtherOp(op="my.op", count=1, macs=None, reason="a custom operator", opaque=True)
+    (outcome,) = evaluate(analyze(network(*layers, other_ops=(hidden,))), Budgets(**budgets))
+    assert outcome.status == "failed"
+    assert "unseen" in outcome.message or "unknown" in outcome.message
 
 
 def test_no_budget_is_an_error_not_a_pass() -> None:

@@ -6,10 +6,11 @@ an approximation; the exact formula is in the JSON.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from convaudit.formulas import Atom, Count, FloorDivision, Formula, Maximum, Monomial
+from convaudit.formulas import Atom, Count, FloorDivision, Formula, Maximum, Minimum, Monomial
 
 Growth: TypeAlias = dict[Monomial, Fraction]
 """The terms of the highest degree, floors taken as plain divisions."""
@@ -31,8 +32,9 @@ def growth(count: Count) -> Growth:
             term = _multiply(term, _atom_growth(atom))
         for key, value in term.items():
             total[key] = total.get(key, Fraction(0)) + value
-    degree = max(map(len, total))
-    return {monomial: value for monomial, value in total.items() if len(monomial) == degree}
+    kept = {monomial: value for monomial, value in total.items() if value} or {(): Fraction(0)}
+    degree = max(map(len, kept))
+    return {monomial: value for monomial, value in kept.items() if len(monomial) == degree}
 
 
 def ratio(part: Count, whole: Count) -> float | None:
@@ -44,6 +46,8 @@ def ratio(part: Count, whole: Count) -> float | None:
     parts, wholes = growth(part), growth(whole)
     if part == 0 or parts.keys() != wholes.keys():
         return 0.0 if part == 0 and whole != 0 else None
+    if 0 in wholes.values():
+        return None
     ratios = {parts[monomial] / wholes[monomial] for monomial in parts}
     return float(ratios.pop()) if len(ratios) == 1 else None
 
@@ -56,18 +60,28 @@ def is_exact(formula: Formula) -> bool:
 def _atom_growth(atom: Atom) -> Growth:
     if isinstance(atom, FloorDivision):
         return {monomial: value / atom.divisor for monomial, value in growth(atom.numerator).items()}
-    if isinstance(atom, Maximum):
-        return _largest([growth(operand) for operand in atom.operands]) or {(atom,): Fraction(1)}
+    if isinstance(atom, Maximum | Minimum):
+        candidates = [growth(operand) for operand in atom.operands]
+        return _extreme(candidates, max if isinstance(atom, Maximum) else min) or {(atom,): Fraction(1)}
     return {(atom,): Fraction(1)}
 
 
-def _largest(candidates: list[Growth]) -> Growth | None:
-    """Of the highest degree the largest leading term; None if which it is depends on the sizes."""
-    degree = max(len(next(iter(terms))) for terms in candidates)
-    highest = [terms for terms in candidates if len(next(iter(terms))) == degree]
-    if len({tuple(terms) for terms in highest}) > 1 or len(highest[0]) > 1:
+def _extreme(candidates: list[Growth], choose: Callable[..., Any]) -> Growth | None:
+    """The leading term that wins in the end; None if which it is depends on the sizes."""
+    if any(len(terms) > 1 for terms in candidates):
         return None
-    return max(highest, key=lambda terms: next(iter(terms.values())))
+    # in the end, a negative term of a higher degree is smaller than any other
+    ranked = [
+        ((len(monomial) if value > 0 else -len(monomial)), value, monomial)
+        for terms in candidates
+        for monomial, value in terms.items()
+    ]
+    degree = choose(rank for rank, _, _ in ranked)
+    highest = [(value, monomial) for rank, value, monomial in ranked if rank == degree]
+    if len({monomial for _, monomial in highest}) > 1:
+        return None
+    value, monomial = choose(highest)
+    return {monomial: value}
 
 
 def _multiply(left: Growth, right: Growth) -> Growth:

@@ -147,7 +147,7 @@ def test_dtype_bits(dtype, bits):
 
 
 def test_symbolic_bytes_round_up_to_whole_bytes():
-    assert str(tensor_bytes(symbol("N") * 3, "int4")) == "floor((3*N + 1)/2)"
+    assert str(tensor_bytes(symbol("N") * 3, "int4")) == "ceil(3*N/2)"
 
 
 def test_stored_params_count_in_bytes_and_totals():

@@ -100,7 +100,7 @@ def test_every_null_count_comes_with_its_formula_or_with_null():
             names = [name for name in ("params", "macs", "dense_macs", "calls") if name in counts]
             assert all(name in formula for name in names if counts[name] is None)
     layer = report_dict(SYMBOLIC)["layers"][0]
-    assert layer["formula"]["macs"] == "864*N*floor((H + 1)/2)*floor((W + 1)/2)"
+    assert layer["formula"]["macs"] == "864*N*ceil(H/2)*ceil(W/2)"
     assert layer["input_shape"] == ["N", 3, "H", "W"]
     assert report_dict(MIXED)["totals"]["formula"]["macs"] is None
 
@@ -126,7 +126,7 @@ def test_csv_has_exact_integers_and_empty_unknowns():
     assert [int(row["macs"]) for row in table] == [layer.macs for layer in MIXED.layers]
     assert [row["calls"] for row in table] == ["1"] * 8 + ["", "1"]
     assert table[4]["padding"] == "0:1x2:0"
-    assert rows(render_csv(SYMBOLIC))[0]["macs"] == "864*N*floor((H + 1)/2)*floor((W + 1)/2)"
+    assert rows(render_csv(SYMBOLIC))[0]["macs"] == "864*N*ceil(H/2)*ceil(W/2)"
 
 
 def test_csv_columns_and_selection():

@@ -109,9 +109,9 @@ def test_auto_pad_wins_over_pads() -> None:
 
 
 SYMBOLIC = [
-    pytest.param('<auto_pad="SAME_UPPER", strides=[2]>', None, "floor((L + 1)/2)", id="same-depends-on-size"),
+    pytest.param('<auto_pad="SAME_UPPER", strides=[2]>', None, "ceil(L/2)", id="same-depends-on-size"),
     pytest.param('<auto_pad="SAME_LOWER">', ((1, 1),), "L", id="same-without-stride"),
-    pytest.param("<pads=[1, 1], strides=[2]>", ((1, 1),), "floor((L + 1)/2)", id="explicit"),
+    pytest.param("<pads=[1, 1], strides=[2]>", ((1, 1),), "ceil(L/2)", id="explicit"),
 ]
 
 

@@ -33,9 +33,9 @@ def test_open_sizes_make_a_formula() -> None:
     network = walk(conv())
     assert [as_text(tensor.shape) for tensor in network.inputs] == ["Nx3xHxW"]
     (layer,) = network.layers
-    assert as_text(layer.output_shape) == "Nx4x(floor((H + 1)/2))x(floor((W + 1)/2))"
+    assert as_text(layer.output_shape) == "Nx4x(ceil(H/2))x(ceil(W/2))"
     macs = analyze(network).totals.macs
-    assert str(macs) == "108*N*floor((H + 1)/2)*floor((W + 1)/2)"
+    assert str(macs) == "108*N*ceil(H/2)*ceil(W/2)"
 
 
 def test_open_batch_alone() -> None:
@@ -60,7 +60,7 @@ def test_fixing(options: dict[str, Any]) -> None:
 
 
 def test_fixing_some() -> None:
-    assert as_text(only_layer(conv(), dims={"H": 8}).output_shape) == "Nx4x4x(floor((W + 1)/2))"
+    assert as_text(only_layer(conv(), dims={"H": 8}).output_shape) == "Nx4x4x(ceil(W/2))"
 
 
 def test_a_name_means_one_size_everywhere() -> None:
@@ -125,7 +125,7 @@ def anonymous(name: str | None) -> ModelProto:
 def test_anonymous_sizes_get_readable_names(name: str | None) -> None:
     network = walk(anonymous(name))
     assert as_text(network.inputs[0].shape) == "x_dim0x3xx_dim2x9"
-    assert as_text(network.layers[0].output_shape) == "x_dim0x4x(floor((x_dim2 + 1)/2))x5"
+    assert as_text(network.layers[0].output_shape) == "x_dim0x4x(ceil(x_dim2/2))x5"
 
 
 def test_anonymous_sizes_can_be_fixed() -> None:

@@ -82,7 +82,16 @@ class Bands:
         if not np.isfinite(out.sum()):  # infinity times a zero of the matrix is NaN: do without those zeros
             plain = Columns(self.x, self.weight, self.geometry)
             return plain.multiply(tile._replace(positions=self.positions(tile)), out)
-        return int(out.size) * self.geometry.taps
+        full, rest = divmod(out.shape[-1], self.width)
+        row = full * int(self._taps_of_columns.sum()) + int(self._taps_of_columns[:rest].sum())
+        return int(out.size) // out.shape[-1] * row
+
+    @cached_property
+    def _taps_of_columns(self) -> Array:
+        """How many taps each column of the matrix really holds: its zeros are multiplied, but not counted."""
+        ones = np.ones((1, 1, *self.geometry.kernel), self.weight.dtype)
+        counts: Array = np.count_nonzero(self._toeplitz(ones)[0, 0], axis=0)
+        return counts
 
     def _toeplitz(self, kernels: Array) -> Array:
         """(C, filters, taps of a wide position, width) from kernels (C, filters, *kernel)."""

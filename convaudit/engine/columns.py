@@ -75,4 +75,4 @@ def multiply_columns(weight: Array, columns: Array, out: Array) -> int:
     depth, positions = math.prod(rest), math.prod(out.shape[2:])
     matrix, columns = weight.reshape(groups, filters, depth), columns.reshape(groups, depth, positions)
     np.matmul(matrix, columns, out=out.reshape(groups, filters, positions))
-    return int(out.size) * depth
+    return int(matrix.size) * positions

@@ -61,5 +61,5 @@ class Scatter:
             by_tap = product.reshape(groups, filters, *self.geometry.kernel, *part.shape[1:])
             for tap in self.geometry.taps_of(run.positions):
                 out[tap.fine] += by_tap[(slice(None), slice(None), *tap.index)][tap.coarse]
-            macs += int(product.size) * channels
+            macs += int(weight.size) * int(columns.shape[-1])
         return macs

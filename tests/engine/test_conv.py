@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convaudit.engine import MacCounter, conv, convolution, dense_weight
+from convaudit.engine import MacCounter, bands, conv, convolution, dense_weight
 from convaudit.errors import GroupsError, ShapeError, UsageError
 from tests.engine.cases import convolutions
 from tests.engine.naive import naive_conv
@@ -120,6 +120,23 @@ def test_the_counter_counts_every_tap_of_every_output(case):
     counter = MacCounter()
     y = conv(case.x, case.weight, **case.options, counter=counter, workspace_bytes=300)
     assert counter.macs == y.size * case.weight[0].size
+
+
+@pytest.mark.parametrize("length", [pytest.param(32, id="whole-bands"), pytest.param(37, id="ragged-band")])
+def test_a_tap_that_bands_leave_out_is_not_counted(monkeypatch, length):
+    """Two taps of three are multiplied: the count is of what ran, not of what the geometry promises."""
+    whole = bands.Bands._toeplitz
+
+    def without_the_last_tap(self, kernels):
+        kernels = kernels.copy()
+        kernels[..., -1] = 0
+        return whole(self, kernels)
+
+    monkeypatch.setattr(convolution, "BAND_TAPS", 1)
+    monkeypatch.setattr(bands.Bands, "_toeplitz", without_the_last_tap)
+    counter = MacCounter()
+    y = conv(np.ones((1, 2, length + 2)), np.ones((2, 1, 3)), groups=2, counter=counter)
+    assert counter.macs == y.sum() == 2 * length * 2
 
 
 def test_half_precision_is_summed_in_float32_and_rounded_once():

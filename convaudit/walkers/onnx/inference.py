@@ -10,6 +10,8 @@ from onnx import ModelProto, shape_inference
 
 from convaudit.errors import ConvauditError, first_line
 from convaudit.loaders.onnx_file import OnnxModel
+from convaudit.walkers.onnx.dimensions import Dimensions
+from convaudit.walkers.onnx.functions import expand_functions
 from convaudit.walkers.onnx.hazards import hazard, makes_long_lists, propagates_safely
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import Inputs
@@ -18,6 +20,8 @@ from convaudit.walkers.onnx.prepared import prepare
 _DATA_DEPENDENT = "the sizes that depend on data are those of one run on made-up input"
 SAMPLED = "its sizes are those of one run on made-up input"
 """Note on a layer of which only a run told the shapes."""
+DECLARED = "its sizes are those that the file declares; nothing else tells them"
+"""Note on a layer of which only the file's own claims told the shapes."""
 
 
 def stages(model: ModelProto, inferred: Inferred) -> Iterator[str | None]:
@@ -50,16 +54,26 @@ def execute(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Infe
     return _DATA_DEPENDENT + (f", which failed half-way: {problem}" if problem else "")
 
 
-def _static(model: ModelProto, inferred: Inferred) -> str | None:
+def declare(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred) -> None:
+    """The last stage: what the file claims of tensors that nothing else tells, and what follows from it."""
+    from convaudit.walkers.onnx.declared import with_claims
+
+    claiming = expand_functions(source.proto).model
+    completed, dimensions = with_claims(prepare(model), claiming, inputs, inferred)
+    _static(completed, inferred, dimensions)
+
+
+def _static(model: ModelProto, inferred: Inferred, dimensions: Dimensions | None = None) -> str | None:
     """onnx's own inference."""
     danger = hazard(model)
     if danger:
-        inferred.add(model)
+        inferred.add(model, dimensions)
         return f"onnx's shape inference is left out: {danger}"
     try:
-        inferred.add(shape_inference.infer_shapes(model, data_prop=propagates_safely(model)))
+        found = shape_inference.infer_shapes(model, data_prop=propagates_safely(model))
+        inferred.add(found, dimensions)
     except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
-        inferred.add(model)
+        inferred.add(model, dimensions)
         return f"onnx's shape inference refuses the model: {first_line(error)}"
     return None
 

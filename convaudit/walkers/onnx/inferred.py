@@ -17,12 +17,16 @@ class Inferred:
 
     def __init__(self, dimensions: Dimensions) -> None:
         self._dimensions = dimensions
-        self._stages: list[dict[Address, dict[str, TypeProto]]] = []
+        self._stages: list[tuple[dict[Address, dict[str, TypeProto]], Dimensions]] = []
         self._shapes: dict[tuple[Address, str], Shape | None] = {}
 
-    def add(self, model: ModelProto) -> None:
-        """Add what one more stage inferred: ``model`` has the same graphs, with its own value_info."""
-        self._stages.append({address: _declared(graph) for address, graph in graphs(model.graph)})
+    def add(self, model: ModelProto, dimensions: Dimensions | None = None) -> None:
+        """Add what one more stage inferred: ``model`` has the same graphs, with its own value_info.
+
+        ``dimensions`` reads its sizes, where it has other names for them than the stages before.
+        """
+        found = {address: _declared(graph) for address, graph in graphs(model.graph)}
+        self._stages.append((found, dimensions or self._dimensions))
         self._shapes.clear()
 
     def shape(self, graph: Address, name: str) -> Shape | None:
@@ -37,7 +41,7 @@ class Inferred:
         if stored is not None:
             tensor = stored.values if isinstance(stored, SparseTensorProto) else stored
             return dtype_name(tensor.data_type)
-        for stage in self._stages:
+        for stage, _ in self._stages:
             declared = stage.get(graph, {}).get(name)
             if declared is not None and declared.tensor_type.elem_type:
                 return dtype_name(declared.tensor_type.elem_type)
@@ -45,17 +49,18 @@ class Inferred:
 
     def _merged(self, graph: Address, name: str) -> Shape | None:
         merged: Shape | None = None
-        for stage in self._stages:
-            shape = self._dimensions.shape(stage.get(graph, {}).get(name))
-            if merged is None:
-                merged = shape
-            elif shape is not None and len(shape) == len(merged):
-                merged = tuple(
-                    later if known is None else known for known, later in zip(merged, shape, strict=True)
-                )
+        for stage, dimensions in self._stages:
+            merged = first_known(merged, dimensions.shape(stage.get(graph, {}).get(name)))
             if merged is not None and None not in merged:
                 break
         return merged
+
+
+def first_known(shape: Shape | None, later: Shape | None) -> Shape | None:
+    """``shape``, its unknown sizes taken from ``later`` where that has as many axes."""
+    if shape is None or later is None or len(shape) != len(later):
+        return later if shape is None else shape
+    return tuple(other if known is None else known for known, other in zip(shape, later, strict=True))
 
 
 def graphs(graph: GraphProto, address: Address = ()) -> Iterator[tuple[Address, GraphProto]]:

@@ -24,10 +24,11 @@ _ANONYMOUS = ("", "?", "None", "-1")  # what exporters write for "some size", no
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the model is fed, and the meaning of the names its open dimensions have during inference."""
+    """What the model is fed, and the meaning of the names of its open dimensions."""
 
     tensors: tuple[TensorInfo, ...]
-    symbols: Mapping[str, Count]
+    symbols: Mapping[str, Count]  # of the names that they have during inference
+    names: Mapping[str, Count]  # of those that they have in the file
 
 
 def fix_inputs(
@@ -57,12 +58,13 @@ def fix_inputs(
 
     symbols: dict[str, Count] = {}
     for value in real_inputs(model.graph):
-        _write(value, fixed[value.name], symbols)
+        write_shape(value, fixed[value.name], symbols)
     tensors = tuple(
         TensorInfo(name=value.name, shape=fixed[value.name], dtype=_dtype(value))
         for value in real_inputs(model.graph)
     )
-    return Inputs(tensors, symbols)
+    still_open = {name: symbol(name) for shape in fixed.values() for name in _symbols(shape)}
+    return Inputs(tensors, symbols, {**bound, **still_open})
 
 
 def real_inputs(graph: GraphProto) -> Iterator[ValueInfoProto]:
@@ -157,11 +159,13 @@ def _check_sizes(fixed: Mapping[str, Shape | None], listing: str) -> None:
             raise ShapeError(f"input {name!r}: no memory holds a tensor of {as_text(shape)}")
 
 
-def _write(value: ValueInfoProto, shape: Shape | None, symbols: dict[str, Count]) -> None:
+def write_shape(value: ValueInfoProto, shape: Shape | None, symbols: dict[str, Count]) -> None:
+    """Let ``value`` declare a shape, open sizes by a name that is noted with its meaning in ``symbols``."""
     if shape is None:
         return
     declared = value.type.tensor_type.shape
     declared.Clear()
+    declared.SetInParent()  # no axes are a shape as well
     for size in shape:
         dim = declared.dim.add()
         if isinstance(size, int):

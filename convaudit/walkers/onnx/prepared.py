@@ -38,17 +38,17 @@ def prepare(model: ModelProto) -> ModelProto:
 
 
 def _forget(graph: GraphProto) -> None:
-    """Forget what a graph declares of tensors that ONNX's own operators produce.
+    """Forget what a graph declares of its inner tensors, but for the element types of foreign operators.
 
-    Such a claim may be stale (a batch size edited at the input only) and would win over inference. Of other
-    operators' results it is all there is.
+    Such a claim may be stale (a batch size edited at the input only) and would win over inference; it comes
+    last (``declared``).
     """
     foreign = {name for node in graph.node if node.domain not in ("", "ai.onnx") for name in node.output}
     kept = [value for value in graph.value_info if value.name in foreign]
     del graph.value_info[:]
     graph.value_info.extend(kept)
-    for value in graph.output:
-        if value.name not in foreign and value.type.HasField("tensor_type"):
+    for value in (*graph.value_info, *graph.output):
+        if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from convaudit.formulas import Count
 from convaudit.loaders.onnx_file import OnnxModel
-from convaudit.records import Branch, ConvLayer, Network, OtherOp
+from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape
 from convaudit.walkers.onnx.conv_ops import CONV_OPS
 from convaudit.walkers.onnx.convolutions import PADS_IGNORED, conv_layer
 from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
-from convaudit.walkers.onnx.inference import SAMPLED, execute, stages
+from convaudit.walkers.onnx.inference import DECLARED, SAMPLED, declare, execute, stages
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import fix_inputs
 from convaudit.walkers.onnx.loops import iterations
@@ -20,6 +20,8 @@ from convaudit.walkers.onnx.naming import Names
 from convaudit.walkers.onnx.other_ops import UNKNOWN_SHAPE, count_other_ops
 from convaudit.walkers.onnx.params import count_parameters
 from convaudit.walkers.onnx.scopes import Node, Scope
+
+_CLAIMED = "some sizes are those that the file declares; neither inference nor a run tells them"
 
 
 def walk_onnx(
@@ -52,7 +54,11 @@ def walk_onnx(
     else:
         if allow_run:
             warnings.append(execute(model, expanded.model, inputs, inferred))
-            found = look().sampled_beyond(found)
+            found = look().noting(SAMPLED, found)
+        if not found.complete:
+            declare(model, expanded.model, inputs, inferred)
+            found, before = look().noting(DECLARED, found), found
+            warnings += [_CLAIMED] if found.shapes != before.shapes else []
     warnings += [f"{layer.name}: {PADS_IGNORED}" for layer in found.layers if PADS_IGNORED in layer.notes]
     return Network(
         source=model.source,
@@ -86,17 +92,19 @@ class _Findings:
         """Whether every shape that a count needs is known."""
         return all(map(_is_known, self.layers)) and all(op.reason != UNKNOWN_SHAPE for op in self.other_ops)
 
-    def sampled_beyond(self, structural: _Findings) -> _Findings:
-        """These findings, with a note on the layers whose sizes only a run told."""
-        return replace(
-            self,
-            layers=tuple(
-                layer
-                if _is_known(before) or not _is_known(layer)
-                else replace(layer, notes=(*layer.notes, SAMPLED))
-                for before, layer in zip(structural.layers, self.layers, strict=True)
-            ),
-        )
+    @property
+    def shapes(self) -> list[object]:
+        """All that depends on shapes."""
+        return [*map(_shapes, self.layers), self.other_ops]
+
+    def noting(self, note: str, earlier: _Findings) -> _Findings:
+        """These findings, with a note on the layers that know more of their sizes than earlier."""
+        layers = []
+        for before, layer in zip(earlier.layers, self.layers, strict=True):
+            kept = [known for known in (SAMPLED, DECLARED) if known in before.notes]
+            news = [note] if _shapes(layer) != _shapes(before) else []
+            layers.append(replace(layer, notes=(*layer.notes, *kept, *news)))
+        return replace(self, layers=tuple(layers))
 
 
 def _visit(scope: Scope, paths: Names) -> Iterator[Node]:
@@ -124,5 +132,8 @@ def _layers(nodes: Sequence[Node]) -> tuple[ConvLayer, ...]:
 
 
 def _is_known(layer: ConvLayer) -> bool:
-    shapes = (layer.input_shape, layer.output_shape, layer.weight_shape)
-    return all(shape is not None and None not in shape for shape in shapes)
+    return all(shape is not None and None not in shape for shape in _shapes(layer))
+
+
+def _shapes(layer: ConvLayer) -> tuple[Shape | None, ...]:
+    return layer.input_shape, layer.output_shape, layer.weight_shape

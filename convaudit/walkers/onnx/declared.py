@@ -18,7 +18,7 @@ from convaudit.walkers.onnx.inputs import Inputs, write_shape
 
 def with_claims(
     model: ModelProto, claiming: ModelProto, inputs: Inputs, inferred: Inferred
-) -> tuple[ModelProto, Dimensions]:
+) -> tuple[ModelProto, Dimensions] | None:
     """A copy of ``model`` that declares all that is known, and of the rest what the file claims.
 
     Args:
@@ -28,22 +28,25 @@ def with_claims(
         inferred: What is known.
 
     Returns:
-        The copy, and the meaning of the names in it.
+        The copy, and the meaning of the names in it; None if the file claims nothing more than is known.
     """
     completed = ModelProto()
     completed.CopyFrom(model)
     symbols = dict(inputs.symbols)
     claims = {address: dict(_claims(graph, inputs)) for address, graph in graphs(claiming.graph)}
+    useful = False
     for address, graph in graphs(completed.graph):
         of_graph = claims.get(address, {})
         values = {value.name: value for value in (*graph.value_info, *graph.output)}
         for name in dict.fromkeys(
             [*of_graph, *(name for node in graph.node for name in node.output if name)]
         ):
-            shape = first_known(inferred.shape(address, name), of_graph.get(name))
+            known = inferred.shape(address, name)
+            shape = first_known(known, of_graph.get(name))
+            useful = useful or shape != known
             if shape is not None:
                 write_shape(values.get(name) or graph.value_info.add(name=name), shape, symbols)
-    return completed, Dimensions(symbols)
+    return (completed, Dimensions(symbols)) if useful else None
 
 
 def _claims(graph: GraphProto, inputs: Inputs) -> Iterator[tuple[str, Shape]]:

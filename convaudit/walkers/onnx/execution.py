@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,10 @@ def run_once(
             node.name = _node_name((*address, index))
     events, problem = _profile(_with_weights(source, named), inputs)
     shapes = _read_profile(events)
+    stored = {tensor.name for _, graph in graphs(named.graph) for tensor in graph.initializer}
     for address, graph in graphs(named.graph):
-        _write_shapes(
-            graph, [shapes.get(_node_name((*address, i)), ([], [])) for i in range(len(graph.node))]
-        )
+        of_nodes = [shapes.get(_node_name((*address, i)), ([], [])) for i in range(len(graph.node))]
+        _write_shapes(graph, of_nodes, stored)
     return named, problem
 
 
@@ -128,18 +128,28 @@ def _sizes(entries: list[dict[str, list[int]]]) -> list[list[int]]:
     return [shape for entry in entries for shape in entry.values()]
 
 
-def _write_shapes(graph: GraphProto, shapes: Sequence[tuple[list[list[int]], list[list[int]]]]) -> None:
+def _write_shapes(
+    graph: GraphProto, shapes: Sequence[tuple[list[list[int]], list[list[int]]]], stored: Container[str]
+) -> None:
     found: dict[str, list[int]] = {}
     for node, (operands, results) in zip(graph.node, shapes, strict=True):
-        found.update(_by_name(node.input, operands))
+        # weights of a graph around this one are left out, too
+        found.update(_by_name(node.input, operands) or _by_name(_without(stored, node.input), operands))
         found.update(_by_name(node.output, results))
+    for value in (*graph.input, *graph.output):
+        if value.name in found:
+            value.type.ClearField("value")  # what it declares is not what was found
     del graph.value_info[:]
     graph.value_info.extend(
         helper.make_tensor_value_info(name, TensorProto.UNDEFINED, shape) for name, shape in found.items()
     )
 
 
-def _by_name(names: Sequence[str], shapes: list[list[int]]) -> Iterator[tuple[str, list[int]]]:
+def _by_name(names: Iterable[str], shapes: list[list[int]]) -> dict[str, list[int]]:
     present = [name for name in names if name]
     # values that are no tensors are left out of the profile: then it is not clear which is which
-    return zip(present, shapes, strict=True) if len(present) == len(shapes) else iter(())
+    return dict(zip(present, shapes, strict=True)) if len(present) == len(shapes) else {}
+
+
+def _without(left_out: Container[str], names: Iterable[str]) -> Iterator[str]:
+    return (name for name in names if name not in left_out)

@@ -59,8 +59,10 @@ def declare(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Infe
     from convaudit.walkers.onnx.declared import with_claims
 
     claiming = expand_functions(source.proto).model
-    completed, dimensions = with_claims(prepare(model), claiming, inputs, inferred)
-    _static(completed, inferred, dimensions)
+    completed = with_claims(prepare(model), claiming, inputs, inferred)
+    if completed is not None:
+        claimed, dimensions = completed
+        _static(claimed, inferred, dimensions)
 
 
 def _static(model: ModelProto, inferred: Inferred, dimensions: Dimensions | None = None) -> str | None:

@@ -73,6 +73,11 @@ def graphs(graph: GraphProto, address: Address = ()) -> Iterator[tuple[Address, 
 
 
 def _declared(graph: GraphProto) -> dict[str, TypeProto]:
-    return {
-        value.name: value.type for values in (graph.value_info, graph.output, graph.input) for value in values
-    }
+    types: dict[str, TypeProto] = {}
+    for values in (graph.value_info, graph.output, graph.input):
+        for value in values:
+            known = types.get(value.name)
+            # of an output or input, value_info may tell what the declaration itself leaves open
+            if known is None or value.type.tensor_type.HasField("shape"):
+                types[value.name] = value.type
+    return types

@@ -210,3 +210,36 @@ def test_only_what_is_needed_is_imported(text: str, expected: set[str]) -> None:
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
     )
     assert set(result.stdout.split()) == expected
+
+
+ROWS = "column = Squeeze(x, axis) found = NonZero(column) some = Cast<to = 1>(found) rows = Transpose(some)"
+MATRIX = "float[2,2] m = {0,0,0,0}, int64[1] axis = {0}"
+RUN_TELLS = [
+    pytest.param(
+        f"g (float[1,2,9] x) => (float[a,b] y) <{MATRIX}> {{ {ROWS} y = Gemm(rows, m) }}",
+        18 * 2 * 2,
+        id="output-of-the-graph",
+    ),
+    pytest.param(
+        f"g (bool[1] c, float[1,2,9] x) => (float[a,b] y) <{MATRIX}> {{ y = If (c) <"
+        f"  then_branch = a () => (float[d,e] p) {{ {ROWS} p = Gemm(rows, m) }},"
+        "  else_branch = b () => (float[d,e] q) { q = Identity(m) } > }",
+        18 * 2 * 2,
+        id="output-of-a-body",
+    ),
+    pytest.param(
+        f"g (float[1,2,9] x) => (float[a,b] y) <{MATRIX}, int64 three = {{3}}, bool yes = {{1}}> {{ {ROWS}"
+        "  y = Loop (three, yes, rows) <"
+        "    body = b (int64 i, bool go, float[h,k] s) => (bool again, float[h,k] t) {"
+        "      again = Identity(go) t = Gemm(s, m) } > }",
+        3 * 18 * 2 * 2,
+        id="state-of-a-body",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "macs"), RUN_TELLS)
+def test_a_run_tells_inputs_and_outputs_of_every_graph(text: str, macs: int) -> None:
+    network = walk(text)
+    assert [other.macs for other in network.other_ops] == [macs]
+    assert not any("declares" in warning for warning in network.warnings)

@@ -20,6 +20,7 @@ from convaudit.verifier.feeds import given_feeds
 from convaudit.verifier.verdict import WORKSPACE_BYTES, judge
 from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
 from convaudit.walkers.torch_ops import ConvCall
+from convaudit.walkers.torch_recorder import in_one_line
 
 Progress = Callable[[int], None]
 """Is told how many convolutions have been judged since the last call."""
@@ -96,8 +97,7 @@ def verify_isolated(
     for layer in network.layers:
         reason = _not_alone(layer, stored)
         if reason is None:
-            call = _alone(layer, stored, generator)
-            verdicts.append(_judged_call(layer, call, _convolved(call), workspace_bytes))
+            verdicts.append(_judged_alone(layer, _alone(layer, stored, generator), workspace_bytes))
         else:
             verdicts.append(Verification(status="not_executed", reason=reason))
         if progress is not None:
@@ -114,6 +114,9 @@ def _not_alone(layer: ConvLayer, stored: dict[str, Tensor]) -> str | None:
         return f"{layer.op} is only run inside its model: verify it in situ"
     if not all(isinstance(size, int) for size in layer.input_shape or ()):
         return "its input's shape is symbolic: fix it"
+    weight = stored.get(layer.weight_name or "")
+    if weight is not None and tuple(weight.shape) != layer.weight_shape:
+        return "its weight is stored with its axes in another order: verify it in situ"
     for name, given in ((layer.weight_name, True), (layer.bias_name, layer.bias)):
         if given and (name is None or name not in stored):
             return "its weight or bias is computed during the forward: verify it in situ"
@@ -122,16 +125,24 @@ def _not_alone(layer: ConvLayer, stored: dict[str, Tensor]) -> str | None:
     return None
 
 
+def _judged_alone(layer: ConvLayer, call: ConvCall, workspace_bytes: int) -> Verification:
+    try:
+        output = _convolved(call)
+    except Exception as error:  # as of a type that torch has no kernel for on this device
+        return Verification(status="not_executed", reason=f"torch failed: {in_one_line(error, 120)}")
+    return _judged_call(layer, call, output, workspace_bytes)
+
+
 def _alone(layer: ConvLayer, stored: dict[str, Tensor], generator: torch.Generator) -> ConvCall:
     dtype = getattr(torch, layer.dtype)
-    weight = stored[layer.weight_name or ""].detach().to(dtype)
+    weight = _dense(stored[layer.weight_name or ""]).to(dtype)
     shape = [size for size in layer.input_shape or () if isinstance(size, int)]
     x = torch.randn(shape, dtype=dtype, generator=generator).to(weight.device)
     return ConvCall(
         op=layer.op,
         x=x,
         weight=weight,
-        bias=stored[layer.bias_name].detach().to(dtype) if layer.bias_name else None,
+        bias=_dense(stored[layer.bias_name]).to(dtype) if layer.bias_name else None,
         stride=layer.stride or (),
         padding=layer.padding or (),
         dilation=layer.dilation or (),
@@ -139,6 +150,10 @@ def _alone(layer: ConvLayer, stored: dict[str, Tensor], generator: torch.Generat
         transposed=layer.transposed,
         output_padding=layer.output_padding,
     )
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor.detach().to_dense() if tensor.is_mkldnn else tensor.detach()
 
 
 def _convolved(call: ConvCall) -> Tensor:
@@ -166,10 +181,12 @@ def _convolved(call: ConvCall) -> Tensor:
 def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes: int) -> Verification:
     if output.is_meta:
         return Verification(status="not_executed", reason="it is on the meta device and has no values")
-    if call.op.endswith(("_add", "_add_relu")):
-        return Verification(status="not_supported", reason="a fused addition of quantised numbers")
+    if call.fused not in (None, "relu"):
+        return Verification(status="not_supported", reason=f"{call.op} fuses more behind it: {call.fused}")
+    if call.weight.is_quantized and not call.x.is_quantized:
+        return Verification(status="not_supported", reason="it quantises its input by itself as it runs")
     count = macs(row)
-    quantization = _quantization(call, output) if call.packed else None
+    quantization = _quantization(call, output) if call.weight.is_quantized else None
     execution = Execution(
         x=as_array(call.x),
         weight=as_array(call.weight),
@@ -181,7 +198,7 @@ def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes
         groups=call.groups,
         transposed=call.transposed,
         output_padding=call.output_padding,
-        activation=Activation(name="Relu") if call.op.endswith("_relu") else None,
+        activation=Activation(name="Relu") if call.fused else None,
         quantization=quantization,
         deformation=_deformation(call),
     )

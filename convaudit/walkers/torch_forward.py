@@ -18,6 +18,7 @@ from convaudit.walkers.torch_inputs import Inputs, RandomTensor, Values, make_in
 from convaudit.walkers.torch_layers import Frame
 from convaudit.walkers.torch_modules import private_copy, uncompiled, watch
 from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
+from convaudit.walkers.torch_script import in_sight, out_of_sight
 from convaudit.walkers.torch_stored import Stored
 
 
@@ -100,9 +101,10 @@ def _forward(
     mode: FakeTensorMode | None = None,
     observer: Observer | None = None,
 ) -> Recorder:
-    duplicate = private_copy(module)
+    duplicate = in_sight(private_copy(module))
     stored = Stored.of(duplicate)
     recorder = Recorder(stored, root=_class_name(module), observer=observer)
+    recorder.miss(out_of_sight(duplicate))
     layers = recorder.layers
     watch(duplicate, lambda path, submodule: layers.enter(Frame.of(path, submodule)), layers.leave)
     with (

@@ -112,9 +112,10 @@ class Layers:
     def _row(self, call: ConvCall, output: Tensor) -> ConvLayer:
         frame = self._frames[-1]
         parameter = self._stored.unpacked if call.packed else self._stored.parameter
-        weight = parameter(call.weight)
+        own_weight = call.weight if call.stored_weight is None else call.stored_weight
+        weight = parameter(own_weight)
         bias = None if call.bias is None else parameter(call.bias)
-        path = _path(frame, weight.name if call.packed else self._stored.name(call.weight))
+        path = _path(frame, weight.name if call.packed else self._stored.name(own_weight))
         weight_shape = tuple(int(size) for size in call.weight.shape)
         row = ConvLayer(
             name="",

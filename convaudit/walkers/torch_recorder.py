@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from textwrap import shorten
 from typing import Any
@@ -52,6 +52,10 @@ class Recorder(TorchDispatchMode):
         self._other_ops: dict[tuple[str, tuple[Branch, ...]], tuple[int, Count | None]] = {}
         self._uncounted: Counter[str] = Counter()
 
+    def miss(self, unseen: Mapping[str, int]) -> None:
+        """Note operators that run where this recorder cannot see them, by type and number."""
+        self._other_ops.update({(op, ()): (count, None) for op, count in unseen.items()})
+
     def other_ops(self) -> tuple[OtherOp, ...]:
         """The other multiplying operators, and those of unknown cost, by type."""
         return tuple(
@@ -98,6 +102,7 @@ class Recorder(TorchDispatchMode):
     def _account(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         call = read_conv(func, args, kwargs)
         if call is not None:
+            output = call.arranged(output)
             row = self.layers.add(call, output)
             if self._observer is not None:
                 self._observer(row, call, output)

@@ -150,10 +150,10 @@ def _found(module: nn.Module) -> Iterator[StoredTensor]:
 def _constants(prefix: str, module: torch.jit.ScriptModule) -> Iterator[StoredTensor]:
     """Tensors in the code of a TorchScript module: freezing puts all its parameters there."""
     graph: Any = module.graph  # the nodes are only valid as long as it is
-    for node in graph.findAllNodes("prim::Constant"):
-        if isinstance(node.output().type(), torch.TensorType):
-            name = node.output().debugName().removeprefix("self.")
-            tensor = node.output().toIValue()
+    for node in [*graph.findAllNodes("prim::Constant"), *graph.findAllNodes("prim::ConstantMKLDNNTensor")]:
+        if isinstance(node.output().type(), torch.TensorType) and node.output().uses():
+            name = node.output().debugName().removeprefix("self.").removesuffix("_mkldnn")
+            tensor = node.t("value")
             statistic = name.endswith(("running_mean", "running_var"))
             learned = tensor.is_floating_point() and tensor.dim() > 0 and not statistic
             yield StoredTensor(prefix + name, tensor, parameter=learned, constant=True)

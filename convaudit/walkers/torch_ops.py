@@ -302,7 +302,7 @@ def unknown_cost(op: str) -> str | None:
         return "what runs inside it is not seen"
     if namespace == "prim":
         return "TorchScript runs it by itself, unseen"
-    if namespace not in _NAMESPACES:
+    if namespace not in _KNOWN_NAMESPACES:
         return "a custom operator"
     name = name.removesuffix("_")  # in place or not
     telling = _MULTIPLIES.search(name) and name not in _ELEMENTWISE and not _ARRANGES.search(name)
@@ -310,7 +310,7 @@ def unknown_cost(op: str) -> str | None:
 
 
 _COLLECTIVE = {"c10d", "_c10d_functional", "_c10d_functional_autograd", "_dtensor", "symm_mem"}
-_NAMESPACES = _COLLECTIVE | {
+_KNOWN_NAMESPACES = _COLLECTIVE | {
     "aten",
     "debug_mode_ops",
     "debugprims",

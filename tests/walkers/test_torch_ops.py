@@ -326,7 +326,7 @@ def test_a_time_batch_channels_convolution_is_verified() -> None:
 
 TELLING = re.compile(r"conv|mm|mv|dot|linear|attention|rnn|lstm|gru|bilinear|einsum|fft|matmul|linalg")
 MULTIPLIES_NOTHING = re.compile(
-    r"gamma|sqrt|cummax|cummin|dummy|hamming|convert|comm|upsample|prepack|unpack$|unpack_fp16|reorder|"
+    r"gamma|sqrt|cummax|cummin|dummy|symmetric|hamming|convert|comm|upsample|prepack|unpack$|unpack_fp16|reorder|"
     r"(linear|mm|conv)_backward$|fused_(lstm|gru)_cell|fftfreq|flatten_weight|powsum|vector_norm|linalg_cross|"
     r"check_errors|sparse_mm_search|pack_gemm"
 )

@@ -6,11 +6,13 @@ verifier.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+
+from convaudit.walkers.onnx.order import in_order, is_in_order
 
 Address = tuple[str | int, ...]
 """A node's way from the main graph: its index, then per level "function" or an attribute, and an index."""
@@ -31,25 +33,25 @@ class Origin(NamedTuple):
 
 @dataclass
 class Expanded:
-    """A copy of a model without local functions."""
+    """A copy of a model without local functions, its nodes in the order in which they run."""
 
     model: ModelProto
     origins: dict[Address, Origin] = field(
         default_factory=dict
-    )  # by address in ``model``; empty: no functions
+    )  # by address in ``model``; empty: the nodes are where the file has them
     shared: dict[str, str] = field(
         default_factory=dict
     )  # constants of function bodies: one name for all calls
 
 
 def expand_functions(model: ModelProto) -> Expanded:
-    """Copy ``model`` with every call of a local function replaced by the function's body.
+    """Copy ``model`` with its nodes in order, and calls of local functions replaced by the functions' bodies.
 
     The loader has seen to it that functions do not call themselves, nor unfold without bound.
     """
     expanded = Expanded(ModelProto())
     expanded.model.CopyFrom(model)
-    if model.functions:
+    if model.functions or not is_in_order(model):
         del expanded.model.functions[:]
         del expanded.model.graph.node[:]
         place = _Place(expanded.model.graph, (), (), "")
@@ -84,9 +86,9 @@ class _Expansion:
         self._functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self._expanded = expanded
 
-    def copy(self, nodes: Iterable[NodeProto], place: _Place, call: _Call | None) -> None:
+    def copy(self, nodes: Sequence[NodeProto], place: _Place, call: _Call | None) -> None:
         """Copy nodes, and expand the calls among them."""
-        for index, source in enumerate(nodes):
+        for index, source in in_order(nodes):
             label = source.name or f"{source.op_type}_{index}"
             origin = Origin((*place.origin, index), place.scope, label)
             function = self._functions.get((source.domain, source.op_type, source.overload))

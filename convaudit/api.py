@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from convaudit.analyzer import analyze
 from convaudit.errors import UsageError
-from convaudit.records import AuditReport, Optimization, Verification
+from convaudit.records import AuditReport, Optimization, Verified
 from convaudit.report import Report
 from convaudit.subjects import Request, VerifyRequest, open_subject
 
@@ -79,15 +79,14 @@ def audit(
             optimization=optimization,
             progress=_counting(progress, len(report.layers)),
         )
-        report = with_verdicts(report, subject.verify(how))
+        report = _with_verdicts(report, subject.verify(how))
     return Report.of(report)
 
 
-def with_verdicts(report: AuditReport, verdicts: Iterable[Verification]) -> AuditReport:
-    """The report with one verdict per layer, in order."""
-    rows = zip(report.layers, verdicts, strict=True)
+def _with_verdicts(report: AuditReport, verified: Verified) -> AuditReport:
+    rows = zip(report.layers, verified.verdicts, strict=True)
     layers = tuple(replace(layer, verification=verdict) for layer, verdict in rows)
-    return replace(report, layers=layers)
+    return replace(report, layers=layers, runtime=verified.runtime)
 
 
 def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None] | None:

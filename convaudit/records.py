@@ -9,6 +9,7 @@ The vocabulary is torch's. A *count* is an ``int``, a ``Formula`` where it depen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -180,6 +181,28 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What layers were run on: who has this can repeat it."""
+
+    name: str  # "onnxruntime", "torch"
+    version: str
+    provider: str | None  # of onnxruntime: "CPUExecutionProvider"
+    threads: int
+    optimization: Optimization | None  # of onnxruntime's graph; a layer that ran otherwise says so
+    device: str  # "cpu", "cuda:0"
+    seed: int | None  # of the random inputs; None: the inputs were given
+    input_shapes: Mapping[str, Shape | None]  # of the model's inputs, by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What a verifier hands back."""
+
+    verdicts: tuple[Verification, ...]  # one per layer, in order
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCost(ConvLayer):
     """A layer with what it costs. Every count is of one call; ``calls`` says how often it runs."""
 
@@ -265,6 +288,7 @@ class AuditReport:
     uncounted_ops: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]
     file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
+    runtime: Runtime | None = None  # what the layers were verified on; None: nothing was run
 
     @property
     def opaque_ops(self) -> tuple[OtherOp, ...]:

@@ -7,14 +7,14 @@ imported when a source needs them, so that an ONNX model never waits for torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from convaudit.errors import UsageError
 from convaudit.loaders.torch_source import is_torch_source
-from convaudit.records import Network, Optimization, Verification
+from convaudit.records import Network, Optimization, Verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Subject:
     """A loaded and walked source."""
 
     network: Network
-    verify: Callable[[VerifyRequest], Iterable[Verification]]  # one verdict per layer, in order
+    verify: Callable[[VerifyRequest], Verified]
 
 
 def open_subject(source: Any, request: Request) -> Subject:
@@ -78,32 +78,24 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
     shapes = _by_name(request.input_shape)
     network = walk_onnx(model, input_shapes=shapes, dims=request.dims, allow_run=request.allow_run)
 
-    def verify(how: VerifyRequest) -> Iterable[Verification]:
+    def verify(how: VerifyRequest) -> Verified:
         from convaudit.verifier.onnx import verify_in_situ, verify_isolated
 
         if how.isolated:
-            verdicts = verify_isolated(model, network, seed=how.seed, optimization=how.optimization)
-        else:
-            verdicts = verify_in_situ(
-                model,
-                network,
-                data=how.data,
-                seed=how.seed,
-                memory_bytes=how.memory_bytes,
-                optimization=how.optimization,
+            return verify_isolated(
+                model, network, seed=how.seed, optimization=how.optimization, progress=how.progress
             )
-        return _watched(verdicts, how.progress)
+        return verify_in_situ(
+            model,
+            network,
+            data=how.data,
+            seed=how.seed,
+            memory_bytes=how.memory_bytes,
+            optimization=how.optimization,
+            progress=how.progress,
+        )
 
     return Subject(network, verify)
-
-
-def _watched(
-    verdicts: Iterable[Verification], progress: Callable[[int], None] | None
-) -> Iterator[Verification]:
-    for verdict in verdicts:
-        yield verdict
-        if progress is not None:
-            progress(1)
 
 
 def _torch_subject(source: Any, request: Request) -> Subject:
@@ -125,7 +117,7 @@ def _torch_subject(source: Any, request: Request) -> Subject:
     if name is not None:
         network = replace(network, file_bytes=regular_size(Path(name)))
 
-    def verify(how: VerifyRequest) -> Iterable[Verification]:
+    def verify(how: VerifyRequest) -> Verified:
         from convaudit.verifier.torch import verify_in_situ, verify_isolated
 
         if how.isolated:

@@ -7,7 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from convaudit.formulas import product, symbol
-from convaudit.records import AuditReport, Branch, ConvLayer, Network, OtherOp, TensorInfo, Verification
+from convaudit.records import (
+    AuditReport,
+    Branch,
+    ConvLayer,
+    Network,
+    OtherOp,
+    Runtime,
+    TensorInfo,
+    Verification,
+)
 from convaudit.shapes import conv_output_size, conv_transpose_output_size
 
 
@@ -149,8 +158,20 @@ VERDICTS = (
 )
 
 
+RUNTIME = Runtime(
+    name="onnxruntime",
+    version="1.2.3",
+    provider="CPUExecutionProvider",
+    threads=2,
+    optimization="all",
+    device="cpu",
+    seed=0,
+    input_shapes={"x": (1, 3, 224, 224)},
+)
+
+
 def verified(report: AuditReport) -> AuditReport:
     """The report with verdicts, one kind after the other."""
     verdicts = itertools.cycle(VERDICTS)
     layers = tuple(replace(layer, verification=next(verdicts)) for layer in report.layers)
-    return replace(report, layers=layers)
+    return replace(report, layers=layers, runtime=RUNTIME)

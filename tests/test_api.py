@@ -8,10 +8,10 @@ import pytest
 
 import convaudit
 from convaudit.analyzer import analyze
-from convaudit.records import Verification
+from convaudit.records import Verification, Verified
 from convaudit.subjects import Subject
 from tests.cli.conftest import save_model
-from tests.networks import conv_layer, mixed_network, network, verified
+from tests.networks import RUNTIME, conv_layer, mixed_network, network, verified
 
 MACS = 36 * 8 * 2 * 9
 
@@ -68,6 +68,9 @@ def test_sources_that_are_none(source):
         convaudit.audit(source)
 
 
+NOTHING = Verified(verdicts=(), runtime=RUNTIME)
+
+
 def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
     layers = mixed_network().layers
     verdicts = [Verification(status="exact", reason=layer.name) for layer in layers]
@@ -77,7 +80,7 @@ def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
         asked.append(request)
         for _ in range(len(layers) + 3):  # a layer called again takes another step
             request.progress(1)
-        return verdicts
+        return Verified(verdicts=tuple(verdicts), runtime=RUNTIME)
 
     monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(mixed_network(), verify))
     seen = []
@@ -85,20 +88,21 @@ def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
         path, verify=True, seed=3, memory_bytes=5, progress=lambda done, total: seen.append((done, total))
     )
     assert [layer.verification.reason for layer in report.layers] == [layer.name for layer in layers]
+    assert report.runtime == RUNTIME
     assert (asked[0].isolated, asked[0].seed, asked[0].memory_bytes) == (False, 3, 5)
     assert seen[0] == (1, 10)
     assert seen[-1] == (10, 10)
 
 
 def test_a_model_without_convolutions_cannot_be_verified(path, monkeypatch):
-    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(network(), lambda _: []))
+    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(network(), lambda _: NOTHING))
     assert convaudit.audit(path).totals.layers == 0
     with pytest.raises(convaudit.UsageError, match="nothing to verify, the model contains no convolution"):
         convaudit.audit(path, verify=True)
 
 
 def test_a_missing_verdict_is_no_pass(path, monkeypatch):
-    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(mixed_network(), lambda _: []))
+    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(mixed_network(), lambda _: NOTHING))
     with pytest.raises(ValueError, match="shorter"):
         convaudit.audit(path, verify="isolated")
 

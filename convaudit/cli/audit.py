@@ -35,7 +35,7 @@ Examples:
 
 Exit codes:
   0  audited, all checks hold
-  1  a finding: a mismatch or a miscount with --verify, something unknown with --strict
+  1  a finding: with --verify a mismatch or miscount, with --strict an unknown
   2  could not audit: usage, an unreadable or unsafe file, nothing to verify
 """
 

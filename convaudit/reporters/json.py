@@ -12,11 +12,11 @@ from math import isfinite
 from typing import Any
 
 from convaudit.formulas import Count, Formula
-from convaudit.records import AuditReport, Branch, LayerCost, TensorInfo, Totals, Verification
+from convaudit.records import AuditReport, Branch, LayerCost, Runtime, TensorInfo, Totals, Verification
 from convaudit.reporters.select import EVERYTHING, Selection, select
 from convaudit.version import __version__
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LAYER_KEYS = (
     *("name", "op", "kind", "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation"),
     *("groups", "output_padding", "input_shape", "output_shape", "weight_shape", "layout"),
@@ -45,6 +45,7 @@ def report_dict(report: AuditReport, selection: Selection = EVERYTHING) -> dict[
         "format": report.format,
         "file_bytes": report.file_bytes,
         "inputs": [_tensor(tensor) for tensor in report.inputs],
+        "runtime": None if report.runtime is None else _runtime(report.runtime),
         "layers": [layer_dict(layer) for layer in select(report, selection)],
         "totals": totals_dict(report.totals),
         "other_ops": [
@@ -114,6 +115,14 @@ def _counts(counts: Mapping[str, Count | None]) -> dict[str, Any]:
     formulas = {name: str(count) for name, count in counts.items() if isinstance(count, Formula)}
     unknown = {name: None for name, count in counts.items() if count is None}
     return {**integers, "formula": {**formulas, **unknown}}
+
+
+def _runtime(runtime: Runtime) -> dict[str, Any]:
+    fields = ("name", "version", "provider", "threads", "optimization", "device", "seed")
+    return {
+        **{name: getattr(runtime, name) for name in fields},
+        "input_shapes": {name: _shape(shape) for name, shape in runtime.input_shapes.items()},
+    }
 
 
 def _verification(verification: Verification) -> dict[str, Any]:

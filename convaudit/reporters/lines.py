@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
 from convaudit.growth import ratio
-from convaudit.records import AuditReport
+from convaudit.records import AuditReport, Runtime
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
@@ -53,11 +53,11 @@ def cautions(report: AuditReport) -> list[str]:
 
 
 def verdicts(report: AuditReport) -> list[str]:
-    """Every verdict that a person has to look at, then the count of all; nothing without verification."""
+    """What ran, each verdict that a person has to look at, the count of all; nothing without verification."""
     verified = [(layer.name, layer.verification) for layer in report.layers if layer.verification is not None]
     if not verified:
         return []
-    lines = []
+    lines = [] if report.runtime is None else [f"verified with {_ran_on(report.runtime)}"]
     for words in ("low accuracy", "vacuous", "miscounted", "mismatch"):
         found = [f"{words}: {name}: {verdict.reason}" for name, verdict in verified if verdict.words == words]
         lines += _first(found, f"{words} verdicts")
@@ -77,6 +77,20 @@ def verified_text(report: AuditReport) -> str:
     failed = Counter(verdict.words for verdict in found if verdict.failed)
     proven = f"{sum(verdict.verified for verdict in found)} of {len(found)}"
     return ", ".join([proven, *(f"{number} {words}" for words, number in failed.items())])
+
+
+def _ran_on(runtime: Runtime) -> str:
+    """``onnxruntime 1.31.1, CPUExecutionProvider, 2 threads, optimisation all, seed 0, input x 1x3x8x8``."""
+    inputs = [f"{name} {as_text(shape)}" for name, shape in runtime.input_shapes.items()]
+    parts = [
+        f"{runtime.name} {runtime.version}",
+        runtime.provider or runtime.device,
+        "1 thread" if runtime.threads == 1 else f"{runtime.threads} threads",
+        *([f"optimisation {runtime.optimization}"] if runtime.optimization else []),
+        "given inputs" if runtime.seed is None else f"seed {runtime.seed}",
+        *([f"{'input' if len(inputs) == 1 else 'inputs'} {listed(inputs, 4)}"] if inputs else []),
+    ]
+    return ", ".join(parts)
 
 
 def _shown(report: AuditReport, shown: int) -> Iterator[str]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from convaudit.analyzer import costs
 from convaudit.formulas import Formula
-from convaudit.records import ConvLayer, Shape, Verification
+from convaudit.records import ConvLayer, Verification
 from convaudit.shapes import as_text
 from convaudit.verifier.execution import Execution
+from convaudit.verifier.feeds import settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +29,9 @@ def accounted(layer: ConvLayer, sizes: Mapping[str, int]) -> Accounted:
     if isinstance(macs, Formula):
         macs = macs.substitute(sizes)
     return Accounted(
-        input_shape=_settled(layer.input_shape, sizes),
-        weight_shape=_settled(layer.weight_shape, sizes),
-        output_shape=_settled(layer.output_shape, sizes),
+        input_shape=settled(layer.input_shape, sizes),
+        weight_shape=settled(layer.weight_shape, sizes),
+        output_shape=settled(layer.output_shape, sizes),
         macs=macs if isinstance(macs, int) else None,
     )
 
@@ -57,14 +58,6 @@ def held_against_accounting(verdict: Verification, execution: Execution, claim: 
         f"the values of that size are {values} ({verdict.words}: {verdict.reason})"
     )
     return replace(verdict, status="miscounted", reason=reason)
-
-
-def _settled(shape: Shape | None, sizes: Mapping[str, int]) -> tuple[int | None, ...] | None:
-    """The shape in integers; None for each size that stays open."""
-    if shape is None:
-        return None
-    known = [size.substitute(sizes) if isinstance(size, Formula) else size for size in shape]
-    return tuple(size if isinstance(size, int) else None for size in known)
 
 
 def _agree(claimed: tuple[int | None, ...] | None, ran: tuple[int, ...]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convaudit.errors import UsageError
-from convaudit.formulas import Count, Formula
+from convaudit.formulas import Formula
 from convaudit.records import Network, Shape, TensorInfo
 from convaudit.shapes import as_text
 
@@ -77,13 +77,17 @@ def sizes_of(network: Network, feeds: Mapping[str, Array]) -> dict[str, int]:
 
 def known_shape(shape: Shape | None, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
     """The shape in integers; None where a size stays open."""
+    known = settled(shape, sizes)
+    integers = tuple(size for size in known or () if size is not None)
+    return integers if known is not None and len(integers) == len(known) else None
+
+
+def settled(shape: Shape | None, sizes: Mapping[str, int]) -> tuple[int | None, ...] | None:
+    """The shape in integers; None for each size that stays open."""
     if shape is None:
         return None
-    known: list[Count | None] = [
-        size.substitute(sizes) if isinstance(size, Formula) else size for size in shape
-    ]
-    integers = tuple(size for size in known if isinstance(size, int))
-    return integers if len(integers) == len(known) else None
+    known = [size.substitute(sizes) if isinstance(size, Formula) else size for size in shape]
+    return tuple(size if isinstance(size, int) else None for size in known)
 
 
 def random_array(generator: np.random.Generator, shape: Sequence[int], dtype: str) -> Array:

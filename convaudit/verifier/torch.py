@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from convaudit.analyzer.costs import macs
-from convaudit.records import ConvLayer, Network, Verification
+from convaudit.records import ConvLayer, Network, Runtime, Verification, Verified
 from convaudit.verifier.accounted import Accounted
 from convaudit.verifier.execution import Activation, Array, Deformation, Execution, Quantization
-from convaudit.verifier.feeds import given_feeds
+from convaudit.verifier.feeds import given_feeds, settled
 from convaudit.verifier.verdict import WORKSPACE_BYTES, judge
 from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
 from convaudit.walkers.torch_ops import ConvCall
@@ -48,7 +48,7 @@ def verify_in_situ(
     seed: int = 0,
     workspace_bytes: int = WORKSPACE_BYTES,
     progress: Progress | None = None,
-) -> tuple[Verification, ...]:
+) -> Verified:
     """Judge every convolution on the activations of one real forward, as it runs.
 
     Only one convolution's operands are held at a time. A layer that is called several times gets the worst
@@ -76,7 +76,11 @@ def verify_in_situ(
     arrays = None if data is None else list(given_feeds(network, data).values())
     run_torch(model, network, observe, input_shape=input_shape, inputs=inputs, arrays=arrays, seed=seed)
     missing = Verification(status="not_executed", reason="the forward on these values did not run it")
-    return tuple(verdicts.get(place, missing) for place in range(len(network.layers)))
+    given = arrays is not None or inputs is not None
+    return Verified(
+        verdicts=tuple(verdicts.get(place, missing) for place in range(len(network.layers))),
+        runtime=_runtime(model, network, None if given else seed),
+    )
 
 
 def verify_isolated(
@@ -86,7 +90,7 @@ def verify_isolated(
     seed: int = 0,
     workspace_bytes: int = WORKSPACE_BYTES,
     progress: Progress | None = None,
-) -> tuple[Verification, ...]:
+) -> Verified:
     """Judge every convolution alone, on its stored weight and random input of its audited shape.
 
     Returns one verdict per layer of ``network``, in order.
@@ -102,7 +106,21 @@ def verify_isolated(
             verdicts.append(Verification(status="not_executed", reason=reason))
         if progress is not None:
             progress(1)
-    return tuple(verdicts)
+    return Verified(verdicts=tuple(verdicts), runtime=_runtime(model, network, seed))
+
+
+def _runtime(model: TorchModel, network: Network, seed: int | None) -> Runtime:
+    devices = sorted({str(tensor.device) for tensor in stored_tensors(model).values()})
+    return Runtime(
+        name="torch",
+        version=str(torch.__version__),
+        provider=None,
+        threads=torch.get_num_threads(),
+        optimization=None,
+        device=", ".join(devices) or "cpu",
+        seed=seed,
+        input_shapes={tensor.name: settled(tensor.shape, {}) for tensor in network.inputs},
+    )
 
 
 # --- one layer alone ------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ CONTRACT = {
     *("dense_params", "dense_macs", "params_saved", "macs_saved", "verification"),
 }
 TOP_KEYS = {
-    *("schema_version", "convaudit_version", "source", "format", "layers", "totals", "other_ops", "warnings")
+    *("schema_version", "convaudit_version", "source", "format", "layers", "totals", "other_ops", "warnings"),
+    "runtime",
 }
 
 
@@ -61,7 +62,10 @@ BROKEN = [
     pytest.param(lambda d: d["layers"][0]["formula"].update(name="N"), id="formula-of-no-count"),
     pytest.param(lambda d: d["layers"][0].update(padding=[[1]]), id="padding-no-pair"),
     pytest.param(lambda d: d["layers"][0]["verification"].update(status="fine"), id="status"),
-    pytest.param(lambda d: d.update(schema_version=2), id="version"),
+    pytest.param(lambda d: d.update(schema_version=1), id="version"),
+    pytest.param(lambda d: d.pop("runtime"), id="no-runtime"),
+    pytest.param(lambda d: d["runtime"].update(threads=0), id="no-thread"),
+    pytest.param(lambda d: d["runtime"]["input_shapes"].update(x="1x3"), id="shape-as-text"),
 ]
 
 
@@ -77,6 +81,9 @@ def test_json_has_the_contracts_keys():
     report = report_dict(verified(MIXED))
     assert set(report) >= TOP_KEYS
     assert set(report["layers"][0]) >= CONTRACT
+    runtime = ["name", "version", "provider", "threads", "optimization", "device", "seed", "input_shapes"]
+    assert list(report["runtime"]) == runtime
+    assert report["runtime"]["input_shapes"] == {"x": [1, 3, 224, 224]}
     verdict = ["status", "reason", "max_abs_error", "bits", "worst_index", "bound"]
     assert set(verdict) <= set(report["layers"][0]["verification"])
     assert {"op", "count", "macs"} <= set(report["other_ops"][0])

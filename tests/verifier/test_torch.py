@@ -25,11 +25,11 @@ PASSES = {"exact", "within_rounding"}
 
 
 def in_situ(model: TorchModel, given: dict[str, Any], **options: Any) -> tuple[Verification, ...]:
-    return verify_in_situ(model, walk_torch(model, **given), **given, **options)
+    return verify_in_situ(model, walk_torch(model, **given), **given, **options).verdicts
 
 
 def isolated(model: TorchModel, given: dict[str, Any], **options: Any) -> tuple[Verification, ...]:
-    return verify_isolated(model, walk_torch(model, **given), **options)
+    return verify_isolated(model, walk_torch(model, **given), **options).verdicts
 
 
 def scripted() -> nn.Module:
@@ -93,7 +93,7 @@ def test_quantised_layers_pass_in_situ(engine: str, fused: bool) -> None:
         x = torch.quantize_per_tensor(torch.randn(2, 4, 9, 9), 0.05, 64, torch.quint8)
         network = walk_torch(conv, inputs=x)
         (layer,) = network.layers
-        (verdict,) = verify_in_situ(conv, network, inputs=x)
+        (verdict,) = verify_in_situ(conv, network, inputs=x).verdicts
     assert (layer.weight_name, layer.weight_dtype, layer.groups) == ("weight", "int8", 2)
     assert network.model_params == 8 * 2 * 9 + 8
     assert verdict.status in PASSES, verdict
@@ -252,7 +252,8 @@ def test_a_layer_that_the_values_leave_out_is_not_executed(exported: bool) -> No
         model = torch.export.export(model, (torch.ones(1, 4, 8, 8),))
     given = {"input_shape": (1, 4, 8, 8)}
     network = walk_torch(model, **given)
-    verdicts = verify_in_situ(model, network, **given, data={"x": np.ones((1, 4, 8, 8), np.float32)})
+    data = {"x": np.ones((1, 4, 8, 8), np.float32)}
+    verdicts = verify_in_situ(model, network, **given, data=data).verdicts
     statuses = {layer.name: verdict.status for layer, verdict in zip(network.layers, verdicts, strict=True)}
     assert statuses["positive"] in PASSES
     assert statuses["negative"] == "not_executed"

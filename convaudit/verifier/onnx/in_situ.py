@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,10 +16,11 @@ from convaudit.errors import ExecutionError
 from convaudit.loaders.external_data import reference
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.loaders.tensors import model_tensors
-from convaudit.records import ConvLayer, Network, Optimization, Verification
+from convaudit.records import ConvLayer, Network, Optimization, Verification, Verified
 from convaudit.verifier.feeds import given_feeds, known_shape, open_sizes, random_feeds, sizes_of
 from convaudit.verifier.onnx.exposure import Exposed, Exposure
 from convaudit.verifier.onnx.graphs import Graphs, addresses, prune
+from convaudit.verifier.onnx.log import Log
 from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, operands
 from convaudit.verifier.onnx.runnable import make_runnable
 from convaudit.verifier.onnx.session import Session
@@ -40,13 +41,15 @@ def verify_in_situ(
     seed: int = 0,
     memory_bytes: int = MEMORY_BYTES,
     optimization: Optimization = "all",
-) -> Iterator[Verification]:
+    progress: Callable[[int], None] | None = None,
+) -> Verified:
     """Run ``model`` in onnxruntime and judge every convolution on what it got and gave there.
 
     network       what the walker found in ``model``; one verdict for each of its layers, in their order
     data          arrays by input name, or an .npz file of them; without, random ones from ``seed``
     memory_bytes  bounds the activations held at a time; the model is run once per batch of layers
     optimization  of the runtime's graph; "disabled" takes its place where the runtime refuses it
+    progress      is told of each layer that is done
 
     Asking for a convolution's output keeps the runtime from fusing what follows into it.
     Raises  UsageError for data that do not fit; ExecutionError if the runtime cannot run the model;
@@ -58,9 +61,12 @@ def verify_in_situ(
     else:
         feeds = given_feeds(network, data)
         sizes = open_sizes(network) | sizes_of(network, feeds)
-    run = _Run(model, feeds, sizes, memory_bytes, optimization)
-    for batch in _batches(network.layers, sizes, memory_bytes):
-        yield from run.verify(batch)
+    log = Log(optimization, progress)
+    run = _Run(model, feeds, sizes, memory_bytes, optimization, log)
+    batches = _batches(network.layers, sizes, memory_bytes)
+    verdicts = (verdict for batch in batches for verdict in run.verify(batch))
+    shapes = {name: array.shape for name, array in feeds.items()}
+    return log.verified(verdicts, seed if data is None else None, shapes)
 
 
 def _batches(
@@ -120,6 +126,7 @@ class _Run:
         sizes: Mapping[str, int],
         memory_bytes: int,
         optimization: Optimization,
+        log: Log,
     ) -> None:
         self._model = model
         self._feeds = feeds
@@ -128,6 +135,7 @@ class _Run:
         self._expanded = expanded.model
         self._address_of = addresses(expanded)
         self._optimization: Optimization = optimization
+        self._log = log
         # weights that do not fit into memory stay on the disk: no copies in a layout of the runtime's own
         self._copy_weights = _weight_bytes(model) <= memory_bytes
 
@@ -161,7 +169,7 @@ class _Run:
         optimization: Optimization = self._optimization if self._copy_weights else "disabled"
         session = Session(self._model, proto, optimization, copy_weights=self._copy_weights)
         values = session.run(self._feeds, outputs)
-        return _Capture(probes, values, _difference(self._optimization, session.optimization))
+        return _Capture(probes, values, self._log.difference(session))
 
     def _probe(
         self, layer: ConvLayer, graphs: Graphs, exposure: Exposure, refusal: ExecutionError | None
@@ -210,10 +218,6 @@ def _last(value: Array, scans: int) -> Array | None:
             return None
         value = value[-1]
     return None if value.shape == (0,) else value
-
-
-def _difference(wanted: Optimization, used: Optimization) -> str:
-    return "" if wanted == used else f" (onnxruntime ran with optimization {used}, not {wanted})"
 
 
 def _weight_bytes(model: OnnxModel) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -12,9 +13,10 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.loaders.onnx_file import OnnxModel
-from convaudit.records import ConvLayer, Network, Optimization, Shape, Verification
-from convaudit.verifier.feeds import known_shape, open_sizes, random_array
+from convaudit.records import ConvLayer, Network, Optimization, Shape, Verification, Verified
+from convaudit.verifier.feeds import known_shape, open_sizes, random_array, settled
 from convaudit.verifier.onnx.graphs import Graphs, addresses, bodies
+from convaudit.verifier.onnx.log import Log
 from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, offset_groups, operands
 from convaudit.verifier.onnx.runnable import make_node_runnable
 from convaudit.verifier.onnx.session import Session
@@ -28,8 +30,13 @@ _LONGEST_CHAIN = 64  # of nodes between a stored tensor and an operand
 
 
 def verify_isolated(
-    model: OnnxModel, network: Network, *, seed: int = 0, optimization: Optimization = "all"
-) -> Iterator[Verification]:
+    model: OnnxModel,
+    network: Network,
+    *,
+    seed: int = 0,
+    optimization: Optimization = "all",
+    progress: Callable[[int], None] | None = None,
+) -> Verified:
     """Run every convolution of ``model`` alone in onnxruntime and judge it there.
 
     network  what the walker found in ``model``; one verdict for each of its layers, in their order
@@ -38,9 +45,22 @@ def verify_isolated(
     ``seed``, shaped as audited. The model as a whole need not run, and memory holds one layer at a time.
     Raises  LoadError if weights are missing.
     """
+    log = Log(optimization, progress)
+    sizes = open_sizes(network)
+    shapes = {tensor.name: settled(tensor.shape, sizes) for tensor in network.inputs}
+    return log.verified(_verdicts(model, network, sizes, seed, optimization, log), seed, shapes)
+
+
+def _verdicts(
+    model: OnnxModel,
+    network: Network,
+    sizes: Mapping[str, int],
+    seed: int,
+    optimization: Optimization,
+    log: Log,
+) -> Iterator[Verification]:
     expanded = expand_functions(model.proto)
     address_of = addresses(expanded)
-    sizes = open_sizes(network)
     graphs = Graphs(expanded.model)
     for index, layer in enumerate(network.layers):
         if layer.layout == "reordered":
@@ -48,7 +68,7 @@ def verify_isolated(
             continue
         alone = _Alone(expanded.model, graphs, layer, address_of(layer), sizes)
         try:
-            yield alone.verify(model, np.random.default_rng((seed, index)), optimization)
+            yield alone.verify(model, np.random.default_rng((seed, index)), optimization, log)
         except (ExecutionError, UsageError) as error:
             yield Verification(status="not_executed", reason=str(error))
 
@@ -76,7 +96,7 @@ class _Alone:
         self._calculated: set[str] = set()  # what these nodes give
 
     def verify(
-        self, model: OnnxModel, generator: np.random.Generator, optimization: Optimization
+        self, model: OnnxModel, generator: np.random.Generator, optimization: Optimization, log: Log
     ) -> Verification:
         """Run it and judge it.
 
@@ -92,13 +112,15 @@ class _Alone:
         calculated = [name for name in names.values() if name in self._calculated]
         output = self._node.output[0]
         proto = self._model_of(feeds, [*calculated, output])
-        outputs = Session(model, proto, optimization).run(feeds, [*calculated, output]) | feeds
+        session = Session(model, proto, optimization)
+        outputs = session.run(feeds, [*calculated, output]) | feeds
         values = {
             role: outputs[name] if name in outputs else np.asarray(model.array(self._stored[name]))
             for role, name in {**names, "output": output}.items()
         }
         evidence = execution(self._layer, self._node, values)
-        return judge(evidence, accounted=claimed(self._layer, values, self._sizes))
+        verdict = judge(evidence, accounted=claimed(self._layer, values, self._sizes))
+        return replace(verdict, reason=verdict.reason + log.difference(session))
 
     def _copy_constant(self, name: str, longest: int) -> bool:
         """Take over what makes a tensor, if that is constant."""

@@ -22,6 +22,7 @@ from convaudit.records import Optimization
 if TYPE_CHECKING:
     import onnxruntime
 
+PROVIDER = "CPUExecutionProvider"
 _LEVELS: dict[str, str] = {
     "all": "ORT_ENABLE_ALL",
     "extended": "ORT_ENABLE_EXTENDED",
@@ -67,6 +68,11 @@ class Session:
         return {name: np.asarray(value) for name, value in zip(outputs, results, strict=True)}
 
 
+def threads() -> int:
+    """How many threads a session works with: as many as this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _session(
     proto: ModelProto, optimization: Optimization, copy_weights: bool
 ) -> onnxruntime.InferenceSession:
@@ -74,13 +80,14 @@ def _session(
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = threads()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimization])
     options.add_session_config_entry(_FOLDER, os.path.abspath(os.sep))
     if not copy_weights:
         options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         data = proto.SerializeToString()
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, options, providers=[PROVIDER])
     except Exception as error:
         raise _refusal(error) from None
 

@@ -28,7 +28,7 @@ TRUE, FALSE = np.array(True), np.array(False)
 
 def verify(source: ModelProto | Path, **options: Any) -> list[Verification]:
     model = load_onnx(source)
-    return list(verify_in_situ(model, walk_onnx(model), **options))
+    return list(verify_in_situ(model, walk_onnx(model), **options).verdicts)
 
 
 def image(seed: int = 0, shape: Sequence[int] = (1, 4, 9, 9)) -> np.ndarray:
@@ -102,7 +102,7 @@ def test_a_wrong_accounting_is_not_the_runtimes_fault(
     source: ModelProto, changes: dict[str, Any], reason: str
 ) -> None:
     model = load_onnx(source)
-    (verdict,) = verify_in_situ(model, guessed(model, **changes))
+    (verdict,) = verify_in_situ(model, guessed(model, **changes)).verdicts
     assert verdict.status == "miscounted"
     assert re.match(f"the accounting {reason}", verdict.reason), verdict.reason
     assert "the values of that size are right (within rounding: " in verdict.reason
@@ -400,5 +400,5 @@ def test_no_layers_no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(monkeypatch)
     model = load_onnx(cases.plain())
     network = Network(source="", format="onnx", inputs=walk_onnx(model).inputs, layers=())
-    assert list(verify_in_situ(model, network)) == []
+    assert verify_in_situ(model, network).verdicts == ()
     assert runs.opened == []

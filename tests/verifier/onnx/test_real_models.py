@@ -30,7 +30,7 @@ HONEST = {"exact", "within_rounding"}
 def test_network(path: Path, layers: int) -> None:
     model = load_onnx(path)
     network = walk_onnx(model)
-    for verdicts in (list(verify_in_situ(model, network)), list(verify_isolated(model, network))):
+    for verdicts in (verify_in_situ(model, network).verdicts, verify_isolated(model, network).verdicts):
         assert len(verdicts) == layers
         assert {verdict.status for verdict in verdicts} <= HONEST
 
@@ -39,7 +39,7 @@ def test_old_network_with_declared_initializers() -> None:
     """IR version 3: every weight is an input, too."""
     model = load_onnx(Path(str(files("onnx.backend.test") / "data" / "light" / "light_squeezenet.onnx")))
     network = walk_onnx(model)
-    verdicts = list(verify_in_situ(model, network))
+    verdicts = verify_in_situ(model, network).verdicts
     assert len(verdicts) == 26
     assert {verdict.status for verdict in verdicts} <= HONEST
 
@@ -58,7 +58,7 @@ def test_each_branch_of_the_voice_detector(rate: int) -> None:
     """Six convolutions for either sampling rate, in the two branches of one If."""
     model = load_onnx(VAD / "silero_vad.onnx")
     network = walk_onnx(model)
-    verdicts = list(verify_in_situ(model, network, data=speech(rate)))
+    verdicts = verify_in_situ(model, network, data=speech(rate)).verdicts
     ran = {
         layer.branches[0].arm
         for layer, verdict in zip(network.layers, verdicts, strict=True)

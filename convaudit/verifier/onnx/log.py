@@ -1,0 +1,49 @@
+"""What is noted while a model is verified: how far it is, and what its sessions ran on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from convaudit.records import Optimization, Runtime, Shape, Verification, Verified
+from convaudit.verifier.onnx.session import PROVIDER, Session, threads
+
+
+class Log:
+    """The log of one verification."""
+
+    def __init__(self, optimization: Optimization, progress: Callable[[int], None] | None) -> None:
+        self._wanted: Optimization = optimization
+        self._used: set[Optimization] = set()
+        self._progress = progress
+
+    def difference(self, session: Session) -> str:
+        """Note a session; in words, to end a reason with, how it ran otherwise than was asked for."""
+        self._used.add(session.optimization)
+        if session.optimization == self._wanted:
+            return ""
+        return f" (onnxruntime ran with optimization {session.optimization}, not {self._wanted})"
+
+    def verified(
+        self, verdicts: Iterable[Verification], seed: int | None, input_shapes: Mapping[str, Shape | None]
+    ) -> Verified:
+        """All verdicts, as they are reached, with what they were reached on."""
+        found = []
+        for verdict in verdicts:
+            found.append(verdict)
+            if self._progress is not None:
+                self._progress(1)
+        return Verified(verdicts=tuple(found), runtime=self._runtime(seed, input_shapes))
+
+    def _runtime(self, seed: int | None, input_shapes: Mapping[str, Shape | None]) -> Runtime:
+        import onnxruntime
+
+        return Runtime(
+            name="onnxruntime",
+            version=onnxruntime.__version__,
+            provider=PROVIDER,
+            threads=threads(),
+            optimization="disabled" if self._used == {"disabled"} else self._wanted,
+            device="cpu",
+            seed=seed,
+            input_shapes=input_shapes,
+        )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from convaudit.analyzer import analyze
+from convaudit.arguments import given_dims, given_inputs, whole
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport, Optimization, Verified
 from convaudit.report import Report
@@ -55,12 +56,23 @@ def audit(
     Raises  ConvauditError: LoadError for a file that is no readable and safe model, ModelError for one whose
             convolutions break a rule, UsageError for inputs that the model does not have.
     """
-    if verify not in (True, False, "in-situ", "isolated"):
-        raise UsageError(f"verify must be True, False, 'in-situ' or 'isolated', got {verify!r}")
+    if not isinstance(verify, bool) and not (isinstance(verify, str) and verify in ("in-situ", "isolated")):
+        raise UsageError(f"verify must be True, False, 'in-situ' or 'isolated', got {verify!r:.100}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise UsageError(f"kwargs must be arguments by name, got {kwargs!r:.100}")
+    how = VerifyRequest(
+        isolated=verify == "isolated",
+        data=_data(data),
+        seed=whole(seed, "seed", most=2**64 - 1),
+        memory_bytes=whole(memory_bytes, "memory_bytes", least=1),
+        optimization=_one_of(optimization, get_args(Optimization), "optimization"),
+    )
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress must be a function of two numbers, got {progress!r:.100}")
     request = Request(
-        input_shape=input_shape,
+        input_shape=given_inputs(input_shape),
         inputs=inputs,
-        dims=dims,
+        dims=given_dims(dims),
         kwargs=kwargs,
         allow_run=allow_run,
         weights=bool(verify),
@@ -71,16 +83,21 @@ def audit(
         none = "no convolution was seen" if report.opaque_ops else "the model contains no convolution"
         raise UsageError(f"{report.source}: nothing to verify, {none}")
     if verify:
-        how = VerifyRequest(
-            isolated=verify == "isolated",
-            data=data,
-            seed=seed,
-            memory_bytes=memory_bytes,
-            optimization=optimization,
-            progress=_counting(progress, len(report.layers)),
-        )
+        how = replace(how, progress=_counting(progress, len(report.layers)))
         report = _with_verdicts(report, subject.verify(how))
     return Report.of(report)
+
+
+def _one_of(value: Any, known: Sequence[str], what: str) -> Any:
+    if not isinstance(value, str) or value not in known:
+        raise UsageError(f"{what} must be one of {', '.join(known)}, got {value!r:.100}")
+    return value
+
+
+def _data(data: Any) -> Any:
+    if data is not None and not isinstance(data, str | os.PathLike | Mapping):
+        raise UsageError(f"data must be arrays by input name or an .npz file of them, got {data!r:.100}")
+    return data
 
 
 def _with_verdicts(report: AuditReport, verified: Verified) -> AuditReport:

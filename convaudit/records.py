@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from convaudit.arguments import Number
 from convaudit.formulas import Count, Formula
 from convaudit.shapes import Pair
 
@@ -43,6 +44,7 @@ class TensorInfo:
     name: str
     shape: Shape | None  # None: not even the rank is known
     dtype: str  # NumPy's name, or ml_dtypes' ("bfloat16", "float8_e4m3fn", "int4"); "unknown" if so
+    value: Number | None = None  # of an input: of each of its elements, where the user said so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ Output sizes follow Dumoulin & Visin, "A guide to convolution arithmetic for dee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from numbers import Integral
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from convaudit.arguments import whole
 from convaudit.errors import GroupsError, ShapeError
 from convaudit.formulas import Count, Formula, ceil_divide
 
@@ -21,13 +21,14 @@ Pair: TypeAlias = tuple[int, int]
 def per_axis(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...]:
     """One integer for all ``rank`` spatial axes, or one for each.
 
-    Raises  ShapeError if a sequence has another length than ``rank``.
+    Raises  UsageError if one is not an integer; ShapeError if a sequence has another length than ``rank``.
     """
-    if isinstance(value, int | Integral):
-        return (int(value),) * rank
-    if len(value) != rank:
-        raise ShapeError(f"{name} must be one integer or {rank} integers, got {list(value)}")
-    return tuple(int(item) for item in value)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return (whole(value, name, least=None),) * rank
+    values = tuple(whole(item, name, least=None) for item in value)
+    if len(values) != rank:
+        raise ShapeError(f"{name} must be one integer or {rank} integers, got {list(values)}")
+    return values
 
 
 def check_groups(in_channels: int, out_channels: int, groups: int, *, layer: str) -> None:

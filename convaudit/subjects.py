@@ -7,11 +7,12 @@ imported when a source needs them, so that an ONNX model never waits for torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from convaudit.arguments import Given, GivenInput
 from convaudit.errors import UsageError
 from convaudit.loaders.torch_source import is_torch_source
 from convaudit.records import Network, Optimization, Verified
@@ -21,9 +22,9 @@ from convaudit.records import Network, Optimization, Verified
 class Request:
     """What is asked of a source, whatever front end it belongs to."""
 
-    input_shape: Any = None  # one shape, a list of shapes, or shapes by name
+    input_shape: Given | None = None
     inputs: Any = None  # tensors themselves, for a torch module
-    dims: Mapping[str, int] | None = None
+    dims: Mapping[str, int] = field(default_factory=dict)
     kwargs: Mapping[str, Any] | None = None  # arguments of a factory
     allow_run: bool = True
     weights: bool = False  # whether values of the weights are needed, to verify
@@ -135,12 +136,10 @@ def _torch_subject(source: Any, request: Request) -> Subject:
     return Subject(network, verify)
 
 
-def _by_name(input_shape: Any) -> Mapping[str, Sequence[int]]:
-    """Shapes by input name, as the ONNX walker wants them; the name "" is the only input."""
-    if input_shape is None:
-        return {}
-    if isinstance(input_shape, Mapping):
-        return input_shape
-    if any(isinstance(size, Sequence) for size in input_shape):
+def _by_name(given: Given | None) -> dict[str, GivenInput]:
+    """Inputs by name, as the ONNX walker wants them; the name "" is the only input."""
+    if isinstance(given, dict):
+        return given
+    if given and len(given) > 1:
         raise UsageError("an ONNX model's inputs are named: give a shape by name for each")
-    return {"": input_shape}
+    return {"": given[0]} if given else {}

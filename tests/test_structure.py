@@ -16,7 +16,7 @@ from tests.cli.conftest import save_model
 ROOT = Path(convaudit.__file__).parent
 LAYERS = (
     {"errors", "version"},
-    {"formulas"},
+    {"arguments", "formulas"},
     {"growth"},
     {"units"},
     {"shapes"},

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from convaudit.arguments import read_input
 from convaudit.checks.budgets import evaluate
 from convaudit.checks.config import find_config, load_config
 from convaudit.checks.outcome import CheckedModel, Outcome
@@ -26,7 +27,7 @@ from convaudit.cli.options import (
 )
 from convaudit.cli.output import write_result
 from convaudit.cli.progress import progress_bar
-from convaudit.cli.values import Value, read_dim, read_input_shape
+from convaudit.cli.values import Value, read_dim
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport
 
@@ -194,7 +195,7 @@ def _keywords(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     merged = dict(options)
     if not options["input_shapes"]:
-        merged["input_shapes"] = list(map(read_input_shape, settings.input))
+        merged["input_shapes"] = list(map(read_input, settings.input))
         merged["dims"] = list({**dict(map(read_dim, settings.dim)), **dict(options["dims"])}.items())
     if settings.budgets.require_verified and not options["verify_isolated"]:
         merged["verify"] = True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
-from convaudit.cli.values import DIM, INPUT_SHAPE, KEYWORDS, SIZE
+from convaudit.arguments import named_or_in_order, unique
+from convaudit.cli.values import DIM, INPUT, KEYWORDS, SIZE
 from convaudit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -23,9 +24,9 @@ def source_options(command: Decorated) -> Decorated:
             "-i",
             "--input",
             "input_shapes",
-            type=INPUT_SHAPE,
+            type=INPUT,
             multiple=True,
-            help="Fix an input's shape: 1x3x224x224, or NAME=1x3x224x224 of several inputs.",
+            help="Fix an input: its sizes as 1x3x224x224 or NAME=1x20:int64, a scalar's value as NAME=16000.",
         ),
         click.option("--dim", "dims", type=DIM, multiple=True, help="Fix a symbolic dimension: batch=1."),
         click.option(
@@ -85,8 +86,8 @@ def audit_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
 def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of ``source_options`` alone."""
     return {
-        "input_shape": _shapes(options["input_shapes"]),
-        "dims": dict(_unique("--dim", options["dims"])),
+        "input_shape": named_or_in_order(options["input_shapes"], "--input") or None,
+        "dims": unique(options["dims"], "--dim"),
         "kwargs": options["kwargs"],
         "allow_run": not options["no_run"],
     }
@@ -111,19 +112,3 @@ def _verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
         "memory_bytes": options["memory"],
         "optimization": options["opt_level"],
     }
-
-
-def _shapes(pairs: Sequence[tuple[str, tuple[int, ...]]]) -> Any:
-    """Shapes by name if they are named, in a list if they are not, and a single one as it is."""
-    if any(name for name, _ in pairs):
-        return dict(_unique("--input", pairs))
-    shapes = [shape for _, shape in pairs]
-    return shapes if len(shapes) > 1 else shapes[0] if shapes else None
-
-
-def _unique(option: str, pairs: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"{option} is given twice for {name!r}")
-    return pairs

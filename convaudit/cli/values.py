@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from convaudit.arguments import read_input
 from convaudit.errors import UsageError
 
 
@@ -26,18 +27,6 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
             return self.read(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
-
-
-def read_input_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """``x=1x3x224x224`` as (``"x"``, sizes); without a name the name is empty.
-
-    >>> read_input_shape("image=1x3x224x224"), read_input_shape("1,3,8,8")
-    (('image', (1, 3, 224, 224)), ('', (1, 3, 8, 8)))
-    """
-    name, _, sizes = text.rpartition("=")
-    if not re.fullmatch(r"\d{1,18}([x,]\d{1,18})*", sizes, re.A) and sizes != "scalar":
-        raise UsageError(f"{text!r} is no input shape; write it as 1x3x224x224 or NAME=1x3x224x224")
-    return name, tuple(int(size) for size in re.findall(r"\d+", sizes))
 
 
 def read_dim(text: str) -> tuple[str, int]:
@@ -71,7 +60,7 @@ def read_keywords(text: str) -> dict[str, Any]:
     return keywords
 
 
-INPUT_SHAPE = Value("[NAME=]SHAPE", read_input_shape)
+INPUT = Value("[NAME=]SHAPE", read_input)
 DIM = Value("NAME=VALUE", read_dim)
 KEYWORDS = Value("JSON", read_keywords)
 LIST = Value("LIST", read_list)

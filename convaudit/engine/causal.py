@@ -7,7 +7,7 @@ import numpy as np
 from convaudit.engine.convolution import conv
 from convaudit.engine.counting import MacCounter
 from convaudit.engine.execution import WORKSPACE_BYTES
-from convaudit.engine.operands import Array
+from convaudit.engine.operands import Array, check_arrays
 from convaudit.errors import ShapeError
 
 
@@ -32,6 +32,7 @@ def causal_conv(
     operator's optional activation is the caller's.
     Returns     y (N, C, length) and the next call's past_state (N, C, k - 1), both of x's dtype
     """
+    check_arrays(name, x=x, weight=weight, bias=bias, past_state=past_state)
     if x.ndim != 3 or weight.ndim != 3:
         raise ShapeError(
             f"{name}: x must be (batch, channels, length) and weight (channels, 1, k), "

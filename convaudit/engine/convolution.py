@@ -45,7 +45,7 @@ def conv(
              UsageError for a dtype.
     """
     accumulator = check_floating(x, weight, bias, name=name)
-    out_channels = check_operands(x, weight, bias, groups, name=name)
+    out_channels, groups = check_operands(x, weight, bias, groups, name=name)
     geometry = conv_geometry(
         x.shape[2:], weight.shape[2:], stride=stride, padding=padding, dilation=dilation, name=name
     )

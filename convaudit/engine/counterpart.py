@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convaudit.engine.operands import Array
+from convaudit.arguments import whole
+from convaudit.engine.operands import Array, check_arrays
 from convaudit.errors import ShapeError
 from convaudit.shapes import check_groups
 
@@ -16,6 +17,8 @@ def dense_weight(weight: Array, groups: int, *, name: str = "weight") -> Array:
     Returns  (C_out, C_in, *kernel_size): ``groups`` times the elements, zero off the diagonal blocks.
     Raises   GroupsError if groups does not divide C_out; ShapeError if weight has no channel axes.
     """
+    check_arrays(name, weight=weight)
+    groups = whole(groups, f"{name}: groups", least=None)
     if weight.ndim < 2:
         raise ShapeError(f"{name}: a weight is (out, in/groups, *kernel), got {weight.shape}")
     out_channels, channels, *kernel = weight.shape

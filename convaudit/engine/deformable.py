@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from convaudit.arguments import whole
 from convaudit.engine.counting import MacCounter
 from convaudit.engine.execution import WORKSPACE_BYTES, execute, resolve_limits
 from convaudit.engine.geometry import Ints, Padding, conv_geometry
-from convaudit.engine.operands import Array, check_floating, check_operands
+from convaudit.engine.operands import Array, check_arrays, check_floating, check_operands
 from convaudit.engine.sampling import Sampling
 from convaudit.errors import GroupsError, ShapeError
 
@@ -41,11 +42,13 @@ def deform_conv(
     Other arguments and errors as in ``conv``. An x that is not contiguous is copied beside the workspace.
     Returns (N, C_out, *out_spatial), dtype of ``x``
     """
+    check_arrays(name, offset=offset, mask=mask)
     accumulator = check_floating(x, weight, bias, name=name)
-    out_channels = check_operands(x, weight, bias, groups, name=name)
+    out_channels, groups = check_operands(x, weight, bias, groups, name=name)
     geometry = conv_geometry(
         x.shape[2:], weight.shape[2:], stride=stride, padding=padding, dilation=dilation, name=name
     )
+    offset_groups = whole(offset_groups, f"{name}: offset_groups", least=None)
     if offset_groups < 1 or x.shape[1] % offset_groups:
         raise GroupsError(
             f"{name}: in_channels must be divisible by offset_groups, "

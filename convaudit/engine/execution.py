@@ -9,12 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
+from convaudit.arguments import whole
 from convaudit.engine.counting import MacCounter
 from convaudit.engine.geometry import Geometry, Index
 from convaudit.engine.operands import Array
 from convaudit.engine.threads import default_threads, total
 from convaudit.engine.tiling import Extent, Limits, Tile, tiles
-from convaudit.errors import UsageError
 
 WORKSPACE_BYTES = 64 << 20
 """What a call may allocate beside its result, unless it is told otherwise."""
@@ -29,13 +29,12 @@ MACS_PER_BYTE = 6
 def resolve_limits(workspace_bytes: int, threads: int | None, *, name: str) -> Limits:
     """The limits that a caller set.
 
-    Raises  UsageError if there would be no thread.
+    Raises  UsageError if one of them is not an integer, or there would be no thread.
     """
-    if threads is None:
-        threads = default_threads()
-    if threads < 1:
-        raise UsageError(f"{name}: threads must be at least 1, got {threads}")
-    return Limits(threads=threads, workspace_bytes=workspace_bytes)
+    return Limits(
+        threads=default_threads() if threads is None else whole(threads, f"{name}: threads", least=1),
+        workspace_bytes=whole(workspace_bytes, f"{name}: workspace_bytes"),
+    )
 
 
 class Method(Protocol):

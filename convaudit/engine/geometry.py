@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, TypeAlias, cast
 
 from convaudit.errors import ShapeError
@@ -185,10 +184,10 @@ def _pairs(padding: Padding, rank: int, name: str) -> list[Pair]:
         if padding == "valid":
             return [(0, 0)] * rank
         raise ShapeError(f"{name}: padding must be integers, pairs, 'same' or 'valid', got {padding!r}")
-    if isinstance(padding, int | Integral) or all(isinstance(item, Integral) for item in padding):
+    if not isinstance(padding, Iterable) or not any(isinstance(item, Iterable) for item in padding):
         return [(size, size) for size in per_axis(cast("Ints", padding), rank, f"{name}: padding")]
-    pairs = [tuple(map(int, pair)) for pair in cast("Sequence[Pair]", padding)]
-    if len(pairs) != rank or any(len(pair) != 2 for pair in pairs):
+    pairs = [per_axis(pair, 2, f"{name}: padding") for pair in cast("Sequence[Pair]", padding)]
+    if len(pairs) != rank:
         raise ShapeError(f"{name}: padding must be {rank} (before, after) pairs, got {pairs}")
     return cast("list[Pair]", pairs)
 

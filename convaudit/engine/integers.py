@@ -42,7 +42,7 @@ def conv_integer(
     Other arguments and errors as in ``conv``. Shifted copies of x and weight are made beside the workspace.
     Returns  (N, C_out, *out_spatial), int32; a sum beyond 32 bits wraps around, as ONNX lets accumulators do.
     """
-    out_channels = check_operands(x, weight, None, groups, name=name)
+    out_channels, groups = check_operands(x, weight, None, groups, name=name)
     geometry = conv_geometry(
         x.shape[2:], weight.shape[2:], stride=stride, padding=padding, dilation=dilation, name=name
     )
@@ -87,7 +87,7 @@ def conv_qlinear(
     Other arguments and errors as in ``conv``. Shifted copies of x and weight are made beside the workspace.
     Returns  (N, C_out, *out_spatial), dtype of ``y_zero_point``
     """
-    out_channels = check_operands(x, weight, bias, groups, name=name)
+    out_channels, groups = check_operands(x, weight, bias, groups, name=name)
     geometry = conv_geometry(
         x.shape[2:], weight.shape[2:], stride=stride, padding=padding, dilation=dilation, name=name
     )

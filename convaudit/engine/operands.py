@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from convaudit.arguments import whole
 from convaudit.errors import ShapeError, UsageError
 from convaudit.shapes import check_groups
 
@@ -23,11 +24,25 @@ ACCUMULATOR: dict[np.dtype[Any], np.dtype[Any]] = {
 """The dtype that each floating-point input is multiplied and summed in; the result is rounded back once."""
 
 
+_OPTIONAL = ("bias", "mask", "past_state")
+
+
+def check_arrays(name: str, **operands: object) -> None:
+    """Refuse what is not an array, by the operand's name.
+
+    Raises  UsageError
+    """
+    for what, operand in operands.items():
+        if not isinstance(operand, np.ndarray) and not (operand is None and what in _OPTIONAL):
+            raise UsageError(f"{name}: {what} must be a NumPy array, got a {type(operand).__name__}")
+
+
 def check_floating(x: Array, weight: Array, bias: Array | None, *, name: str) -> np.dtype[Any]:
     """The dtype to accumulate in.
 
     Raises  UsageError unless all operands share one of the floating-point dtypes.
     """
+    check_arrays(name, x=x, weight=weight, bias=bias)
     if x.dtype not in ACCUMULATOR:
         known = ", ".join(dtype.name for dtype in ACCUMULATOR)
         raise UsageError(f"{name}: x must be one of {known}, got {x.dtype}")
@@ -41,11 +56,14 @@ def check_floating(x: Array, weight: Array, bias: Array | None, *, name: str) ->
 
 def check_operands(
     x: Array, weight: Array, bias: Array | None, groups: int, *, transposed: bool = False, name: str
-) -> int:
-    """The number of output channels, after every shape has been found to fit.
+) -> tuple[int, int]:
+    """The number of output channels and ``groups``, after every shape has been found to fit.
 
-    Raises  GroupsError if groups divides neither channel count; ShapeError for any other misfit.
+    Raises  GroupsError if groups divides neither channel count; ShapeError for any other misfit; UsageError
+            for what is not an array, or groups that are not an integer.
     """
+    check_arrays(name, x=x, weight=weight, bias=bias)
+    groups = whole(groups, f"{name}: groups", least=None)
     if x.ndim < 3 or weight.ndim != x.ndim:
         raise ShapeError(
             f"{name}: x must be (batch, channels, *spatial) and weight of the same rank, "
@@ -66,7 +84,7 @@ def check_operands(
         )
     if bias is not None and bias.shape != (out_channels,):
         raise ShapeError(f"{name}: bias must be ({out_channels},), got {bias.shape}")
-    return out_channels
+    return out_channels, groups
 
 
 def per_channel(values: Array, channels: int, rank: int, *, name: str) -> Array:

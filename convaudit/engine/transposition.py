@@ -46,7 +46,7 @@ def conv_transpose(
              UsageError for a dtype.
     """
     accumulator = check_floating(x, weight, bias, name=name)
-    out_channels = check_operands(x, weight, bias, groups, transposed=True, name=name)
+    out_channels, groups = check_operands(x, weight, bias, groups, transposed=True, name=name)
     geometry = conv_transpose_geometry(
         x.shape[2:],
         weight.shape[2:],

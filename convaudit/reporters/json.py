@@ -144,7 +144,8 @@ def _branches(branches: Iterable[Branch]) -> list[dict[str, str]]:
 
 
 def _tensor(tensor: TensorInfo) -> dict[str, Any]:
-    return {"name": tensor.name, "shape": _shape(tensor.shape), "dtype": tensor.dtype}
+    shape = _shape(tensor.shape)
+    return {"name": tensor.name, "shape": shape, "dtype": tensor.dtype, "value": tensor.value}
 
 
 def _shape(shape: Iterable[Count | None] | None) -> list[int | str | None] | None:

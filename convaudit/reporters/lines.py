@@ -23,7 +23,11 @@ _MOST_LINES = 10  # of one sort
 
 def heading(report: AuditReport) -> str:
     """``model.onnx (onnx), input x 1x3x224x224 float32``."""
-    inputs = [f"{tensor.name} {as_text(tensor.shape)} {tensor.dtype}" for tensor in report.inputs]
+    inputs = [
+        f"{tensor.name} {as_text(tensor.shape)} {tensor.dtype}"
+        + ("" if tensor.value is None else f" of {tensor.value}")
+        for tensor in report.inputs
+    ]
     noun = "input" if len(inputs) == 1 else "inputs"
     tail = f", {noun} {listed(inputs, 4)}" if inputs else ""
     return printable(f"{report.source} ({report.format}){tail}")

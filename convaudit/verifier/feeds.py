@@ -46,7 +46,8 @@ def random_feeds(network: Network, sizes: Mapping[str, int], seed: int) -> dict[
                 f"input {tensor.name!r} has the shape {as_text(tensor.shape)}: too little for random input; "
                 "give --input or --data"
             )
-        feeds[tensor.name] = random_array(generator, shape, tensor.dtype)
+        drawn = random_array(generator, shape, tensor.dtype)
+        feeds[tensor.name] = drawn if tensor.value is None else np.full_like(drawn, tensor.value)
     return feeds
 
 
@@ -93,9 +94,13 @@ def settled(shape: Shape | None, sizes: Mapping[str, int]) -> tuple[int | None, 
 def random_array(generator: np.random.Generator, shape: Sequence[int], dtype: str) -> Array:
     """Normal numbers; of 8 bits the full range; zeros and ones of other integers, which may be indices.
 
+    Texts are "1": a word, and a number for a model that reads one.
+
     Raises  UsageError for a type that has no numbers.
     """
     kind = _dtype(dtype)
+    if kind.kind == "U":
+        return np.full(shape, "1")
     if kind.kind in "iub":
         limits = np.iinfo(kind) if kind.kind != "b" and kind.itemsize == 1 else None
         low, high = (limits.min, limits.max) if limits else (0, 1)

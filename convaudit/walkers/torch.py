@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
+from convaudit.arguments import Given, GivenInput, given_inputs
 from convaudit.errors import UsageError
 from convaudit.records import Network
 from convaudit.walkers.torch_forward import real_forward, walk_module
@@ -40,8 +41,8 @@ def walk_torch(
     Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
     """
     if isinstance(model, ExportedProgram):
-        shapes = _shapes_by_name(model, input_shape, inputs)
-        return walk_program(model, input_shapes=shapes, dims=dims, source=source)
+        given = _by_name(model, input_shape, inputs)
+        return walk_program(model, input_shapes=given, dims=dims, source=source)
     if dims:
         raise UsageError(
             f"{type(model).__name__}: a module has no symbolic dimensions; give its input's shape"
@@ -82,18 +83,17 @@ def stored_tensors(model: TorchModel) -> dict[str, Tensor]:
     return Stored.of(model).tensors()
 
 
-def _shapes_by_name(program: ExportedProgram, input_shape: Any, inputs: Any) -> Mapping[str, Sequence[int]]:
+def _by_name(program: ExportedProgram, input_shape: Any, inputs: Any) -> dict[str, GivenInput]:
     if inputs is not None:
-        shapes: Any = [tuple(tensor.shape) for tensor in _tensors(program, inputs)]
-    elif input_shape is None or isinstance(input_shape, Mapping):
-        return input_shape or {}
+        given: Given = tuple(GivenInput(tuple(tensor.shape)) for tensor in _tensors(program, inputs))
     else:
-        several = bool(input_shape) and all(isinstance(shape, Sequence) for shape in input_shape)
-        shapes = input_shape if several else [input_shape]
+        given = given_inputs(input_shape) or {}
+    if isinstance(given, dict):
+        return given
     names = program.graph_signature.user_inputs
-    if len(shapes) > len(names):
-        raise UsageError(f"{len(shapes)} shapes are given, the program takes {len(names)} inputs: {names}")
-    return dict(zip(map(str, names), shapes, strict=False))
+    if len(given) > len(names):
+        raise UsageError(f"{len(given)} shapes are given, the program takes {len(names)} inputs: {names}")
+    return dict(zip(map(str, names), given, strict=False))
 
 
 def _tensors(program: ExportedProgram, inputs: Any) -> list[Tensor]:

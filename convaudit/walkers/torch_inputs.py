@@ -12,20 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from convaudit.arguments import Given, GivenInput, Number, given_inputs
 from convaudit.errors import UsageError
 from convaudit.records import TensorInfo
 
 
 @dataclass(frozen=True, slots=True)
 class RandomTensor:
-    """Stands for an input of which only the shape is given."""
+    """Stands for an input of which only the shape is given, or one value for all of its elements."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     device: torch.device
+    value: Number | None = None
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """Standard normal values; of an integer type zeros and ones, which every embedding can look up."""
+        if self.value is not None:
+            return torch.full(self.shape, self.value, dtype=self.dtype, device=self.device)
         if self.dtype.is_floating_point or self.dtype.is_complex:
             values = torch.randn(self.shape, dtype=self.dtype, generator=generator)
         else:
@@ -40,6 +44,13 @@ class RandomTensor:
 def from_array(array: Any) -> Tensor:
     """A NumPy array as a tensor; of the types that NumPy borrows from ml_dtypes, as float32."""
     return torch.from_numpy(array.astype(np.float32) if array.dtype.kind == "V" else array)
+
+
+def _from_numpy(leaf: Any) -> Any:
+    """NumPy's arrays as tensors, its numbers as Python's; anything else as it is."""
+    if isinstance(leaf, np.ndarray):
+        return from_array(leaf)
+    return leaf.item() if isinstance(leaf, np.generic) else leaf
 
 
 class Values:
@@ -80,7 +91,12 @@ class Inputs:
         names = _parameter_names(module)
         positional = ((names[i] if i < len(names) else f"input{i}", arg) for i, arg in enumerate(self.args))
         return tuple(
-            TensorInfo(name=name, shape=tuple(leaf.shape), dtype=str(leaf.dtype).removeprefix("torch."))
+            TensorInfo(
+                name=name,
+                shape=tuple(leaf.shape),
+                dtype=str(leaf.dtype).removeprefix("torch."),
+                value=leaf.value if isinstance(leaf, RandomTensor) else None,
+            )
             for top, value in [*positional, *self.kwargs.items()]
             for name, leaf in _leaves(top, value)
         )
@@ -94,8 +110,8 @@ class Inputs:
 def make_inputs(module: nn.Module, input_shape: Any = None, inputs: Any = None) -> Inputs:
     """Arguments for ``module`` from what the user gave.
 
-    input_shape  one shape ``(1, 3, 224, 224)``, a sequence of shapes for several arguments, or a mapping of
-                 the forward's parameter names to shapes
+    input_shape  what ``given_inputs`` reads: shapes and values of the arguments, in order or by name; a value
+                 without an element type is passed as a Python number
     inputs       a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments; each
                  may be any nest of tensors or NumPy arrays, and keeps its dtype and device
 
@@ -106,37 +122,41 @@ def make_inputs(module: nn.Module, input_shape: Any = None, inputs: Any = None) 
             f"{type(module).__name__}: a torch module does not say what it takes; give either "
             "input_shape=(1, 3, 224, 224), on the command line -i 1x3x224x224, or inputs=(tensor, ...)"
         )
-    if input_shape is not None:
-        inputs = _random_inputs(module, input_shape)
-    inputs = tree_map(lambda leaf: from_array(leaf) if isinstance(leaf, np.ndarray) else leaf, inputs)
+    given = given_inputs(input_shape)
+    if given is not None:
+        inputs = _random_inputs(module, given)
+    inputs = tree_map(_from_numpy, inputs)
     if isinstance(inputs, Mapping):
         return Inputs((), dict(inputs)) if _takes_keywords(module, inputs) else Inputs((dict(inputs),), {})
     return Inputs(tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,), {})
 
 
-def _random_inputs(module: nn.Module, shapes: Any) -> Any:
+def _random_inputs(module: nn.Module, given: Given) -> Any:
     tensors = (*module.parameters(), *module.buffers())
     stored = [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
     dtype = stored[0].dtype if stored else torch.get_default_dtype()
     device = stored[0].device if stored else torch.device("cpu")
 
-    def random(shape: Any) -> RandomTensor:
-        if not isinstance(shape, Sequence) or not all(isinstance(n, int) and n >= 0 for n in shape):
-            raise UsageError(
-                f"input_shape must be non-negative integers such as (1, 3, 224, 224), got {shape!r}"
-            )
-        return RandomTensor(tuple(shape), dtype, device)
+    def argument(one: GivenInput, name: str = "") -> RandomTensor | Number:
+        one = one.resolved(None, name)
+        if one.value is not None and one.dtype is None:
+            return one.value
+        if one.dtype == "str":
+            raise UsageError(f"{one}: torch has no tensors of texts")
+        kind = getattr(torch, one.dtype) if one.dtype else dtype
+        value = one.checked(one.dtype, f"{name or 'the input'}") if one.dtype else None
+        return RandomTensor(one.shape or (), kind, device, value)
 
-    if isinstance(shapes, Mapping) and set(shapes) == {""}:  # the command line's only input
-        return random(shapes[""])
-    if isinstance(shapes, Mapping):
-        if not _takes_keywords(module, shapes):
-            takes = ", ".join(_parameter_names(module)) or "no names"
-            raise UsageError(f"{type(module).__name__}: its forward takes {takes}, not {', '.join(shapes)}")
-        return {name: random(shape) for name, shape in shapes.items()}
-    if isinstance(shapes, Sequence) and shapes and all(isinstance(shape, Sequence) for shape in shapes):
-        return tuple(random(shape) for shape in shapes)
-    return random(shapes)
+    if isinstance(given, tuple):
+        return argument(given[0]) if len(given) == 1 else tuple(map(argument, given))
+    if set(given) == {""}:  # the command line's only input
+        return argument(given[""])
+    if not _takes_keywords(module, given):
+        takes = ", ".join(_parameter_names(module)) or "no names"
+        raise UsageError(
+            f"{type(module).__name__}: its forward takes {takes}, not {', '.join(map(repr, given))}"
+        )
+    return {name: argument(one, name) for name, one in given.items()}
 
 
 def _parameter_names(module: nn.Module) -> list[str]:

@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.formulas import Count, Formula
 from convaudit.records import Network, TensorInfo
@@ -33,7 +34,7 @@ from convaudit.walkers.torch_stored import Stored, StoredTensor
 def walk_program(
     program: ExportedProgram,
     *,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: Mapping[str, GivenInput | Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     source: str | None = None,
 ) -> Network:
@@ -46,7 +47,8 @@ def walk_program(
     """
     values = {node.name: node.meta["val"] for node in _placeholders(program)}
     inputs = {name: values[name] for name in _tensor_inputs(program)}
-    sizes = _symbol_sizes(inputs, input_shapes or {}, dims or {})
+    given = _resolved(inputs, inputs_by_name(input_shapes or {}))
+    sizes = _symbol_sizes(inputs, given, given_dims(dims))
     modes = {value.fake_mode for value in values.values() if isinstance(value, FakeTensor)}
     recorder = Recorder(_stored(program, values), root=_root(program))
     try:
@@ -62,7 +64,12 @@ def walk_program(
         source=source or _root(program),
         format="torch.export",
         inputs=tuple(
-            TensorInfo(name=name, shape=shape_with_sizes(shape(value), sizes), dtype=dtype_name(value))
+            TensorInfo(
+                name=name,
+                shape=shape_with_sizes(shape(value), sizes),
+                dtype=dtype_name(value),
+                value=given[name].value if name in given else None,
+            )
             for name, value in inputs.items()
         ),
         layers=recorder.layers.named(sizes),
@@ -115,7 +122,7 @@ def random_inputs(program: ExportedProgram, network: Network) -> list[RandomTens
         if len(sizes) != len(info.shape or ()):
             raise UsageError(f"{info.name}: its shape {as_text(info.shape)} must be fixed before a run")
         value = values[info.name]
-        tensors.append(RandomTensor(sizes, value.dtype, value.device))
+        tensors.append(RandomTensor(sizes, value.dtype, value.device, info.value))
     return tensors
 
 
@@ -212,8 +219,23 @@ def _entered(modes: set[Any]) -> Iterator[None]:
 # --- symbolic dimensions --------------------------------------------------------------------------------
 
 
+def _resolved(inputs: Mapping[str, Tensor], given: Mapping[str, GivenInput]) -> dict[str, GivenInput]:
+    """What is said of each input, by its name, with its value in its type."""
+    wanted = {}
+    for name, one in given.items():
+        key = name or next(iter(inputs), "")
+        if key not in inputs or (not name and len(inputs) > 1):
+            raise UsageError(f"no input is called {name!r}; the program's are: {', '.join(inputs)}")
+        dtype = dtype_name(inputs[key])
+        if one.dtype not in (None, dtype):
+            raise UsageError(f"{key}: it is {dtype}, not {one.dtype}")
+        resolved = one.resolved(inputs[key].ndim, key)
+        wanted[key] = replace(resolved, value=resolved.checked(dtype, key))
+    return wanted
+
+
 def _symbol_sizes(
-    inputs: Mapping[str, Tensor], given: Mapping[str, Sequence[int]], dims: Mapping[str, int]
+    inputs: Mapping[str, Tensor], given: Mapping[str, GivenInput], dims: Mapping[str, int]
 ) -> dict[str, Count]:
     """Sizes of symbolic dimensions, from ``dims`` and from the shapes of inputs."""
     declared_sizes = [size for value in inputs.values() for size in shape(value)]
@@ -223,16 +245,16 @@ def _symbol_sizes(
             known = ", ".join(sorted(symbols)) or "none"
             raise UsageError(f"no symbolic dimension is called {name!r}; the program's are: {known}")
     sizes: dict[str, Count] = dict(dims)
-    for name, wanted in given.items():
-        key = name or next(iter(inputs), "")
-        if key not in inputs or (not name and len(inputs) > 1):
-            raise UsageError(f"no input is called {name!r}; the program's are: {', '.join(inputs)}")
-        declared, text = shape(inputs[key]), as_text(tuple(wanted))
+    for key, one in given.items():
+        wanted = one.shape
+        if wanted is None:
+            continue
+        declared, text = shape(inputs[key]), as_text(wanted)
         if len(wanted) != len(declared):
             raise UsageError(f"{key}: {text} has {len(wanted)} axes, not {as_text(declared)}'s")
         for size, value in zip(declared, wanted, strict=True):
             if isinstance(size, Formula) and str(size).isidentifier():
                 sizes.setdefault(str(size), value)
-        if shape_with_sizes(declared, sizes) != tuple(wanted):
+        if shape_with_sizes(declared, sizes) != wanted:
             raise UsageError(f"{key}: {text} does not fit the exported {as_text(declared)}")
     return sizes

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 
 from onnx import TensorShapeProto, TypeProto
 
+from convaudit.arguments import LARGEST_TENSOR
 from convaudit.formulas import Count, Formula, parse
 from convaudit.records import Shape
-
-LARGEST_TENSOR = 2**48
-"""Elements. A file may claim more than any memory holds; shape inference's 64-bit products wrap there."""
 
 
 class Dimensions:

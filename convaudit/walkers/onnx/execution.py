@@ -106,6 +106,8 @@ def _profile(model: bytes, inputs: Sequence[TensorInfo]) -> tuple[list[dict[str,
 def _made_up(tensor: TensorInfo) -> np.ndarray:
     """Random numbers in [0, 1) for a real type; ones for integers, which may be lengths or indices."""
     shape = tuple(size for size in tensor.shape or () if isinstance(size, int))
+    if tensor.value is not None:
+        return np.full(shape, tensor.value, tensor.dtype)
     if tensor.dtype.startswith("float"):
         return np.random.default_rng(0).random(shape, dtype=np.float32).astype(tensor.dtype)
     return np.ones(shape, dtype=tensor.dtype)

@@ -7,16 +7,16 @@ its inner tensors may be stale, and names that mean nothing there must not be mi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto
 
+from convaudit.arguments import LARGEST_TENSOR, GivenInput
 from convaudit.errors import ShapeError, UsageError
 from convaudit.formulas import Count, Formula, parse, symbol
 from convaudit.records import Shape, TensorInfo
 from convaudit.shapes import as_text
-from convaudit.walkers.onnx.dimensions import LARGEST_TENSOR
 from convaudit.walkers.onnx.dtypes import dtype_name
 
 _ANONYMOUS = ("", "?", "None", "-1")  # what exporters write for "some size", not for one and the same size
@@ -31,36 +31,41 @@ class Inputs:
     names: Mapping[str, Count]  # of those that they have in the file
 
 
-def fix_inputs(
-    model: ModelProto, input_shapes: Mapping[str, Sequence[int]], sizes: Mapping[str, int]
-) -> Inputs:
+def fix_inputs(model: ModelProto, given: Mapping[str, GivenInput], sizes: Mapping[str, int]) -> Inputs:
     """Write the inputs' shapes into ``model``: integers where known, else names that no one else uses.
 
-    ``input_shapes`` gives whole shapes by input name (key "": the only input), ``sizes`` dimensions by name.
-    Raises  UsageError, with the list of the model's inputs, for a name, rank or size that does not fit.
+    ``given`` says shapes and values by input name (key "": the only input), ``sizes`` dimensions by name.
+    Raises  UsageError, with the list of the model's inputs, for a name, rank, size, type or value that does
+            not fit.
     """
     declared = {value.name: _declared_shape(value) for value in real_inputs(model.graph)}
+    dtypes = {value.name: _dtype(value) for value in real_inputs(model.graph)}
     listing = "the model's inputs are " + (
         ", ".join(f"{name} ({as_text(shape)})" for name, shape in declared.items()) or "none"
     )
     known = {name for shape in declared.values() for name in _symbols(shape)}
-    for name, size in sizes.items():
+    for name in sizes:
         if name not in known:
             raise UsageError(f"no dimension is called {name!r}; {listing}")
-        if size < 0:
-            raise UsageError(f"dimension {name!r} cannot be {size}; {listing}")
     bound: dict[str, Count] = dict(sizes)
-    for name, given in _by_input(input_shapes, declared, listing).items():
-        declared[name] = _bind(name, declared[name], given, bound, listing)
+    wanted = _by_input(given, declared, dtypes, listing)
+    shapes = {name: one.shape for name, one in wanted.items() if one.shape is not None}
+    for name, shape in shapes.items():
+        declared[name] = _bind(name, declared[name], shape, bound, listing)
     fixed = {name: _substitute(shape, bound) for name, shape in declared.items()}
-    _check_given(fixed, _by_input(input_shapes, declared, listing), listing)
+    _check_given(fixed, shapes, listing)
     _check_sizes(fixed, listing)
 
     symbols: dict[str, Count] = {}
     for value in real_inputs(model.graph):
         write_shape(value, fixed[value.name], symbols)
     tensors = tuple(
-        TensorInfo(name=value.name, shape=fixed[value.name], dtype=_dtype(value))
+        TensorInfo(
+            name=value.name,
+            shape=fixed[value.name],
+            dtype=dtypes[value.name],
+            value=wanted[value.name].value if value.name in wanted else None,
+        )
         for value in real_inputs(model.graph)
     )
     still_open = {name: symbol(name) for shape in fixed.values() for name in _symbols(shape)}
@@ -96,19 +101,25 @@ def _symbols(shape: Shape | None) -> Iterator[str]:
 
 
 def _by_input(
-    input_shapes: Mapping[str, Sequence[int]], declared: Mapping[str, Shape | None], listing: str
-) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, given in input_shapes.items():
+    given: Mapping[str, GivenInput],
+    declared: Mapping[str, Shape | None],
+    dtypes: Mapping[str, str],
+    listing: str,
+) -> dict[str, GivenInput]:
+    """What is said of each input, by its name, with its value in its type."""
+    wanted: dict[str, GivenInput] = {}
+    for name, one in given.items():
         if not name and len(declared) != 1:
             raise UsageError(f"a shape without an input's name needs a model with one input; {listing}")
         target = name or next(iter(declared))
         if target not in declared:
             raise UsageError(f"no input is called {target!r}; {listing}")
-        if any(size < 0 for size in given):
-            raise UsageError(f"input {target!r} cannot be {as_text(tuple(given))}; {listing}")
-        shapes[target] = tuple(given)
-    return shapes
+        if one.dtype not in (None, dtypes[target]):
+            raise UsageError(f"input {target!r} is {dtypes[target]}, not {one.dtype}; {listing}")
+        shape = declared[target]
+        resolved = one.resolved(None if shape is None else len(shape), target)
+        wanted[target] = replace(resolved, value=resolved.checked(dtypes[target], f"input {target!r}"))
+    return wanted
 
 
 def _bind(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.formulas import Count
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape
@@ -27,7 +28,7 @@ _CLAIMED = "some sizes are those that the file declares; neither inference nor a
 def walk_onnx(
     model: OnnxModel,
     *,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    input_shapes: Mapping[str, GivenInput | Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     allow_run: bool = True,
 ) -> Network:
@@ -39,7 +40,7 @@ def walk_onnx(
             convolution that breaks a rule.
     """
     expanded = expand_functions(model.proto)
-    inputs = fix_inputs(expanded.model, input_shapes or {}, dims or {})
+    inputs = fix_inputs(expanded.model, inputs_by_name(input_shapes or {}), given_dims(dims))
     inferred = Inferred(Dimensions(inputs.symbols))
 
     def look() -> _Findings:

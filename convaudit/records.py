@@ -246,8 +246,8 @@ class Totals:
     """Sums over a network's convolutions, and the whole model's beside them.
 
     A sum in which one part is unknown is ``None``; ``macs_at_least`` sums the parts that are known.
-    Stored tensors count once, MACs per call, and of exclusive branches the costlier one. Where convolutions may run
-    unseen, every sum over them is unknown.
+    Stored tensors count once, MACs per call, and of exclusive branches the costlier one. Where convolutions
+    may run unseen, every sum over them is unknown.
     """
 
     layers: int

@@ -84,7 +84,7 @@ class Bands:
             return plain.multiply(tile._replace(positions=self.positions(tile)), out)
         full, rest = divmod(out.shape[-1], self.width)
         row = full * int(self._taps_of_columns.sum()) + int(self._taps_of_columns[:rest].sum())
-        return int(out.size) // out.shape[-1] * row
+        return int(out.size // out.shape[-1] * row)
 
     @cached_property
     def _taps_of_columns(self) -> Array:

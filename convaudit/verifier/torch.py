@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convaudit.analyzer.costs import macs
 from convaudit.records import ConvLayer, Network, Runtime, Verification, Verified
 from convaudit.verifier.accounted import Accounted
 from convaudit.verifier.execution import Activation, Array, Deformation, Execution, Quantization
 from convaudit.verifier.feeds import given_feeds, settled
+from convaudit.verifier.torch_compiled import compare_compiled, compiled_parts, with_compiled
 from convaudit.verifier.verdict import WORKSPACE_BYTES, judge
 from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
+from convaudit.walkers.torch_inputs import Values, make_inputs
+from convaudit.walkers.torch_modules import uncompiled
 from convaudit.walkers.torch_ops import ConvCall
 from convaudit.walkers.torch_recorder import in_one_line
 
@@ -52,7 +55,7 @@ def verify_in_situ(
     """Judge every convolution on the activations of one real forward, as it runs.
 
     Only one convolution's operands are held at a time. A layer that is called several times gets the worst
-    verdict of its calls.
+    verdict of its calls. What ``torch.compile`` made of the module is run too, and held against that forward.
 
     input_shape, inputs  as ``network`` was walked with
     data                 arrays by input name, or an .npz file of them, in place of those
@@ -76,9 +79,14 @@ def verify_in_situ(
     arrays = None if data is None else list(given_feeds(network, data).values())
     run_torch(model, network, observe, input_shape=input_shape, inputs=inputs, arrays=arrays, seed=seed)
     missing = Verification(status="not_executed", reason="the forward on these values did not run it")
+    found = [verdicts.get(place, missing) for place in range(len(network.layers))]
+    if isinstance(model, nn.Module) and (parts := compiled_parts(model)):
+        arguments = make_inputs(uncompiled(model), input_shape, inputs)
+        comparison = compare_compiled(model, arguments, Values(seed, arrays))
+        found = with_compiled(network.layers, found, parts, comparison)
     given = arrays is not None or inputs is not None
     return Verified(
-        verdicts=tuple(verdicts.get(place, missing) for place in range(len(network.layers))),
+        verdicts=tuple(found),
         runtime=_runtime(model, network, None if given else seed),
     )
 
@@ -92,6 +100,8 @@ def verify_isolated(
     progress: Progress | None = None,
 ) -> Verified:
     """Judge every convolution alone, on its stored weight and random input of its audited shape.
+
+    What ``torch.compile`` made of the module is not run.
 
     Returns one verdict per layer of ``network``, in order.
     """

@@ -62,7 +62,7 @@ HONEST: list[Any] = [
         {"input_shape": (1, 8, 5, 5)},
         id="transposed",
     ),
-    pytest.param(lambda: torch.compile(nn.Conv2d(4, 8, 3)), IMAGE, id="compiled"),
+    pytest.param(lambda: torch.compile(nn.Conv2d(4, 8, 3), backend="eager"), IMAGE, id="compiled"),
     pytest.param(lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 8, 3)), IMAGE, id="weight-norm"),
     pytest.param(modules.Vmapped, IMAGE, id="vmap"),
     pytest.param(modules.InferenceMode, IMAGE, id="inference-mode"),

@@ -316,9 +316,9 @@ def test_a_time_batch_channels_convolution_is_verified() -> None:
     network = walk_torch(module, **given)
     (layer,) = analyze(network).layers
     assert (layer.weight_name, layer.params, layer.macs) == ("weight", 3 * 4 * 6 + 6, 2 * 6 * 10 * 12)
-    (verdict,) = verify_in_situ(module, network, **given)
+    (verdict,) = verify_in_situ(module, network, **given).verdicts
     assert verdict.status == "within_rounding"
-    (verdict,) = verify_isolated(module, network)
+    (verdict,) = verify_isolated(module, network).verdicts
     assert verdict.reason == "its weight is stored with its axes in another order: verify it in situ"
 
 
@@ -429,8 +429,10 @@ def test_optimised_torchscript_is_counted_and_verified(prefix: str) -> None:
     assert report.totals.model_macs == 8 * 49 * 36 + 8 * 25 * 36 + 600
     assert network.model_params == 2 * 296 + 603
     assert str(script.graph) == code  # the user's own is as it was
-    assert {verdict.status for verdict in verify_in_situ(module, network, **given)} == {"within_rounding"}
-    assert {verdict.status for verdict in verify_isolated(module, network)} == {"within_rounding"}
+    assert {verdict.status for verdict in verify_in_situ(module, network, **given).verdicts} == {
+        "within_rounding"
+    }
+    assert {verdict.status for verdict in verify_isolated(module, network).verdicts} == {"within_rounding"}
 
 
 def scripted_with(kind: str) -> torch.jit.ScriptModule:

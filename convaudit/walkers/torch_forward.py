@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.jit._fuser import optimized_execution
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from convaudit.errors import ConvauditError, ExecutionError
 from convaudit.records import Network
-from convaudit.walkers.torch_guard import quiet, untouched
+from convaudit.walkers.torch_fake import SharedFakeMode
+from convaudit.walkers.torch_guard import quiet, untouched, without_autocast_cache
 from convaudit.walkers.torch_inputs import Inputs, RandomTensor, Values, make_inputs
 from convaudit.walkers.torch_layers import Frame
 from convaudit.walkers.torch_modules import private_copy, uncompiled, watch
 from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
 from convaudit.walkers.torch_script import in_sight, out_of_sight
 from convaudit.walkers.torch_stored import Stored
+from convaudit.walkers.torch_threads import Threads
 
 
 def walk_module(
@@ -86,7 +88,7 @@ def real_forward(
 
 
 def _fake_forward(module: nn.Module, arguments: Inputs) -> Recorder:
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = SharedFakeMode()
 
     def value(leaf: Tensor | RandomTensor) -> Tensor:
         return leaf.empty() if isinstance(leaf, RandomTensor) else mode.from_tensor(leaf.detach())
@@ -98,7 +100,7 @@ def _forward(
     module: nn.Module,
     arguments: Inputs,
     value: Callable[[Tensor | RandomTensor], Tensor],
-    mode: FakeTensorMode | None = None,
+    mode: SharedFakeMode | None = None,
     observer: Observer | None = None,
 ) -> Recorder:
     duplicate = in_sight(private_copy(module))
@@ -108,16 +110,49 @@ def _forward(
     layers = recorder.layers
     watch(duplicate, lambda path, submodule: layers.enter(Frame.of(path, submodule)), layers.leave)
     with (
-        untouched(stored.tensors().values()),
+        untouched(stored.tensors().values()) as undo,
         torch.compiler.set_stance("force_eager"),
         optimized_execution(False),
         _separate_attention(),
         mode or nullcontext(),
     ):
         args, kwargs = arguments.realise(value)
-        with recorder, quiet():
+        with recorder, quiet(), _in_all_threads(recorder, undo, mode):
             duplicate(*args, **kwargs)
     return recorder
+
+
+@contextmanager
+def _in_all_threads(
+    recorder: Recorder, undo: TorchDispatchMode, mode: SharedFakeMode | None
+) -> Iterator[None]:
+    """Have the threads that the body uses run under the same modes as this one."""
+
+    def surroundings() -> Callable[[], AbstractContextManager[None]]:
+        place = recorder.layers.place
+
+        @contextmanager
+        def entered() -> Iterator[None]:
+            with undo, mode or nullcontext(), recorder, recorder.layers.at(place), without_autocast_cache():
+                yield
+
+        return entered
+
+    @contextmanager
+    def stray() -> Iterator[None]:
+        with threads.here(), surroundings()():
+            yield
+
+    threads = Threads(surroundings, lambda what: recorder.unseen(what, "nobody sees what it runs"))
+    if mode is not None:
+        mode.stray = lambda: stray() if threads.away() else None
+    try:
+        with threads.followed():
+            yield
+    finally:
+        recorder.closed = True
+        if mode is not None:
+            mode.closed = True
 
 
 @contextmanager
@@ -133,7 +168,7 @@ def _separate_attention() -> Iterator[None]:
 
 def _never_ran(recorder: Recorder) -> Iterator[str]:
     idle = recorder.stored.idle(recorder.used)
-    if idle:
+    if idle and recorder.saw_everything:
         listed = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
         yield f"never used in this forward: {listed}; the model's parameters include theirs"
 

@@ -18,30 +18,39 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 @contextmanager
-def untouched(tensors: Iterable[Tensor]) -> Iterator[None]:
+def untouched(tensors: Iterable[Tensor]) -> Iterator[TorchDispatchMode]:
     """Run the body without gradients; afterwards tensors, grad mode and random states are as before.
 
-    A tensor is copied only at the moment that an operator is about to write to it.
+    A tensor is copied only at the moment that an operator is about to write to it; the mode that sees to that
+    is what other threads must enter too.
     """
     stored = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors if not is_lazy(tensor)]
     devices = {tensor.device.index for tensor, _, _ in stored if tensor.is_cuda}
     python_state, numpy_state = random.getstate(), np.random.get_state()
-    caches_casts = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # else a fake weight would be used again later
     undo = _UndoWrites(data for _, data, _ in stored)
     try:
-        with torch.random.fork_rng(sorted(devices)), torch.no_grad(), undo:
-            yield
+        with torch.random.fork_rng(sorted(devices)), torch.no_grad(), without_autocast_cache(), undo:
+            yield undo
     finally:
         undo.restore()
         for tensor, data, requires_grad in stored:
             if tensor.shape != data.shape or _handles(tensor) != _handles(data):
                 tensor.data = data
             tensor.requires_grad_(requires_grad)
-        torch.clear_autocast_cache()
-        torch.set_autocast_cache_enabled(caches_casts)
         random.setstate(python_state)
         np.random.set_state(numpy_state)
+
+
+@contextmanager
+def without_autocast_cache() -> Iterator[None]:
+    """Have this thread cast weights anew each time: a fake one would be used again later."""
+    enabled = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        yield
+    finally:
+        torch.clear_autocast_cache()
+        torch.set_autocast_cache_enabled(enabled)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
@@ -39,50 +41,90 @@ class Frame:
         return cls(path, pads_same=getattr(module, "padding", None) == "same")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a forward is: in which modules, in which exclusive arms, and how often that is run."""
+
+    frames: tuple[Frame, ...]  # the outermost first
+    branches: tuple[Branch, ...] = ()
+    times: Count | None = 1
+
+
 class Layers:
     """The convolutions seen so far, equal ones as calls of one row.
 
-    branches  the exclusive arms that are running
+    place  where the running thread is; each thread of a forward has its own
     """
 
     def __init__(self, stored: Stored, root: str) -> None:
-        self.branches: tuple[Branch, ...] = ()
         self._stored = stored
         self._root = root  # how to name what runs outside all submodules
-        self._frames = [Frame("")]
-        self._rows: Counter[ConvLayer] = Counter()
+        self._outermost = Place((Frame(""),))
+        self._thread = threading.local()
+        self._rows: dict[ConvLayer, Count | None] = {}
         self._numbers: dict[str, dict[str | int, int]] = {}  # path -> weight -> its number there
         self._choices: Counter[str] = Counter()
 
+    @property
+    def place(self) -> Place:
+        place: Place = getattr(self._thread, "place", self._outermost)
+        return place
+
+    @place.setter
+    def place(self, place: Place) -> None:
+        self._thread.place = place
+
     def enter(self, frame: Frame) -> None:
         """A submodule's forward starts."""
-        self._frames.append(frame)
+        self.place = replace(self.place, frames=(*self.place.frames, frame))
 
     def leave(self) -> None:
         """The submodule entered last has returned."""
-        self._frames.pop()
+        self.place = replace(self.place, frames=self.place.frames[:-1])
+
+    def where(self) -> str:
+        """The running module, for a message."""
+        return self.place.frames[-1].path or self._root
+
+    @contextmanager
+    def at(self, place: Place) -> Iterator[None]:
+        """Have this thread start where another one is."""
+        outer, self.place = self.place, place
+        try:
+            yield
+        finally:
+            self.place = outer
+
+    @contextmanager
+    def repeated(self, number: Count | None) -> Iterator[None]:
+        """Whatever is added inside runs so often; None: nobody knows."""
+        with self.at(replace(self.place, times=times(self.place.times, number))):
+            yield
 
     def arms(self, taken: Any, then: Body, other: Body) -> Iterator[Body]:
         """The arms of a ``cond`` that may run, both where ``taken`` has no value.
 
         Whatever is added while one is in the caller's hands is in that arm.
         """
-        outer = self.branches
-        within = f"{outer[-1].choice}, {outer[-1].arm}, " if outer else ""
-        place = f"{within}{self._frames[-1].path or self._root}"
+        outer = self.place
+        within = f"{outer.branches[-1].choice}, {outer.branches[-1].arm}, " if outer.branches else ""
+        place = f"{within}{self.where()}"
         self._choices[place] += 1
         bodies = {"then_branch": then, "else_branch": other}
         if not isinstance(taken, FakeTensor | torch.SymBool):
             del bodies["else_branch" if taken else "then_branch"]
-        for arm, body in bodies.items():
-            self.branches = (*outer, Branch(choice=f"{place} (cond #{self._choices[place]})", arm=arm))
-            yield body
-        self.branches = outer
+        try:
+            for arm, body in bodies.items():
+                branch = Branch(choice=f"{place} (cond #{self._choices[place]})", arm=arm)
+                self.place = replace(outer, branches=(*outer.branches, branch))
+                yield body
+        finally:
+            self.place = outer
 
     def add(self, call: ConvCall, output: Tensor) -> ConvLayer:
         """Record a convolution that ran. Returns its row, the same one for an equal call."""
         row = self._row(call, output)
-        self._rows[row] += 1
+        self._rows[row] = plus(self._rows.get(row, 0), self.place.times)
         return row
 
     def named(self, sizes: Mapping[str, Count] | None = None) -> tuple[ConvLayer, ...]:
@@ -94,7 +136,7 @@ class Layers:
         for symbolic, calls in self._rows.items():
             row = _row_with_sizes(symbolic, sizes or {})
             name = next(name for name in self._possible_names(row, layers) if name not in layers)
-            layers[name] = replace(row, name=name, calls=calls)
+            layers[name] = replace(row, name=name, calls=with_sizes(calls, sizes or {}))
         return tuple(layers.values())
 
     def weights(self) -> set[str | None]:
@@ -110,7 +152,7 @@ class Layers:
         yield from (f"{name} (form {number})" for number in count(2))
 
     def _row(self, call: ConvCall, output: Tensor) -> ConvLayer:
-        frame = self._frames[-1]
+        frame = self.place.frames[-1]
         parameter = self._stored.unpacked if call.packed else self._stored.parameter
         own_weight = call.weight if call.stored_weight is None else call.stored_weight
         weight = parameter(own_weight)
@@ -141,7 +183,7 @@ class Layers:
             weight_name=weight.name,
             bias_name=None if bias is None else bias.name,
             stored_params=_stored_params(weight.elements, call),
-            branches=self.branches,
+            branches=self.place.branches,
             address=(path, self._number(path, frame, weight.name)),
             notes=(*frame.notes, *weight.notes),
         )
@@ -193,6 +235,16 @@ def _as_same_padding(row: ConvLayer) -> ConvLayer:
         None if size is None else size - more for size, more in zip(row.input_shape or (), extra, strict=True)
     ]
     return replace(row, padding=pairs, input_shape=tuple(unpadded))
+
+
+def plus(first: Count | None, second: Count | None) -> Count | None:
+    """The sum; None if a part is unknown."""
+    return None if first is None or second is None else first + second
+
+
+def times(first: Count | None, second: Count | None) -> Count | None:
+    """The product; None if a factor is unknown."""
+    return None if first is None or second is None else first * second
 
 
 def _row_with_sizes(row: ConvLayer, sizes: Mapping[str, Count]) -> ConvLayer:

@@ -309,6 +309,12 @@ def unknown_cost(op: str) -> str | None:
     return "no rule for this operator" if telling else None
 
 
+def may_convolve(op: str) -> bool:
+    """Whether an operator of unknown cost may run convolutions, going by its name."""
+    namespace, _, name = op.partition(".")
+    return name not in _ELEMENTWISE and (namespace not in _KNOWN_NAMESPACES or "conv" in name)
+
+
 _COLLECTIVE = {"c10d", "_c10d_functional", "_c10d_functional_autograd", "_dtensor", "symm_mem"}
 _KNOWN_NAMESPACES = _COLLECTIVE | {
     "aten",
@@ -356,6 +362,7 @@ _ELEMENTWISE = {  # in spite of their names
     "fft_rfftfreq",
     "slice_inverse",
     "wrapped_fbgemm_pack_gemm_matrix_fp16",
+    "flex_attention",  # what runs inside it changes scores
 }
 
 

@@ -23,10 +23,11 @@ from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.formulas import Count, Formula
 from convaudit.records import Network, TensorInfo
 from convaudit.shapes import as_text
+from convaudit.walkers.torch_bodies import Follower
 from convaudit.walkers.torch_guard import quiet, untouched
 from convaudit.walkers.torch_inputs import RandomTensor
 from convaudit.walkers.torch_layers import Frame, shape_with_sizes, with_sizes
-from convaudit.walkers.torch_ops import dtype_name, op_name, shape
+from convaudit.walkers.torch_ops import dtype_name, shape
 from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
 from convaudit.walkers.torch_stored import Stored, StoredTensor
 
@@ -149,22 +150,13 @@ class _Interpreter(fx.Interpreter):
             self._recorder.layers.leave()
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if not isinstance(target, torch._ops.HigherOrderOperator):
-            return super().call_function(target, args, kwargs)
-        bodies = [position for position, arg in enumerate(args) if isinstance(arg, fx.GraphModule)]
-        if op_name(target) == "higher_order.cond":
-            return self._follow_arms(*args)
-        if len(bodies) == 1 and op_name(target).startswith("higher_order.wrap"):
-            return self._follow(args[bodies[0]], args[bodies[0] + 1 :])
+        if isinstance(target, torch._ops.HigherOrderOperator):
+            output = Follower(self._recorder.layers, self._call).follow(target, args, kwargs)
+            if output is not NotImplemented:
+                return output
         return super().call_function(target, args, kwargs)
 
-    def _follow_arms(self, taken: Any, then: fx.GraphModule, other: fx.GraphModule, operands: Any) -> Any:
-        output = None
-        for graph in self._recorder.layers.arms(taken, then, other):
-            output = self._follow(graph, operands)
-        return output
-
-    def _follow(self, graph: fx.GraphModule, operands: Sequence[Any]) -> Any:
+    def _call(self, graph: fx.GraphModule, *operands: Any) -> Any:
         return _Interpreter(graph, self._recorder, self._frames).run(*operands)
 
 

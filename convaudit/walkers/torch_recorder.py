@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from textwrap import shorten
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator, OpOverload
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -22,13 +24,16 @@ from torch.utils._pytree import tree_leaves
 
 from convaudit.formulas import Count
 from convaudit.records import Branch, ConvLayer, OtherOp
-from convaudit.walkers.torch_layers import Layers
-from convaudit.walkers.torch_ops import ConvCall, count_macs, op_name, read_conv, unknown_cost
+from convaudit.walkers.torch_bodies import Follower, python_body
+from convaudit.walkers.torch_layers import Layers, plus, times
+from convaudit.walkers.torch_ops import ConvCall, count_macs, may_convolve, op_name, read_conv, unknown_cost
 from convaudit.walkers.torch_stored import Stored
+from convaudit.walkers.torch_threads import unfollowed
 
 _BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 """To learn its result's shape torch decomposes it into a dozen operators: half of a whole fake forward."""
 
+_LOOPED = "in a loop of unknown length"
 Observer = Callable[[ConvLayer, ConvCall, Tensor], None]
 """Is told of each convolution that ran: its row (a layer without name), its operands, its output."""
 
@@ -39,6 +44,7 @@ class Recorder(TorchDispatchMode):
     layers  the convolutions
     stored  the tensors of the model
     used    names of those that an operator read
+    closed  whether the forward is over: a thread that goes on is left alone
     """
 
     supports_higher_order_operators = True
@@ -47,27 +53,47 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers = Layers(stored, root)
         self.used: set[str] = set()
+        self.closed = False
         self.stored = stored
         self._observer = observer
         self._other_ops: dict[tuple[str, tuple[Branch, ...]], tuple[int, Count | None]] = {}
+        self._opaque: dict[tuple[str, str, tuple[Branch, ...]], int] = {}
         self._uncounted: Counter[str] = Counter()
+        self._lock = threading.RLock()  # a forward may run in several threads
 
     def miss(self, unseen: Mapping[str, int]) -> None:
         """Note operators that run where this recorder cannot see them, by type and number."""
-        self._other_ops.update({(op, ()): (count, None) for op, count in unseen.items()})
+        for op, count in unseen.items():
+            self.unseen(op, unknown_cost(op) or "not seen", count)
 
     def other_ops(self) -> tuple[OtherOp, ...]:
         """The other multiplying operators, and those of unknown cost, by type."""
-        return tuple(
+        counted = (
             OtherOp(
                 op=op.removeprefix("aten."),
                 count=count,
                 macs=macs,
-                reason=unknown_cost(op) if macs is None else None,
+                reason=None if macs is not None else unknown_cost(op) or _LOOPED,
                 branches=branches,
             )
             for (op, branches), (count, macs) in self._other_ops.items()
         )
+        opaque = (
+            OtherOp(op=op, count=count, macs=None, reason=reason, branches=branches, opaque=True)
+            for (op, reason, branches), count in self._opaque.items()
+        )
+        return (*counted, *opaque)
+
+    def unseen(self, op: str, reason: str, count: int = 1) -> None:
+        """Note that convolutions may have run in ``op``, which nobody saw."""
+        with self._lock:
+            key = op, f"{reason}, in {self.layers.where()}", self.layers.place.branches
+            self._opaque[key] = self._opaque.get(key, 0) + count
+
+    @property
+    def saw_everything(self) -> bool:
+        """Whether no convolution can have run unseen."""
+        return not self._opaque
 
     def uncounted_ops(self) -> tuple[tuple[str, int], ...]:
         """The operators that multiply-accumulate nothing, by type and number."""
@@ -75,29 +101,33 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if op_name(func).startswith("prim."):
+        if self.closed or op_name(func).startswith("prim."):
             return func(*args, **kwargs)  # asks a tensor for its device or layout
-        if op_name(func) == "higher_order.cond":
-            return self._follow_arms(*args)
+        if isinstance(func, HigherOrderOperator):
+            output = Follower(self.layers, self._call).follow(func, args, kwargs)
+            if output is not NotImplemented:
+                return output
         if _is_composite(func):
             with self:  # inference mode hands over whole operators, such as conv2d or linear
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        body = python_body(func, tensors)
+        if body is not None:
+            with suppress(Exception):  # one in NumPy, say, cannot run without values
+                return self._call(body, *args, **kwargs)
         output = _run(func, args, kwargs, tensors)
-        self.used.update(name for name in map(self.stored.name, tensors) if name)
-        self.stored.follow(tensors, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
-        if tensors:  # whatever takes none only makes one
-            self._account(func, args, kwargs, output)
+        with self._lock:
+            self.used.update(name for name in map(self.stored.name, tensors) if name)
+            self.stored.follow(tensors, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
+            if tensors:  # whatever takes none only makes one
+                self._account(func, args, kwargs, output)
         return output
 
-    def _follow_arms(self, taken: Any, then: Any, other: Any, operands: Any = ()) -> Any:
-        output = None
-        for arm in self.layers.arms(taken, then, other):
-            with self:
-                output = arm(*operands)
-        return output
+    def _call(self, body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with self:
+            return body(*args, **kwargs)
 
     def _account(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         call = read_conv(func, args, kwargs)
@@ -105,15 +135,19 @@ class Recorder(TorchDispatchMode):
             output = call.arranged(output)
             row = self.layers.add(call, output)
             if self._observer is not None:
-                self._observer(row, call, output)
+                with unfollowed():
+                    self._observer(row, call, output)
             return
         op, macs = op_name(func), count_macs(func, args, kwargs)
-        if macs is None and unknown_cost(op) is None:
+        reason = None if macs is not None else unknown_cost(op)
+        if reason is not None and may_convolve(op):
+            self.unseen(op, reason)
+        elif macs is None and reason is None:
             self._uncounted[op] += 1
-            return
-        key = op, self.layers.branches
-        count, known = self._other_ops.get(key, (0, 0))
-        self._other_ops[key] = count + 1, None if macs is None or known is None else known + macs
+        else:
+            key = op, self.layers.place.branches
+            count, known = self._other_ops.get(key, (0, 0))
+            self._other_ops[key] = count + 1, plus(known, times(macs, self.layers.place.times))
 
 
 def in_one_line(error: Exception, width: int = 400) -> str:

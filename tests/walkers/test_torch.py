@@ -392,7 +392,7 @@ def test_a_custom_operator_is_reported_as_unknown() -> None:
     library.impl("mixing", torch.relu, "CompositeExplicitAutograd")
     (other,) = walk_torch(modules.Custom(), input_shape=SMALL).other_ops
     assert (other.op, other.count, other.macs) == ("somebodys.mixing", 2, None)
-    assert other.reason == "a custom operator"
+    assert other.reason == "a custom operator, in Custom"
     library._destroy()
 
 

@@ -470,4 +470,6 @@ def test_an_unseen_operator_makes_the_models_total_unknown(monkeypatch: pytest.M
         script = torch.jit.script(nn.Sequential(nn.Conv2d(4, 8, 3)))
     network = walk_torch(script, input_shape=(1, 4, 9, 9))
     assert analyze(network).totals.model_macs is None
-    assert {other.reason for other in network.other_ops} == {"TorchScript runs it by itself, unseen"}
+    assert {other.reason for other in network.other_ops} == {
+        "TorchScript runs it by itself, unseen, in Sequential"
+    }

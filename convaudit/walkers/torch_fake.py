@@ -1,0 +1,59 @@
+"""A fake mode that several threads may be in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from torch._ops import HigherOrderOperator
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+
+class SharedFakeMode(FakeTensorMode):
+    """Tensors without values, in every thread of one forward; torch's own mode keeps one state for all.
+
+    A thread that was running before may be given fake tensors in a queue: torch then enters the mode for each
+    operator, and ``stray`` makes the context in which the operator belongs to the forward, if it needs one.
+
+    closed  whether the forward is over: a thread that goes on gets real tensors again
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        self._thread = threading.local()
+        self.stray: Callable[[], AbstractContextManager[Any] | None] | None = None
+        self.closed = False
+        super().__init__(allow_non_fake_inputs=True)
+
+    @property
+    def enter_stack(self) -> list[Any]:
+        """What to leave again, in this thread."""
+        stack: list[Any] = self._thread.__dict__.setdefault("enter_stack", [])
+        return stack
+
+    @enter_stack.setter
+    def enter_stack(self, stack: list[Any]) -> None:
+        self._thread.enter_stack = stack
+
+    @property
+    def in_kernel_invocation(self) -> bool:
+        """Whether this thread is inside a kernel, which sees meta tensors."""
+        return getattr(self._thread, "in_kernel_invocation", False)
+
+    @in_kernel_invocation.setter
+    def in_kernel_invocation(self, value: bool) -> None:
+        self._thread.in_kernel_invocation = value
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.closed:
+            return func(*args, **(kwargs or {}))
+        stray = None if self.stray is None else self.stray()
+        if stray is not None:
+            with stray:
+                return func(*args, **(kwargs or {}))
+        if isinstance(func, HigherOrderOperator):
+            return func.python_key_table[FakeTensorMode](self, *args, **(kwargs or {}))
+        return super().__torch_dispatch__(func, types, args, kwargs or {})

@@ -13,11 +13,12 @@ from convaudit.formulas import Count
 from convaudit.records import Branch, OtherOp
 from convaudit.walkers.onnx.conv_ops import CONV_OPS
 from convaudit.walkers.onnx.mac_counters import MAC_COUNTERS, NO_COUNTER
-from convaudit.walkers.onnx.onnxruntime_ops import NOT_MULTIPLYING
+from convaudit.walkers.onnx.onnxruntime_ops import NO_RULE, NOT_MULTIPLYING, REORDERING, STANDARD_DOMAIN
 from convaudit.walkers.onnx.scopes import Node
 
 _REORDERED = frozenset({"com.microsoft.nchwc", "com.ms.internal.nhwc"})  # layouts of known ops
 _UNKNOWN_OP = "convaudit does not know this op"
+_NO_RULE = "no counting rule"
 UNKNOWN_SHAPE = "a shape is unknown"
 _UNKNOWN_LOOP = "in a loop of unknown length"
 
@@ -25,7 +26,8 @@ _UNKNOWN_LOOP = "in a loop of unknown length"
 def count_other_ops(nodes: Iterable[Node]) -> tuple[tuple[OtherOp, ...], tuple[tuple[str, int], ...]]:
     """Multiplying ops with their MACs, by op and exclusive branch; and the others' types and numbers.
 
-    Both are in the order of the first appearance. An op that nobody knows may multiply: its MACs are unknown.
+    Both are in the order of the first appearance. An op that nobody knows may multiply, and convolve: its MACs
+    are unknown, and so are the convolutions' totals.
     """
     multiplying: dict[tuple[str, tuple[Branch, ...]], list[tuple[Count | None, str | None]]] = {}
     uncounted: Counter[str] = Counter()
@@ -47,7 +49,12 @@ def _multiplies_nothing(op: str, node: Node) -> bool:
     domain, name = node.proto.domain, node.proto.op_type
     if domain == "com.microsoft":
         return name in NOT_MULTIPLYING
-    return domain in _REORDERED or _is_standard(name, "" if domain == "ai.onnx" else domain)
+    if domain in _REORDERED:
+        multiplies = name in CONV_OPS or name in MAC_COUNTERS or name in NO_COUNTER
+        return name in NOT_MULTIPLYING or name in REORDERING or (_is_standard(name, "") and not multiplies)
+    if domain in ("", "ai.onnx"):
+        return _is_standard(name, "") or name in STANDARD_DOMAIN
+    return _is_standard(name, domain)
 
 
 @cache
@@ -59,7 +66,8 @@ def _macs(op: str, node: Node) -> tuple[Count | None, str | None]:
     """MACs in one run of the model, or the reason why they are unknown."""
     counter = MAC_COUNTERS.get(op)
     if counter is None:
-        return None, NO_COUNTER.get(op, _UNKNOWN_OP)
+        no_rule = node.proto.domain == "com.microsoft" and node.proto.op_type in NO_RULE
+        return None, NO_COUNTER.get(op, _NO_RULE if no_rule else _UNKNOWN_OP)
     try:
         macs = counter(node)
     except (ModelError, IndexError, ZeroDivisionError):
@@ -82,4 +90,5 @@ def _other_op(
         macs=sum(known) if not reasons else None,
         reason="; ".join(reasons) or None,
         branches=branches,
+        opaque=_UNKNOWN_OP in reasons,
     )

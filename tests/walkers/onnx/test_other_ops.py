@@ -11,7 +11,7 @@ from convaudit.analyzer import analyze
 from convaudit.records import Branch
 from convaudit.walkers.onnx.conv_ops import CONV_OPS
 from convaudit.walkers.onnx.mac_counters import MAC_COUNTERS, NO_COUNTER
-from convaudit.walkers.onnx.onnxruntime_ops import NOT_MULTIPLYING
+from convaudit.walkers.onnx.onnxruntime_ops import NO_RULE, NOT_MULTIPLYING, STANDARD_DOMAIN
 from tests.walkers.onnx.models import model, walk
 
 
@@ -202,19 +202,40 @@ def test_exclusive_branches_take_the_costlier_arm() -> None:
 
 
 UNKNOWN = [
-    pytest.param("y = custom.Mystery(a)", "custom.Mystery", "does not know", id="custom"),
-    pytest.param("y = com.microsoft.MoE(a)", "com.microsoft.MoE", "does not know", id="onnxruntime"),
-    pytest.param("y = Unheard(a)", "Unheard", "does not know", id="standard-domain"),
-    pytest.param("y = Det(a)", "Det", "algorithm", id="no-count"),
+    pytest.param("custom.Mystery", "does not know", True, id="custom"),
+    pytest.param("custom.DeformConv2d", "does not know", True, id="custom-convolution"),
+    pytest.param("com.microsoft.MoE", "no counting rule", False, id="onnxruntime"),
+    pytest.param("com.microsoft.EPContext", "does not know", True, id="compiled"),
+    pytest.param("com.microsoft.VarlenCausalConvWithState", "does not know", True, id="convolution"),
+    pytest.param("com.ms.internal.nhwc.ConvInteger", "does not know", True, id="layout-of-no-known-op"),
+    pytest.param("com.ms.internal.nhwc.MatMul", "does not know", True, id="layout-of-a-multiplying-op"),
+    pytest.param("com.microsoft.nchwc.Unheard", "does not know", True, id="reordered"),
+    pytest.param("Unheard", "does not know", True, id="standard-domain"),
+    pytest.param("Det", "algorithm", False, id="no-count"),
 ]
 
 
-@pytest.mark.parametrize(("node", "op", "reason"), UNKNOWN)
-def test_unknown(node: str, op: str, reason: str) -> None:
-    network = walk(graph(node, "float[4,4] a"), allow_run=False)
+@pytest.mark.parametrize(("op", "reason", "opaque"), UNKNOWN)
+def test_unknown(op: str, reason: str, *, opaque: bool) -> None:
+    network = walk(graph(f"y = {op}(a)", "float[4,4] a"), allow_run=False)
     (other,) = network.other_ops
-    assert (other.op, other.count, other.macs) == (op, 1, None)
+    assert (other.op, other.count, other.macs, other.opaque) == (op, 1, None, opaque)
     assert reason in str(other.reason)
+    report = analyze(network)
+    assert report.totals.model_macs is None
+    assert (report.totals.macs is None) == opaque
+    assert ("the model contains no convolution" in report.warnings) != opaque
+
+
+@pytest.mark.parametrize(
+    "op",
+    ["SimplifiedLayerNormalization", "EfficientNMS_TRT", "com.ms.internal.nhwc.MaxPool"]
+    + ["com.ms.internal.nhwc.QLinearAveragePool", "com.microsoft.nchwc.ReorderOutput", "ai.onnx.Relu"],
+)
+def test_ops_that_onnxruntime_writes_and_that_multiply_nothing(op: str) -> None:
+    network = walk(graph(f"y = {op}(a)", "float[4,4] a"), allow_run=False)
+    assert network.other_ops == ()
+    assert analyze(network).totals.model_macs == 0
 
 
 @pytest.mark.parametrize("equation", ["ij,jk->ik", "i...j...,jk", "ijk,jk", ""])
@@ -242,9 +263,11 @@ def test_every_rule_is_for_an_op_that_exists() -> None:
         for schema in defs.get_all_schemas()
     }
     existing |= {f"{schema.domain}.{schema.name}" for schema in get_all_operator_schema()}
-    named = {*MAC_COUNTERS, *NO_COUNTER, *(f"com.microsoft.{name}" for name in NOT_MULTIPLYING)}
-    assert named - existing == set()
+    existing |= {schema.name for schema in get_all_operator_schema() if not schema.domain}
+    named = {*MAC_COUNTERS, *NO_COUNTER, *(f"com.microsoft.{name}" for name in NOT_MULTIPLYING | NO_RULE)}
+    assert (named | STANDARD_DOMAIN) - existing == set()
     assert not {*MAC_COUNTERS} & {*NO_COUNTER, *CONV_OPS}
+    assert not NOT_MULTIPLYING & NO_RULE
 
 
 def test_no_multiplying_op_of_onnx_is_forgotten() -> None:

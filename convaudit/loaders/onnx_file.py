@@ -22,7 +22,7 @@ from convaudit.loaders.expansion import check_expansion
 from convaudit.loaders.external_data import confined_path, map_bytes, open_regular, reference, regular_size
 from convaudit.loaders.memory import IN_MEMORY, strip
 from convaudit.loaders.names import check_names
-from convaudit.loaders.tensors import decode, model_tensors
+from convaudit.loaders.tensors import check_dims, decode, model_tensors
 from convaudit.loaders.text import parse_text, text_format
 from convaudit.loaders.wire import read_skeleton
 
@@ -95,19 +95,21 @@ def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
         raise LoadError(f"{name}: not an ONNX model: it has no graph")
     check_names(proto, name)
     check_expansion(proto, name)
-    external_bytes = _check_external_data(proto, path, name)
+    external_bytes = _check_tensors(proto, path, name)
     file_bytes = None if own_bytes is None or external_bytes is None else own_bytes + external_bytes
     return OnnxModel(proto, name, path, file_bytes, large)
 
 
-def _check_external_data(proto: ModelProto, path: Path | None, source: str) -> int | None:
+def _check_tensors(proto: ModelProto, path: Path | None, source: str) -> int | None:
     """Bytes of the external files; None if one of them is not there.
 
-    Raises  LoadError if a tensor's reference leaves the model's folder or the file that it names.
+    Raises  LoadError if a tensor has a negative size, or its reference leaves the model's folder or the file
+            that it names.
     """
     own = IN_MEMORY if path is None else _own_location(path)
     sizes: dict[str, int | None] = {}
     for tensor in model_tensors(proto):
+        check_dims(tensor.dims, f"{source}: tensor {tensor.name!r}")
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         where = reference(tensor, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -57,6 +57,16 @@ def _attribute_tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
             yield from (sparse.values, sparse.indices)
 
 
+def check_dims(dims: Sequence[int], who: str) -> None:
+    """Refuse negative sizes: counts made of them would be negative, and hide others.
+
+    Raises:
+        LoadError: Naming the tensor, ``who``.
+    """
+    if min(dims, default=0) < 0:
+        raise LoadError(f"{who}: dims must not be negative, got {list(dims)}")
+
+
 def decode(tensor: TensorProto, data: np.ndarray | None, field: str, who: str) -> np.ndarray:
     """Array of the tensor's ``dims``, from ``data`` as its field ``field`` would hold them.
 
@@ -71,8 +81,7 @@ def decode(tensor: TensorProto, data: np.ndarray | None, field: str, who: str) -
         expected = helper.tensor_dtype_to_field(tensor.data_type)
     except KeyError:
         raise LoadError(f"{who}: element type {tensor.data_type} is unknown to the installed onnx") from None
-    if min(dims, default=0) < 0:
-        raise LoadError(f"{who}: dims must not be negative, got {list(dims)}")
+    check_dims(dims, who)
     if field not in ("raw_data", expected):
         raise LoadError(f"{who}: {dtype} elements cannot be in {field}")
     try:

@@ -27,6 +27,17 @@ class Attributes:
         attribute = self._typed(name, AttributeProto.INT)
         return default if attribute is None else attribute.i
 
+    def size(self, name: str, default: int, minimum: int) -> int:
+        """An integer attribute of at least ``minimum``.
+
+        Raises:
+            ModelError: It has another type, or is out of range.
+        """
+        value = self.integer(name, default)
+        if not minimum <= value <= _LARGEST:
+            raise ModelError(f"{self._who}: {name} must be between {minimum} and {_LARGEST}, got {value}")
+        return value
+
     def string(self, name: str, default: str) -> str:
         """A string attribute.
 

@@ -184,7 +184,7 @@ def _causal(attributes: Attributes, kernel_size: tuple[int, ...]) -> tuple[Geome
     Only the last axis is causal. How the others are padded, if there are others, is not specified.
     """
     others = (1,) * (len(kernel_size) - 1)
-    dilation = attributes.integer("dilation", 1)
+    dilation = attributes.size("dilation", default=1, minimum=1)
     geometry = Geometry(
         kernel_size=kernel_size,
         stride=(*others, 1),

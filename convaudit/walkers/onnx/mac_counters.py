@@ -43,8 +43,8 @@ def fused_matmul(node: Node) -> Count | None:
 def matmul_of_packed(node: Node) -> Count | None:
     """The weight is packed: its attributes ``K`` and ``N`` hold the logical sizes."""
     rows = node.input_shape(0)
-    size = node.attributes.integer("K", 0)
-    columns = node.attributes.integer("N", 0)
+    size = node.attributes.size("K", default=0, minimum=0)
+    columns = node.attributes.size("N", default=0, minimum=0)
     return None if rows is None else _product((*rows[:-1], size, columns))
 
 
@@ -82,7 +82,10 @@ def projected_attention(node: Node, *, weight: int = 1, past: int = 4) -> Count 
     x, w = node.input_shape(0), node.input_shape(weight)
     if x is None or w is None or len(x) != 3 or len(w) != 2 or w[1] is None:
         return None
-    hidden: list[Count] = list(node.attributes.integers("qkv_hidden_sizes") or []) or [w[1] // 3] * 3
+    declared = node.attributes.integers("qkv_hidden_sizes") or []
+    if any(size < 0 for size in declared):
+        return None
+    hidden: list[Count] = list(declared) or [w[1] // 3] * 3
     projection = _product((*x, w[1]))
     scores = _product((x[0], x[1], _with_past(node, past, x[1]), hidden[0] + hidden[2]))
     return _plus(projection, scores)

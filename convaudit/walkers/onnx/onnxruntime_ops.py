@@ -73,7 +73,7 @@ NOT_MULTIPLYING = frozenset(
         "Unique",
     ]
 )
-"""Ops of com.microsoft that multiply-accumulate nothing: activations, normalisations, layout, quantisation."""
+"""Ops of com.microsoft that multiply nothing: activations, normalisations, layout, quantisation."""
 
 STANDARD_DOMAIN = frozenset(
     {"Affine", "Crop", "DynamicSlice", "GivenTensorFill", "ImageScaler", "ParametricSoftplus", "Scale"}

@@ -26,8 +26,8 @@ _UNKNOWN_LOOP = "in a loop of unknown length"
 def count_other_ops(nodes: Iterable[Node]) -> tuple[tuple[OtherOp, ...], tuple[tuple[str, int], ...]]:
     """Multiplying ops with their MACs, by op and exclusive branch; and the others' types and numbers.
 
-    Both are in the order of the first appearance. An op that nobody knows may multiply, and convolve: its MACs
-    are unknown, and so are the convolutions' totals.
+    Both are in the order of the first appearance. An op that nobody knows may multiply, and convolve: its
+    MACs are unknown, and so are the convolutions' totals.
     """
     multiplying: dict[tuple[str, tuple[Branch, ...]], list[tuple[Count | None, str | None]]] = {}
     uncounted: Counter[str] = Counter()

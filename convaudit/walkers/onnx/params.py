@@ -7,6 +7,7 @@ formulas (``x + 3`` of a hard-swish) are stored as well and are no parameters.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 
 from convaudit.walkers.onnx.dtypes import is_floating
 from convaudit.walkers.onnx.scopes import Node
@@ -74,7 +75,8 @@ def _collect(node: Node, index: int, name: str, found: dict[str, int | None]) ->
         return
     if node.proto.op_type in _PACKED:
         if index == 1:
-            found[parameter.name] = node.attributes.integer("K", 0) * node.attributes.integer("N", 0)
+            sizes = (node.attributes.size(name, default=0, minimum=0) for name in ("K", "N"))
+            found[parameter.name] = prod(sizes)
         return
     quantised = index in _QUANTISED.get(node.proto.op_type, _NONE)
     is_scalar = parameter.shape == ()

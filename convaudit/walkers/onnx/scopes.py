@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto
 
+from convaudit.errors import ModelError
 from convaudit.formulas import Count
 from convaudit.records import Branch, Shape
 from convaudit.walkers.onnx.attributes import Attributes
@@ -108,7 +109,11 @@ class Scope:
         if home is None:
             return None
         stored = home.stored.get(name)
-        return self.inferred.shape(home.address, name) if stored is None else tuple(stored.dims)
+        if stored is None:
+            return self.inferred.shape(home.address, name)
+        if min(stored.dims, default=0) < 0:  # of a sparse tensor; the loader refuses dense ones
+            raise ModelError(f"tensor {name!r}: dims must not be negative, got {list(stored.dims)}")
+        return tuple(stored.dims)
 
     def dtype(self, name: str) -> str:
         """Element type of a tensor that is in sight, or ``unknown``."""

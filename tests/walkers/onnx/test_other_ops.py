@@ -229,8 +229,10 @@ def test_unknown(op: str, reason: str, *, opaque: bool) -> None:
 
 @pytest.mark.parametrize(
     "op",
-    ["SimplifiedLayerNormalization", "EfficientNMS_TRT", "com.ms.internal.nhwc.MaxPool"]
-    + ["com.ms.internal.nhwc.QLinearAveragePool", "com.microsoft.nchwc.ReorderOutput", "ai.onnx.Relu"],
+    [
+        *("SimplifiedLayerNormalization", "EfficientNMS_TRT", "com.ms.internal.nhwc.MaxPool", "ai.onnx.Relu"),
+        *("com.ms.internal.nhwc.QLinearAveragePool", "com.microsoft.nchwc.ReorderOutput"),
+    ],
 )
 def test_ops_that_onnxruntime_writes_and_that_multiply_nothing(op: str) -> None:
     network = walk(graph(f"y = {op}(a)", "float[4,4] a"), allow_run=False)

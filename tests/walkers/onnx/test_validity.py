@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from onnx import ModelProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from convaudit.analyzer import analyze
 from convaudit.errors import ConvauditError, GroupsError, ModelError, ShapeError
@@ -184,6 +184,68 @@ def test_negative_weight_size() -> None:
     source.graph.input[1].type.tensor_type.shape.dim[2].dim_value = -3
     layer = only_layer(source)
     assert layer.weight_shape is not None
+
+
+NEGATIVE = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[-4, 4, 3, 3])
+
+
+def initializer(op: str) -> ModelProto:
+    source = model(f"g (float[1,4,8,8] x) => (float[n,c,h,l] y) {{ y = {op}(x, w) }}")
+    source.graph.initializer.append(NEGATIVE)
+    return source
+
+
+def constant() -> ModelProto:
+    source = model("g (float[1,4,8,8] x) => (float[n,c,h,l] y) { y = Conv(x, w) }")
+    source.graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=NEGATIVE))
+    return source
+
+
+def sparse() -> ModelProto:
+    source = model("g (float[1,4,8,8] x) => (float[n,c,h,l] y) { y = Conv(x, w) }")
+    values = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], float_data=[1.0])
+    indices = TensorProto(data_type=TensorProto.INT64, dims=[1], int64_data=[0])
+    source.graph.sparse_initializer.add(values=values, indices=indices, dims=NEGATIVE.dims)
+    return source
+
+
+def with_attribute(op: str, x: str, w: str) -> ModelProto:
+    return model(f"g ({x} x, {w} w) => (float y) {{ y = com.microsoft.{op}(x, w) }}")
+
+
+NOT_NEGATIVE = r"dims must not be negative, got \[-4, 4, 3, 3\]"
+HOSTILE_SIZES = [
+    pytest.param(initializer("Conv"), r"'w': " + NOT_NEGATIVE, id="weight"),
+    pytest.param(initializer("MatMul"), r"'w': " + NOT_NEGATIVE, id="weight-of-another-op"),
+    pytest.param(constant(), NOT_NEGATIVE, id="constant"),
+    pytest.param(sparse(), r"'w': " + NOT_NEGATIVE, id="sparse"),
+    pytest.param(
+        with_attribute("CausalConvWithState<dilation=-2>", "float[2,6,9]", "float[6,1,4]"),
+        r"dilation must be between 1 and \d+, got -2",
+        id="causal-dilation",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "match"), HOSTILE_SIZES)
+def test_hostile_sizes_are_refused(source: ModelProto, match: str) -> None:
+    with pytest.raises(ConvauditError, match=match):
+        walk(source)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        pytest.param("MatMulNBits<K=-32, N=6>(x, w, s)", id="packed"),
+        pytest.param("Attention<num_heads=2, qkv_hidden_sizes=[-8, -8, 8]>(x, w, s)", id="hidden-sizes"),
+    ],
+)
+def test_hostile_attribute_makes_the_count_unknown(op: str) -> None:
+    network = walk(
+        f"g (float[2,4,32] x, float[32,8] w, float[6] s) => (float y) {{ y = com.microsoft.{op} }}",
+        allow_run=False,
+    )
+    assert [other.macs for other in network.other_ops] == [None]
 
 
 @pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "QLinearConv", "DeformConv"])

@@ -20,28 +20,31 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     Source: TypeAlias = str | os.PathLike[str] | ModelProto | nn.Module | ExportedProgram
+    Shape: TypeAlias = Sequence[int] | str | float
+    Shapes: TypeAlias = Shape | Sequence[Shape] | Mapping[str, Shape] | None
 
 
 def audit(
     source: Source,
     *,
-    input_shape: Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Sequence[int]] | None = None,
+    input_shape: Shapes = None,
     inputs: Any = None,
     dims: Mapping[str, int] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     allow_run: bool = True,
     verify: Literal["in-situ", "isolated", False] | bool = False,
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
-    seed: int = 0,
-    memory_bytes: int = 2**30,
-    optimization: Optimization = "all",
+    seed: int | None = None,
+    memory_bytes: int | None = None,
+    optimization: Optimization | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """What every convolution of a model costs, what its ``groups`` save, and whether it is right.
 
     source        a path to a model file, a ModelProto, a torch module or exported program, or the text
                   ``package.module:factory`` or ``torchvision:NAME``, which run the Python code they name
-    input_shape   sizes of the input, of several in a list, or by name; what it leaves open stays symbolic
+    input_shape   sizes of the input, of several in a list, or by name; what it leaves open stays symbolic;
+                  with an element type as text, "1x20:int64"; a scalar's value as {"sr": 16000}
     inputs        for a torch module, instead: a tensor, a tuple of arguments, a mapping of keyword arguments
     dims          values of an ONNX model's symbolic dimensions, by name
     kwargs        arguments of the factory
@@ -49,24 +52,19 @@ def audit(
     verify        True or "in-situ": re-execute every convolution on the activations of one run of the model;
                   "isolated": each alone, with its weights and random input
     data          inputs to verify on, arrays by name or an .npz file of them; else random, from ``seed``
-    memory_bytes  bound on the activations that are held at a time while verifying
-    optimization  onnxruntime's graph optimisation level while verifying
+    seed          of random input to verify on, by default 0
+    memory_bytes  bound on the activations that are held at a time while verifying in situ, by default 1 GiB
+    optimization  onnxruntime's graph optimisation while verifying: by default "all", "extended", "basic" or
+                  "disabled"
     progress      is called with how many convolutions are verified so far, and of how many
 
     Raises  ConvauditError: LoadError for a file that is no readable and safe model, ModelError for one whose
-            convolutions break a rule, UsageError for inputs that the model does not have.
+            convolutions break a rule, UsageError for inputs that the model does not have and for arguments
+            that would do nothing.
     """
-    if not isinstance(verify, bool) and not (isinstance(verify, str) and verify in ("in-situ", "isolated")):
-        raise UsageError(f"verify must be True, False, 'in-situ' or 'isolated', got {verify!r:.100}")
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise UsageError(f"kwargs must be arguments by name, got {kwargs!r:.100}")
-    how = VerifyRequest(
-        isolated=verify == "isolated",
-        data=_data(data),
-        seed=whole(seed, "seed", most=2**64 - 1),
-        memory_bytes=whole(memory_bytes, "memory_bytes", least=1),
-        optimization=_one_of(optimization, get_args(Optimization), "optimization"),
-    )
+    how = _verify_request(verify, data, seed, memory_bytes, optimization)
     if progress is not None and not callable(progress):
         raise UsageError(f"progress must be a function of two numbers, got {progress!r:.100}")
     request = Request(
@@ -75,29 +73,46 @@ def audit(
         dims=given_dims(dims),
         kwargs=kwargs,
         allow_run=allow_run,
-        weights=bool(verify),
+        verify=how,
     )
     subject = open_subject(source, request)
     report = analyze(subject.network)
-    if verify and not report.layers:
+    if how and not report.layers:
         none = "no convolution was seen" if report.opaque_ops else "the model contains no convolution"
         raise UsageError(f"{report.source}: nothing to verify, {none}")
-    if verify:
+    if how:
         how = replace(how, progress=_counting(progress, len(report.layers)))
         report = _with_verdicts(report, subject.verify(how))
     return Report.of(report)
 
 
-def _one_of(value: Any, known: Sequence[str], what: str) -> Any:
-    if not isinstance(value, str) or value not in known:
-        raise UsageError(f"{what} must be one of {', '.join(known)}, got {value!r:.100}")
-    return value
-
-
-def _data(data: Any) -> Any:
+def _verify_request(
+    verify: Any, data: Any, seed: Any, memory_bytes: Any, optimization: Optimization | None
+) -> VerifyRequest | None:
+    """How to verify; None if nothing is to be verified, when what says how would do nothing."""
+    if not isinstance(verify, bool) and not (isinstance(verify, str) and verify in ("in-situ", "isolated")):
+        raise UsageError(f"verify must be True, False, 'in-situ' or 'isolated', got {verify!r:.100}")
+    levels = get_args(Optimization)
+    if optimization is not None and not (isinstance(optimization, str) and optimization in levels):
+        raise UsageError(f"optimization must be one of {', '.join(levels)}, got {optimization!r:.100}")
     if data is not None and not isinstance(data, str | os.PathLike | Mapping):
         raise UsageError(f"data must be arrays by input name or an .npz file of them, got {data!r:.100}")
-    return data
+    how = VerifyRequest(
+        isolated=verify == "isolated",
+        data=data,
+        seed=None if seed is None else whole(seed, "seed", most=2**64 - 1),
+        memory_bytes=None if memory_bytes is None else whole(memory_bytes, "memory_bytes", least=1),
+        optimization=optimization,
+    )
+    if not verify:
+        for name in ("data", "seed", "memory_bytes", "optimization"):
+            if getattr(how, name) is not None:
+                raise UsageError(f"{name} says how to verify; give verify=True as well, or leave it out")
+        return None
+    for name in ("data", "memory_bytes"):
+        if how.isolated and getattr(how, name) is not None:
+            raise UsageError(f"{name} is for a run of the whole model, which verify='isolated' avoids")
+    return how
 
 
 def _with_verdicts(report: AuditReport, verified: Verified) -> AuditReport:

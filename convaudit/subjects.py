@@ -19,6 +19,23 @@ from convaudit.records import Network, Optimization, Verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyRequest:
+    """How a subject is to be verified; None is the front end's own choice."""
+
+    isolated: bool = False
+    data: str | os.PathLike[str] | Mapping[str, Any] | None = None  # arrays by input name, or an .npz of them
+    seed: int | None = None
+    memory_bytes: int | None = None
+    optimization: Optimization | None = None
+    progress: Callable[[int], None] | None = None
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of the fields that a caller chose, as keyword arguments."""
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked of a source, whatever front end it belongs to."""
 
@@ -27,19 +44,7 @@ class Request:
     dims: Mapping[str, int] = field(default_factory=dict)
     kwargs: Mapping[str, Any] | None = None  # arguments of a factory
     allow_run: bool = True
-    weights: bool = False  # whether values of the weights are needed, to verify
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyRequest:
-    """How a subject is to be verified."""
-
-    isolated: bool = False
-    data: str | os.PathLike[str] | Mapping[str, Any] | None = None  # arrays by input name, or an .npz of them
-    seed: int = 0
-    memory_bytes: int = 2**30
-    optimization: Optimization = "all"
-    progress: Callable[[int], None] | None = None
+    verify: VerifyRequest | None = None  # None: not at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +88,9 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
         from convaudit.verifier.onnx import verify_in_situ, verify_isolated
 
         if how.isolated:
-            return verify_isolated(
-                model, network, seed=how.seed, optimization=how.optimization, progress=how.progress
-            )
-        return verify_in_situ(
-            model,
-            network,
-            data=how.data,
-            seed=how.seed,
-            memory_bytes=how.memory_bytes,
-            optimization=how.optimization,
-            progress=how.progress,
-        )
+            return verify_isolated(model, network, **how.given("seed", "optimization", "progress"))
+        chosen = how.given("data", "seed", "memory_bytes", "optimization", "progress")
+        return verify_in_situ(model, network, **chosen)
 
     return Subject(network, verify)
 
@@ -102,7 +98,10 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
 def _torch_subject(source: Any, request: Request) -> Subject:
     from convaudit.loaders.torch_source import load_torch_source
 
-    model = load_torch_source(source, request.kwargs, weights=request.weights)  # fails well without torch
+    weights = request.verify is not None
+    for option in request.verify.given("optimization", "memory_bytes") if request.verify else ():
+        raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
+    model = load_torch_source(source, request.kwargs, weights=weights)  # fails well without torch
     from convaudit.loaders.external_data import regular_size
     from convaudit.walkers.torch import walk_torch
 
@@ -122,15 +121,13 @@ def _torch_subject(source: Any, request: Request) -> Subject:
         from convaudit.verifier.torch import verify_in_situ, verify_isolated
 
         if how.isolated:
-            return verify_isolated(model, network, seed=how.seed, progress=how.progress)
+            return verify_isolated(model, network, **how.given("seed", "progress"))
         return verify_in_situ(
             model,
             network,
             input_shape=request.input_shape,
             inputs=request.inputs,
-            data=how.data,
-            seed=how.seed,
-            progress=how.progress,
+            **how.given("data", "seed", "progress"),
         )
 
     return Subject(network, verify)

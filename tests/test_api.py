@@ -62,6 +62,34 @@ def test_bad_arguments(path, keywords, message):
         convaudit.audit(path, **keywords)
 
 
+IDLE = [
+    pytest.param({"seed": 0}, "seed says how to verify; give verify=True", id="seed"),
+    pytest.param({"memory_bytes": 2**30}, "memory_bytes says how to verify", id="memory"),
+    pytest.param({"optimization": "all"}, "optimization says how to verify", id="optimization"),
+    pytest.param({"data": {}}, "data says how to verify", id="data"),
+    pytest.param({"verify": "isolated", "memory_bytes": 2**30}, "which verify='isolated' avoids", id="run"),
+    pytest.param({"verify": "isolated", "data": {}}, "which verify='isolated' avoids", id="run-data"),
+]
+IDLE_FOR_TORCH = [
+    pytest.param({"verify": True, "optimization": "all"}, "optimization is for onnx", id="optimization"),
+    pytest.param({"verify": True, "memory_bytes": 2**30}, "memory_bytes is for onnxruntime", id="memory"),
+]
+
+
+@pytest.mark.parametrize(("keywords", "message"), IDLE)
+def test_an_argument_that_would_do_nothing_is_refused(path, keywords, message):
+    with pytest.raises(convaudit.UsageError, match=message):
+        convaudit.audit(path, **keywords)
+
+
+@pytest.mark.parametrize(("keywords", "message"), IDLE + IDLE_FOR_TORCH)
+def test_an_argument_that_would_do_nothing_is_refused_for_torch(keywords, message):
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Conv2d(4, 8, 3)
+    with pytest.raises(convaudit.UsageError, match=message):
+        convaudit.audit(module, input_shape=(1, 4, 8, 8), **keywords)
+
+
 @pytest.mark.parametrize("source", [42, None, b"model.onnx", ["model.onnx"]], ids=repr)
 def test_sources_that_are_none(source):
     with pytest.raises(convaudit.UsageError, match=r"cannot audit a \w+; pass a path"):

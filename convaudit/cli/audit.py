@@ -63,9 +63,7 @@ Exit codes:
     show_default=True,
     help="How to print the report.",
 )
-@click.option(
-    "--table-style", default="compact", show_default=True, help="compact, or any style of tabulate."
-)
+@click.option("--table-style", help="compact, as it is unless given, or any style of tabulate.")
 @click.option("-o", "--output", type=FILE, help="Write to a file instead of standard output.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is unknown.")
 def audit(
@@ -75,7 +73,7 @@ def audit(
     top: int | None,
     columns: tuple[str, ...] | None,
     output_format: str,
-    table_style: str,
+    table_style: str | None,
     output: str | None,
     strict: bool,
     **source: Any,

@@ -23,7 +23,9 @@ from convaudit.cli.options import (
     audit_keywords,
     decorated,
     source_options,
+    verify_keywords,
     verify_options,
+    without_verification,
 )
 from convaudit.cli.output import write_result
 from convaudit.cli.progress import progress_bar
@@ -95,11 +97,13 @@ def check(
     if not sources:
         raise UsageError("no MODEL is given, and no convaudit.toml or pyproject.toml names one")
     given = _given(options)
+    settings = [file.settings(source, given) for source in sources]
+    _refuse_idle(options, settings, write_baseline)
     baselines = Baselines()
-    checked = []
-    for source in sources:
-        settings = file.settings(source, given)
-        checked.append(checked_model(source, settings, options, baselines, write_baseline))
+    checked = [
+        checked_model(source, own, options, baselines, write_baseline)
+        for source, own in zip(sources, settings, strict=True)
+    ]
     write_outputs(checked, junit=junit, sarif=sarif, markdown=markdown)
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
         write_github(checked)
@@ -179,6 +183,14 @@ def write_github(checked: Sequence[CheckedModel]) -> None:
             raise UsageError(f"cannot write GITHUB_STEP_SUMMARY: {error}") from error
 
 
+def _refuse_idle(options: Mapping[str, Any], settings: Sequence[Settings], write_baseline: bool) -> None:
+    """Refuse options that would do nothing for any of the models."""
+    if not any(own.budgets.require_verified for own in settings):
+        verify_keywords(options)
+    if options["tolerance"] is not None and (write_baseline or all(own.baseline is None for own in settings)):
+        raise UsageError("--tolerance is for comparing with a --baseline; nothing is compared: leave it out")
+
+
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that the command line names; asking how to verify requires it."""
     values = {name: options[name.replace("-", "_")] for name in KEYS if name not in SIZES}
@@ -193,10 +205,11 @@ def _keywords(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
 
     An input's shape there leaves nothing of the file's sizes: it may fix the very dimensions that they do.
     """
-    merged = dict(options)
+    verified = settings.budgets.require_verified
+    merged = dict(options) if verified else without_verification(options)
     if not options["input_shapes"]:
         merged["input_shapes"] = list(map(read_input, settings.input))
         merged["dims"] = list({**dict(map(read_dim, settings.dim)), **dict(options["dims"])}.items())
-    if settings.budgets.require_verified and not options["verify_isolated"]:
+    if verified and not options["verify_isolated"]:
         merged["verify"] = True
     return audit_keywords(merged)

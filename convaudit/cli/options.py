@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from convaudit.arguments import named_or_in_order, unique
-from convaudit.cli.values import DIM, INPUT, KEYWORDS, SIZE
+from convaudit.cli.values import DIM, INPUT, KEYWORDS, SEED, SIZE
 from convaudit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -53,20 +53,16 @@ def verify_options(command: Decorated) -> Decorated:
             help="Re-execute each convolution alone: its weights, random input, no run of the model.",
         ),
         click.option("--data", type=FILE, help="Inputs to verify on, as .npz by input name; else random."),
-        click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random inputs."),
+        click.option("--seed", type=SEED, help="Seed of the random inputs, 0 unless given."),
         click.option(
             "--memory",
             type=SIZE,
-            default="1GiB",
-            show_default=True,
-            help="Bound on the activations held at a time while verifying.",
+            help="Bound on the activations held at a time while verifying, 1GiB unless given.",
         ),
         click.option(
             "--opt-level",
             type=click.Choice(["all", "extended", "basic", "disabled"]),
-            default="all",
-            show_default=True,
-            help="onnxruntime's graph optimisation while verifying.",
+            help="onnxruntime's graph optimisation while verifying, all unless given.",
         ),
     )
 
@@ -80,7 +76,7 @@ def decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) ->
 
 def audit_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """The shared options' values as keyword arguments of ``convaudit.audit``."""
-    return {**source_keywords(options), **_verify_keywords(options)}
+    return {**source_keywords(options), **verify_keywords(options)}
 
 
 def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,22 +89,35 @@ def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+def without_verification(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for a model that is not verified among others that are."""
+    return {**options, **{name: None for name, _ in _HOW.values()}}
+
+
+def verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``verify_options`` alone.
+
+    Raises  UsageError for options that exclude each other, or would do nothing.
+    """
     verify, isolated = options["verify"], options["verify_isolated"]
     if verify and isolated:
         raise UsageError("--verify and --verify-isolated exclude each other; choose one")
+    given = {option: options[name] for option, (name, _) in _HOW.items() if options[name] is not None}
+    for option in given:
+        if not verify and not isolated:
+            raise UsageError(f"{option} says how to verify; it needs --verify")
+        if isolated and option in ("--data", "--memory"):
+            raise UsageError(f"{option} is for a run of the whole model, which --verify-isolated avoids")
     if not verify and not isolated:
-        if options["data"]:
-            raise UsageError("--data is what to verify on; it needs --verify")
         return {}
-    if isolated and options["data"]:
-        raise UsageError(
-            "--data gives the model's inputs, which --verify-isolated does not use; use --verify"
-        )
-    return {
-        "verify": "isolated" if isolated else "in-situ",
-        "data": options["data"],
-        "seed": options["seed"],
-        "memory_bytes": options["memory"],
-        "optimization": options["opt_level"],
-    }
+    keywords = {_HOW[option][1]: value for option, value in given.items()}
+    return {"verify": "isolated" if isolated else "in-situ", **keywords}
+
+
+_HOW = {
+    "--data": ("data", "data"),
+    "--seed": ("seed", "seed"),
+    "--memory": ("memory", "memory_bytes"),
+    "--opt-level": ("opt_level", "optimization"),
+}
+"""What says how to verify: the option, its value's name, and the keyword of ``convaudit.audit``."""

@@ -42,11 +42,21 @@ def read_list(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
+def read_seed(text: str) -> int:
+    """``7``; negative ones are not seeds for NumPy."""
+    if not re.fullmatch(r"\d{1,20}", text, re.A) or int(text) >= 2**64:
+        raise UsageError(f"{text!r:.200} is not a seed; write an integer from 0 to 2**64 - 1")
+    return int(text)
+
+
 def read_size(text: str) -> int:
     """``1GiB`` in bytes."""
     from convaudit.units import parse_bytes  # imported late: --help need not wait for arithmetic
 
-    return parse_bytes(text)
+    size = parse_bytes(text)
+    if size < 1:
+        raise UsageError(f"{text!r} is not memory at all; write a size such as 512MiB or 1GiB")
+    return size
 
 
 def read_keywords(text: str) -> dict[str, Any]:
@@ -64,4 +74,5 @@ INPUT = Value("[NAME=]SHAPE", read_input)
 DIM = Value("NAME=VALUE", read_dim)
 KEYWORDS = Value("JSON", read_keywords)
 LIST = Value("LIST", read_list)
+SEED = Value("INTEGER", read_seed)
 SIZE = Value("SIZE", read_size)

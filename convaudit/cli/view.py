@@ -15,7 +15,7 @@ class View:
     """How the result is to be shown."""
 
     format: str
-    style: str
+    style: str | None  # None: ours
     selection: Selection
     columns: tuple[str, ...] | None
     width: int | None
@@ -23,6 +23,8 @@ class View:
 
 def check_view(view: View, *, several: bool) -> None:
     """Refuse options that would be ignored."""
+    if view.style and view.format != "table":
+        raise UsageError(f"--table-style is for tables, not for {view.format}")
     if view.columns and view.format == "json":
         raise UsageError("--columns is for tables and CSV; JSON has everything")
     if several and view.format != "json" and (view.columns or view.selection != EVERYTHING):
@@ -50,18 +52,18 @@ def _rendered_layers(report: AuditReport, view: View) -> str:
         from convaudit.reporters.markdown import render_markdown
 
         return render_markdown(report, view.selection, view.columns)
-    from convaudit.reporters.table import Layout, render_table
+    from convaudit.reporters.table import COMPACT, Layout, render_table
 
-    layout = Layout(width=view.width, style=view.style, columns=view.columns)
+    layout = Layout(width=view.width, style=view.style or COMPACT, columns=view.columns)
     return render_table(report, view.selection, layout)
 
 
 def _rendered_models(reports: Sequence[AuditReport], view: View) -> str:
     from convaudit.reporters.models import render_models_csv, render_models_markdown, render_models_table
-    from convaudit.reporters.table import Layout
+    from convaudit.reporters.table import COMPACT, Layout
 
     if view.format == "csv":
         return render_models_csv(reports)
     if view.format == "markdown":
         return render_models_markdown(reports)
-    return render_models_table(reports, Layout(width=view.width, style=view.style))
+    return render_models_table(reports, Layout(width=view.width, style=view.style or COMPACT))

@@ -188,6 +188,39 @@ def test_verification_is_required_by_any_of_its_options(run: Run, model: str, op
     assert "require-verified  1 of 1 convolutions are verified" in result.stdout
 
 
+IDLE = [
+    pytest.param(["--seed", "1"], "--seed says how to verify; it needs --verify", id="seed"),
+    pytest.param(["--opt-level", "basic"], "--opt-level says how to verify", id="optimisation"),
+    pytest.param(["--tolerance", "2%"], "--tolerance is for comparing with a --baseline", id="tolerance"),
+    pytest.param(
+        ["--baseline", "b.json", "--write-baseline", "--tolerance", "2%"],
+        "--tolerance is for comparing",
+        id="tolerance-of-a-new-baseline",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), IDLE)
+def test_options_that_would_do_nothing_are_refused(
+    run: Run, model: str, options: list[str], said: str
+) -> None:
+    result = run("check", model, "--max-macs", "1G", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_seed_is_for_the_models_that_are_verified(run: Run, elsewhere: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        save_model(elsewhere / name)
+    (elsewhere / "convaudit.toml").write_text(
+        'max-macs = "1G"\n[models."a.onnx"]\nrequire-verified = true\n[models."b.onnx"]\n'
+    )
+    result = run("check", "--seed", "7")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "1 of 1 convolutions are verified" in result.stdout
+
+
 def test_a_vacuous_verification_is_none(run: Run, mobilenets: Path) -> None:
     """These weights are all zero, so that any computation would agree."""
     result = run("check", str(mobilenets / "good.onnx"), "--verify-isolated")

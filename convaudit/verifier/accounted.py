@@ -52,7 +52,8 @@ def held_against_accounting(verdict: Verification, execution: Execution, claim: 
         ran.append(f"{verdict.executed_macs:,} MACs")
     if not claimed:
         return verdict
-    values = "right" if verdict.verified else "wrong" if verdict.status == "mismatch" else "not proven"
+    compared = verdict.max_abs_error is not None
+    values = "right" if verdict.verified else "wrong" if verdict.failed and compared else "not proven"
     reason = (
         f"the accounting claims {', '.join(claimed)}, but {', '.join(ran)} ran; "
         f"the values of that size are {values} ({verdict.words}: {verdict.reason})"

@@ -21,11 +21,11 @@ from convaudit.verifier.feeds import given_feeds, known_shape, open_sizes, rando
 from convaudit.verifier.onnx.exposure import Exposed, Exposure
 from convaudit.verifier.onnx.graphs import Graphs, addresses, prune
 from convaudit.verifier.onnx.log import Log
-from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, operands
-from convaudit.verifier.onnx.runnable import make_runnable
+from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, known_padding, operands
 from convaudit.verifier.onnx.session import Session
 from convaudit.verifier.verdict import judge
 from convaudit.walkers.onnx.functions import expand_functions
+from convaudit.walkers.onnx.runnable import make_runnable
 
 Array = NDArray[Any]
 
@@ -62,7 +62,7 @@ def verify_in_situ(
         feeds = given_feeds(network, data)
         sizes = open_sizes(network) | sizes_of(network, feeds)
     log = Log(optimization, progress)
-    run = _Run(model, feeds, sizes, memory_bytes, optimization, log)
+    run = _Run(model, network, feeds, sizes, memory_bytes, optimization, log)
     batches = _batches(network.layers, sizes, memory_bytes)
     verdicts = (verdict for batch in batches for verdict in run.verify(batch))
     shapes = {name: array.shape for name, array in feeds.items()}
@@ -122,6 +122,7 @@ class _Run:
     def __init__(
         self,
         model: OnnxModel,
+        network: Network,
         feeds: Mapping[str, Array],
         sizes: Mapping[str, int],
         memory_bytes: int,
@@ -129,6 +130,7 @@ class _Run:
         log: Log,
     ) -> None:
         self._model = model
+        self._network = network
         self._feeds = feeds
         self._sizes = sizes
         expanded = expand_functions(model.proto)
@@ -159,8 +161,10 @@ class _Run:
     def _capture(self, layers: Sequence[ConvLayer], refusal: ExecutionError | None) -> _Capture:
         proto = ModelProto()
         proto.CopyFrom(self._expanded)
-        make_runnable(proto, {self._address_of(layer): layer for layer in layers}, self._sizes)
         graphs, exposure = Graphs(self._expanded), Exposure(proto)
+        for layer in self._network.layers:  # those of other batches run as well
+            node = exposure.node(self._address_of(layer))
+            make_runnable(node, known_padding(layer, node, self._sizes))
         probes = [self._probe(layer, graphs, exposure, refusal) for layer in layers]
         outputs = [output.name for output in proto.graph.output]
         if not outputs:

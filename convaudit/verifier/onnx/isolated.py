@@ -17,11 +17,18 @@ from convaudit.records import ConvLayer, Network, Optimization, Shape, Verificat
 from convaudit.verifier.feeds import known_shape, open_sizes, random_array, settled
 from convaudit.verifier.onnx.graphs import Graphs, addresses, bodies
 from convaudit.verifier.onnx.log import Log
-from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, offset_groups, operands
-from convaudit.verifier.onnx.runnable import make_node_runnable
+from convaudit.verifier.onnx.operands import (
+    REORDERED,
+    claimed,
+    execution,
+    known_padding,
+    offset_groups,
+    operands,
+)
 from convaudit.verifier.onnx.session import Session
 from convaudit.verifier.verdict import judge
 from convaudit.walkers.onnx.functions import Address, expand_functions
+from convaudit.walkers.onnx.runnable import make_runnable
 
 Array = NDArray[Any]
 
@@ -102,7 +109,7 @@ class _Alone:
 
         Raises  ExecutionError if onnxruntime does not run it; UsageError if its shapes or types are unknown.
         """
-        make_node_runnable(self._node, self._layer, self._sizes)
+        make_runnable(self._node, known_padding(self._layer, self._node, self._sizes))
         names = operands(self._node)
         feeds = {
             name: self._made_up(role, generator)

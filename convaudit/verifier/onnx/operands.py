@@ -13,32 +13,15 @@ from convaudit.records import ConvLayer, Verification
 from convaudit.shapes import Pair
 from convaudit.verifier.accounted import Accounted, accounted
 from convaudit.verifier.execution import Activation, Deformation, Execution, Quantization
+from convaudit.verifier.feeds import known_shape
 from convaudit.walkers.onnx.attributes import Attributes
+from convaudit.walkers.onnx.conv_ops import CONV_OPS, op_of
 from convaudit.walkers.onnx.geometry import read_geometry, resolve
 from convaudit.walkers.onnx.inference import SAMPLED
 
 Array = NDArray[Any]
 Values = Mapping[str, Array]
 """Operands by role, and the output as ``output``."""
-
-_FLOAT = ("x", "weight", "bias", "residual")
-_QUANTIZED = (
-    *("x", "x_scale", "x_zero_point", "weight", "w_scale", "w_zero_point"),
-    *("y_scale", "y_zero_point", "bias"),
-)
-_ROLES = {
-    "Conv": _FLOAT,
-    "ConvTranspose": _FLOAT,
-    "FusedConv": _FLOAT,
-    "NhwcConv": _FLOAT,
-    "NhwcFusedConv": _FLOAT,
-    "ConvInteger": ("x", "weight", "x_zero_point", "w_zero_point"),
-    "QLinearConv": _QUANTIZED,
-    "QLinearConvTranspose": _QUANTIZED,
-    "DeformConv": ("x", "weight", "offset", "bias", "mask"),
-    "CausalConvWithState": ("x", "weight", "bias", "past_state"),
-}
-"""By op, whatever its domain: the roles of its inputs, in order."""
 
 REORDERED = Verification(
     status="not_supported", reason="its weight is reordered for one machine, so it is not what the model says"
@@ -47,13 +30,13 @@ REORDERED = Verification(
 
 def operands(node: NodeProto) -> dict[str, str]:
     """Names of the tensors that the node has, by role; absent ones are left out."""
-    return {role: name for role, name in zip(_ROLES[node.op_type], node.input, strict=False) if name}
+    return {role: name for role, name in zip(CONV_OPS[op_of(node)].roles, node.input, strict=False) if name}
 
 
 def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
     """One run of a layer, as ``judge`` wants it: the runtime's values, and the accounting's attributes."""
     attributes = Attributes(node, layer.name)
-    pads = padding(layer, node, values["x"].shape)
+    pads = _as_extended(padding(layer, node, values["x"].shape), layer, node, values)
     if "past_state" in values:  # it stands where the padding would be
         pads = ((0, 0),) * len(pads)
     return Execution(
@@ -71,9 +54,7 @@ def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
         output_padding=layer.output_padding,
         layout="channels_last" if layer.layout == "channels_last" else "channels_first",
         activation=_activation(attributes),
-        quantization=_quantization(values)
-        if "Integer" in node.op_type or "QLinear" in node.op_type
-        else None,
+        quantization=_quantization(values) if CONV_OPS[op_of(node)].quantized else None,
         deformation=Deformation(
             offset=values["offset"], mask=values.get("mask"), offset_groups=offset_groups(node)
         )
@@ -99,6 +80,27 @@ def padding(layer: ConvLayer, node: NodeProto, input_shape: tuple[int, ...]) -> 
     sizes = input_shape[1:-1] if layer.layout == "channels_last" else input_shape[2:]
     resolved, _ = resolve(geometry, sizes, transposed=layer.transposed, who=layer.name)
     return resolved or ()
+
+
+def known_padding(layer: ConvLayer, node: NodeProto, sizes: Mapping[str, int]) -> tuple[Pair, ...] | None:
+    """The layer's padding with these sizes of the symbolic dimensions; None where the input's are unknown."""
+    shape = known_shape(layer.input_shape, sizes)
+    return layer.padding if shape is None else padding(layer, node, shape)
+
+
+def _as_extended(
+    pads: tuple[Pair, ...], layer: ConvLayer, node: NodeProto, values: Values
+) -> tuple[Pair, ...]:
+    """Padding of what ran: where SAME asks for positions behind the last tap, onnxruntime leaves them out."""
+    attributes = Attributes(node, layer.name)
+    if not attributes.string("auto_pad", "").startswith("SAME") or "output_shape" in attributes:
+        return pads
+    spatial = slice(1, -1) if layer.layout == "channels_last" else slice(2, None)
+    sizes, ran = values["x"].shape[spatial], values["output"].shape[spatial]
+    return tuple(
+        (before, min(0, after + max(0, size * stride - out)) if after < 0 else after)
+        for (before, after), size, out, stride in zip(pads, sizes, ran, layer.stride or (), strict=True)
+    )
 
 
 def _quantization(values: Values) -> Quantization:

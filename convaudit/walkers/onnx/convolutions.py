@@ -206,8 +206,9 @@ def _output_dtype(node: Node) -> str:
     inferred = node.scope.dtype(node.output())
     if inferred != "unknown":
         return inferred
-    if node.op.endswith("QLinearConv"):
-        return node.scope.dtype(node.input(7))
+    roles = CONV_OPS[node.op].roles
+    if "y_zero_point" in roles:
+        return node.scope.dtype(node.input(roles.index("y_zero_point")))
     return "int32" if node.op == "ConvInteger" else node.scope.dtype(node.input(0))
 
 

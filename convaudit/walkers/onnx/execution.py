@@ -21,6 +21,7 @@ from convaudit.loaders.tensors import model_tensors
 from convaudit.records import TensorInfo
 from convaudit.shapes import is_static
 from convaudit.walkers.onnx.inferred import graphs
+from convaudit.walkers.onnx.runnable import make_runnable_for_sizes
 from convaudit.walkers.onnx.weights import known_elements
 
 _MOST_BYTES = 2**31 - 2**20  # protobuf's limit for a model given as bytes
@@ -49,6 +50,7 @@ def run_once(
     for address, graph in graphs(named.graph):
         for index, node in enumerate(graph.node):
             node.name = _node_name((*address, index))
+            make_runnable_for_sizes(node)
     events, problem = _profile(_with_weights(source, named), inputs)
     shapes = _read_profile(events)
     stored = {tensor.name for _, graph in graphs(named.graph) for tensor in graph.initializer}

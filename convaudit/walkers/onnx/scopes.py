@@ -15,6 +15,7 @@ from convaudit.errors import ModelError
 from convaudit.formulas import Count
 from convaudit.records import Branch, Shape
 from convaudit.walkers.onnx.attributes import Attributes
+from convaudit.walkers.onnx.conv_ops import op_of
 from convaudit.walkers.onnx.functions import Address, Expanded, Origin
 from convaudit.walkers.onnx.inferred import Inferred
 
@@ -135,8 +136,7 @@ class Node(NamedTuple):
     @property
     def op(self) -> str:
         """Op type, with its domain unless that is ONNX's own."""
-        domain = self.proto.domain
-        return self.proto.op_type if domain in ("", "ai.onnx") else f"{domain}.{self.proto.op_type}"
+        return op_of(self.proto)
 
     @property
     def who(self) -> str:

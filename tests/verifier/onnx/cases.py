@@ -53,6 +53,26 @@ EVERY_FORM = [
         plain("<strides=[2,2], output_shape=[18,17]>", w="4,3,3,3", op="ConvTranspose"), id="output-shape"
     ),
     pytest.param(
+        plain('<auto_pad="SAME_LOWER", strides=[3,3], dilations=[2,2]>', w="4,4,3,3", op="ConvTranspose"),
+        id="transposed-same-dilated",
+    ),
+    pytest.param(
+        plain(
+            '<auto_pad="VALID", strides=[4,4], dilations=[2,2], output_shape=[39,38]>',
+            w="4,4,3,3",
+            op="ConvTranspose",
+        ),
+        id="transposed-valid-dilated-with-a-larger-output",
+    ),
+    pytest.param(
+        plain(
+            '<auto_pad="SAME_UPPER", pads=[0,0,0,0], strides=[2,2], output_shape=[18,18]>',
+            w="4,4,3,3",
+            op="ConvTranspose",
+        ),
+        id="transposed-auto-pad-beside-pads",
+    ),
+    pytest.param(
         stored(
             "g (float[2,3,20] x, float[4,3,5] w, float[4] b) => (float[n,c,l] y) { y = Conv(x, w, b) }",
             "w",

@@ -76,6 +76,26 @@ def test_sizes_that_depend_on_data_are_read_from_a_run() -> None:
     assert any("depend on data" in warning for warning in network.warnings)
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    ['auto_pad="SAME_UPPER", dilations=[2,2], strides=[2,2]', 'auto_pad="VALID", pads=[0,0,0,0]'],
+    ids=["dilated-same", "pads-beside-auto-pad"],
+)
+def test_a_run_for_sizes_takes_what_onnxruntime_refuses(attributes: str) -> None:
+    """Behind it is a size that only a run tells."""
+    source = model(
+        "g (float[1,1,9,9] x, float[1,1,3,3] w) => (float[n,c,h,l] y) {"
+        f" a = Conv <{attributes}> (x, w) flat = Constant <value_ints = [-1]> () f = Reshape(a, flat)"
+        " size = Size(f) some = Cast <to = 7> (size) zero = Constant <value_ints = [0]> ()"
+        " z = NonZero(f) one = Constant <value_ints = [1]> () n = Shape <start = 1> (z)"
+        " shape = Constant <value_ints = [1, 1, 1, -1]> () b = Expand(f, n) v = Reshape(b, shape)"
+        " k = Constant <value = float[1,1,1,1] {2.0}> () y = Conv(v, k) }"
+    )
+    network = walk(source)
+    assert [isinstance(layer.output_shape[3], int) for layer in network.layers] == [True, True]
+    assert not any("does not" in warning or "stay unknown" in warning for warning in network.warnings)
+
+
 def test_run_can_be_forbidden() -> None:
     network = walk(DATA_DEPENDENT, allow_run=False)
     assert network.layers[0].input_shape == (1, 2, None)

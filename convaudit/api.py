@@ -51,7 +51,8 @@ def audit(
     allow_run     whether the model may be run once where its structure does not determine a shape
     verify        True or "in-situ": re-execute every convolution on the activations of one run of the model;
                   "isolated": each alone, with its weights and random input
-    data          inputs to verify on, arrays by name or an .npz file of them; else random, from ``seed``
+    data          inputs to verify on, arrays by name or an .npz file of them, else random, from ``seed``; and
+                  to run on where only a run determines a shape
     seed          of random input to verify on, by default 0
     memory_bytes  bound on the activations that are held at a time while verifying in situ, by default 1 GiB
     optimization  onnxruntime's graph optimisation while verifying: by default "all", "extended", "basic" or

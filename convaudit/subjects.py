@@ -7,7 +7,7 @@ imported when a source needs them, so that an ONNX model never waits for torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from convaudit.arguments import Given, GivenInput
 from convaudit.errors import UsageError
 from convaudit.loaders.torch_source import is_torch_source
-from convaudit.records import Network, Optimization, Verified
+from convaudit.records import Network, Optimization, TensorInfo, Verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,20 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
         raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
     model = load_onnx(source)
     shapes = _by_name(request.input_shape)
-    network = walk_onnx(model, input_shapes=shapes, dims=request.dims, allow_run=request.allow_run)
+    data = request.verify.data if request.verify is not None else None
+
+    def feeds(inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
+        from convaudit.verifier.feeds import given_feeds
+
+        return given_feeds(inputs, data or {})
+
+    network = walk_onnx(
+        model,
+        input_shapes=shapes,
+        dims=request.dims,
+        allow_run=request.allow_run,
+        feeds=None if data is None else feeds,
+    )
 
     def verify(how: VerifyRequest) -> Verified:
         from convaudit.verifier.onnx import verify_in_situ, verify_isolated

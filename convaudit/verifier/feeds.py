@@ -51,19 +51,21 @@ def random_feeds(network: Network, sizes: Mapping[str, int], seed: int) -> dict[
     return feeds
 
 
-def given_feeds(network: Network, data: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str, Array]:
+def given_feeds(
+    inputs: Sequence[TensorInfo], data: str | os.PathLike[str] | Mapping[str, Array]
+) -> dict[str, Array]:
     """The user's arrays by input name, from a mapping or an ``.npz`` file, in the order of the inputs.
 
     Raises  UsageError if a name, a number of axes or a size does not fit the audited inputs.
     """
     arrays = dict(data) if isinstance(data, Mapping) else _read_npz(data)
-    inputs = {tensor.name: tensor for tensor in network.inputs}
-    if arrays.keys() != inputs.keys():
+    wanted = {tensor.name: tensor for tensor in inputs}
+    if arrays.keys() != wanted.keys():
         raise UsageError(
-            f"data are needed for the inputs {', '.join(sorted(inputs))}, "
+            f"data are needed for the inputs {', '.join(sorted(wanted))}, "
             f"got {', '.join(sorted(arrays)) or 'none'}"
         )
-    return {name: _checked(tensor, np.asarray(arrays[name])) for name, tensor in inputs.items()}
+    return {name: _checked(tensor, np.asarray(arrays[name])) for name, tensor in wanted.items()}
 
 
 def sizes_of(network: Network, feeds: Mapping[str, Array]) -> dict[str, int]:

@@ -76,7 +76,7 @@ def verify_in_situ(
         if progress is not None:
             progress(1)
 
-    arrays = None if data is None else list(given_feeds(network, data).values())
+    arrays = None if data is None else list(given_feeds(network.inputs, data).values())
     run_torch(model, network, observe, input_shape=input_shape, inputs=inputs, arrays=arrays, seed=seed)
     missing = Verification(status="not_executed", reason="the forward on these values did not run it")
     found = [verdicts.get(place, missing) for place in range(len(network.layers))]

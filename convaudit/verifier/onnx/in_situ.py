@@ -59,7 +59,7 @@ def verify_in_situ(
         sizes = open_sizes(network)
         feeds = random_feeds(network, sizes, seed)
     else:
-        feeds = given_feeds(network, data)
+        feeds = given_feeds(network.inputs, data)
         sizes = open_sizes(network) | sizes_of(network, feeds)
     log = Log(optimization, progress)
     run = _Run(model, network, feeds, sizes, memory_bytes, optimization, log)

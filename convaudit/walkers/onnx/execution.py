@@ -21,6 +21,7 @@ from convaudit.loaders.tensors import model_tensors
 from convaudit.records import TensorInfo
 from convaudit.shapes import is_static
 from convaudit.walkers.onnx.inferred import graphs
+from convaudit.walkers.onnx.inputs import Feeds
 from convaudit.walkers.onnx.runnable import make_runnable_for_sizes
 from convaudit.walkers.onnx.weights import known_elements
 
@@ -33,9 +34,9 @@ ShapesOfNodes = dict[str, tuple[list[list[int]], list[list[int]]]]
 
 
 def run_once(
-    source: OnnxModel, model: ModelProto, inputs: Sequence[TensorInfo]
+    source: OnnxModel, model: ModelProto, inputs: Sequence[TensorInfo], feeds: Feeds | None
 ) -> tuple[ModelProto, str | None]:
-    """A copy of ``model`` with the shapes that one run on made-up input had.
+    """A copy of ``model`` with the shapes that one run had, on ``feeds`` or on made-up input.
 
     A run that fails half-way tells the shapes up to there, and why it failed.
     Raises  ExecutionError if the model cannot even be started: open input sizes, an op that onnxruntime does
@@ -51,7 +52,8 @@ def run_once(
         for index, node in enumerate(graph.node):
             node.name = _node_name((*address, index))
             make_runnable_for_sizes(node)
-    events, problem = _profile(_with_weights(source, named), inputs)
+    known = _with_weights(source, named)
+    events, problem = _profile(known, feeds or {tensor.name: _made_up(tensor) for tensor in inputs})
     shapes = _read_profile(events)
     stored = {tensor.name for _, graph in graphs(named.graph) for tensor in graph.initializer}
     for address, graph in graphs(named.graph):
@@ -76,7 +78,7 @@ def _with_weights(source: OnnxModel, model: ModelProto) -> bytes:
     return bytes(complete.SerializeToString())
 
 
-def _profile(model: bytes, inputs: Sequence[TensorInfo]) -> tuple[list[dict[str, Any]], str | None]:
+def _profile(model: bytes, feeds: Feeds) -> tuple[list[dict[str, Any]], str | None]:
     """The events of a run, and what ended it before its end."""
     import onnxruntime
 
@@ -96,7 +98,7 @@ def _profile(model: bytes, inputs: Sequence[TensorInfo]) -> tuple[list[dict[str,
         watchdog = threading.Timer(_MOST_SECONDS, setattr, (run_options, "terminate", True))
         watchdog.start()
         try:
-            session.run(None, {tensor.name: _made_up(tensor) for tensor in inputs}, run_options)
+            session.run(None, dict(feeds), run_options)
         except Exception as error:
             problem = f"onnxruntime: {first_line(error)}"
         finally:

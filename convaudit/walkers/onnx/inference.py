@@ -14,11 +14,10 @@ from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
 from convaudit.walkers.onnx.hazards import hazard, makes_long_lists, propagates_safely
 from convaudit.walkers.onnx.inferred import Inferred
-from convaudit.walkers.onnx.inputs import Inputs
+from convaudit.walkers.onnx.inputs import Feeds, Inputs
 from convaudit.walkers.onnx.prepared import prepare
 
-_DATA_DEPENDENT = "the sizes that depend on data are those of one run on made-up input"
-SAMPLED = "its sizes are those of one run on made-up input"
+SAMPLED = "its sizes are those of one run; they may be others on another input"
 """Note on a layer of which only a run told the shapes."""
 DECLARED = "its sizes are those that the file declares; nothing else tells them"
 """Note on a layer of which only the file's own claims told the shapes."""
@@ -42,16 +41,24 @@ def stages(model: ModelProto, inferred: Inferred) -> Iterator[str | None]:
     yield _symbolic(folded or prepared, inferred)
 
 
-def execute(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred) -> str:
+def execute(
+    source: OnnxModel,
+    model: ModelProto,
+    inputs: Inputs,
+    feeds: Feeds | None,
+    inferred: Inferred,
+) -> str:
     """Where no stage knows enough: one run, whose shapes onnxruntime reports. Returns a warning."""
     from convaudit.walkers.onnx.execution import run_once
 
     try:
-        executed, problem = run_once(source, model, inputs.tensors)
+        executed, problem = run_once(source, model, inputs.tensors, feeds)
     except ConvauditError as error:
         return f"some shapes stay unknown: {error}"
     inferred.add(executed)
-    return _DATA_DEPENDENT + (f", which failed half-way: {problem}" if problem else "")
+    kind = "made-up" if feeds is None else "the given"
+    told = f"the sizes that depend on data are those of one run on {kind} input"
+    return told + (f", which failed half-way: {problem}" if problem else "")
 
 
 def declare(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import TypeAlias
 
+import numpy as np
 from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto
 
 from convaudit.arguments import LARGEST_TENSOR, GivenInput
@@ -20,6 +22,10 @@ from convaudit.shapes import as_text
 from convaudit.walkers.onnx.dtypes import dtype_name
 
 _ANONYMOUS = ("", "?", "None", "-1")  # what exporters write for "some size", not for one and the same size
+
+
+Feeds: TypeAlias = Mapping[str, np.ndarray]
+"""Arrays to run a model on, by input name."""
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.formulas import Count
 from convaudit.loaders.onnx_file import OnnxModel
-from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape
+from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, TensorInfo
 from convaudit.walkers.onnx.conv_ops import CONV_OPS
 from convaudit.walkers.onnx.convolutions import PADS_IGNORED, conv_layer
 from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
 from convaudit.walkers.onnx.inference import DECLARED, SAMPLED, declare, execute, stages
 from convaudit.walkers.onnx.inferred import Inferred
-from convaudit.walkers.onnx.inputs import fix_inputs
+from convaudit.walkers.onnx.inputs import Feeds, fix_inputs
 from convaudit.walkers.onnx.loops import iterations
 from convaudit.walkers.onnx.naming import Names
 from convaudit.walkers.onnx.other_ops import UNKNOWN_SHAPE, count_other_ops
@@ -31,11 +31,13 @@ def walk_onnx(
     input_shapes: Mapping[str, GivenInput | Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
     allow_run: bool = True,
+    feeds: Callable[[Sequence[TensorInfo]], Feeds] | None = None,
 ) -> Network:
     """Every convolution of an ONNX model, with the shapes and counts that its structure determines.
 
     ``input_shapes`` fixes inputs by name (key "": the only one), ``dims`` open dimensions by name;
-    ``allow_run`` permits to run the model once where its structure alone does not determine a shape.
+    ``allow_run`` permits to run the model once where its structure alone does not determine a shape;
+    ``feeds`` makes the arrays to run it on.
     Raises  UsageError for inputs that the model does not have; GroupsError, ShapeError or ModelError for a
             convolution that breaks a rule.
     """
@@ -54,7 +56,8 @@ def walk_onnx(
             break
     else:
         if allow_run:
-            warnings.append(execute(model, expanded.model, inputs, inferred))
+            arrays = feeds(inputs.tensors) if feeds is not None else None
+            warnings.append(execute(model, expanded.model, inputs, arrays, inferred))
             found = look().noting(SAMPLED, found)
         if not found.complete:
             declare(model, expanded.model, inputs, inferred)

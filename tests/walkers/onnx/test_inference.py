@@ -6,9 +6,12 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+import convaudit
+from convaudit.errors import UsageError
 from convaudit.formulas import symbol
 from convaudit.loaders.onnx_file import load_onnx
 from convaudit.shapes import as_text
@@ -263,3 +266,28 @@ def test_a_run_tells_inputs_and_outputs_of_every_graph(text: str, macs: int) -> 
     network = walk(text)
     assert [other.macs for other in network.other_ops] == [macs]
     assert not any("declares" in warning for warning in network.warnings)
+
+
+def test_a_run_takes_the_given_data() -> None:
+    """NonZero finds 2 elements, not the 18 of random numbers."""
+    x = np.zeros((1, 2, 9), np.float32)
+    x[0, 0, :2] = 1
+    network = walk(DATA_DEPENDENT, feeds=lambda inputs: {tensor.name: x for tensor in inputs})
+    assert network.layers[0].output_shape == (1, 4, 2)
+    assert any("one run on the given input" in warning for warning in network.warnings)
+
+
+def test_data_serve_the_run_for_shapes_and_the_verification() -> None:
+    x = np.zeros((1, 2, 9), np.float32)
+    x[0, 0, 3:8] = 1
+    source = model(DATA_DEPENDENT.replace(",".join(["0"] * 24), ",".join(map(str, range(24)))))
+    report = convaudit.audit(source, verify=True, data={"x": x})
+    (layer,) = report.layers
+    assert layer.output_shape == (1, 4, 5)
+    assert layer.verification is not None
+    assert layer.verification.verified
+
+
+def test_wrong_data_are_refused() -> None:
+    with pytest.raises(UsageError, match="'x' was audited as 1x2x9"):
+        convaudit.audit(model(DATA_DEPENDENT), verify=True, data={"x": np.ones((1, 2, 8), np.float32)})

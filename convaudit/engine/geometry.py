@@ -51,7 +51,7 @@ class Geometry:
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
-    before: tuple[int, ...]  # padding before the fine side; negative only if transposed
+    before: tuple[int, ...]  # padding before the fine side; negative only if transposed, or in a part
     fine: tuple[int, ...]
     coarse: tuple[int, ...]
 
@@ -78,6 +78,17 @@ class Geometry:
             stride=(*self.stride[:-1], width * stride),
             dilation=(*self.dilation[:-1], 1),
             coarse=(*self.coarse[:-1], -(-self.coarse[-1] // width)),
+        )
+
+    def part(self, block: Sequence[slice]) -> Geometry:
+        """The same convolution for a block of coarse positions alone, of the whole fine side."""
+        return replace(
+            self,
+            coarse=tuple(part.stop - part.start for part in block),
+            before=tuple(
+                before - part.start * stride
+                for before, part, stride in zip(self.before, block, self.stride, strict=True)
+            ),
         )
 
     def taps_of(self, block: Sequence[slice]) -> Iterator[Tap]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ class Sampling:
     geometry: Geometry
     offset: Array  # (N, offset_groups, taps, rank, *positions), in input positions
     mask: Array | None  # (N, offset_groups, taps, *positions)
+    prepare: Callable[[Array], Array] | None = None  # makes what is read of x an operand
 
     @property
     def extent(self) -> Extent:
@@ -30,10 +32,10 @@ class Sampling:
         return Extent(self.weight.shape[0], self.weight.shape[1], self.geometry.coarse)
 
     def tile_bytes(self, block: Extent) -> int:
-        """Bytes that a block works on: the output, the patches thrice, and coordinates and their weights."""
+        """Bytes that a block works on: the output, the patches four times, coordinates and their weights."""
         count = math.prod(block.positions)
         channels = block.groups * int(self.weight.shape[2])
-        values = count * (block.groups * block.filters + 3 * channels * self.geometry.taps)
+        values = count * (block.groups * block.filters + 4 * channels * self.geometry.taps)
         coordinates = count * self.geometry.taps * (3 * len(self.geometry.kernel) + 4)
         return values * self.weight.itemsize + coordinates * 8
 
@@ -67,7 +69,8 @@ class Sampling:
                 index = index * size + np.where(within, at, 0).astype(np.intp)
                 share *= 1 - abs(exact - at)
                 inside = inside & within
-            total += np.where(inside, flat[:, index], 0) * share.astype(total.dtype)
+            read = flat[:, index] if self.prepare is None else self.prepare(flat[:, index])
+            total += np.where(inside, read, 0) * share.astype(total.dtype)
         if self.mask is not None:
             total *= self.mask[tile.image, group][(slice(None), *tile.positions)]
         return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,46 +15,52 @@ from convaudit.verifier import rounding
 from convaudit.verifier.activations import Function
 
 Array: TypeAlias = NDArray[Any]
-Block: TypeAlias = tuple[int, slice, slice]
+Block: TypeAlias = tuple[slice, slice, slice]
 
 BLOCK_ELEMENTS = 1 << 16
 """Elements compared at a time, so that the float64 temporaries stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
-    """What an honest runtime returns, and how far from it rounding may lead.
+class Tolerance:
+    """How far from the exact result rounding may lead an honest runtime."""
 
-    Arrays are (N, channels, positions).
-    """
-
-    exact: Array  # float64: convolution, bias and residual, before the activation
-    magnitude: Array  # S, the sum of the absolute values of all terms, or less
     function: Function | None  # the activation
     growth: float  # bound on the error before the activation, in units of S
     underflow: float  # absolute error that it may add before the activation
     unit: float  # unit roundoff of the output
     coarser: bool  # than the format of the sum, so that the result is rounded once more
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What an honest runtime returns for some part of a layer. Arrays are (n, channels, positions)."""
+
+    exact: Array  # float64: convolution, bias and residual, before the activation
+    magnitude: Array  # S, the sum of the absolute values of all terms, or less
+    tolerance: Tolerance
+
     def values(self, block: Block) -> Array:
         """The expected output there."""
         exact: Array = self.exact[block]
-        return exact if self.function is None else self.function.value(exact)
+        function = self.tolerance.function
+        return exact if function is None else function.value(exact)
 
     def bounds(self, block: Block, values: Array) -> Array:
         """The largest error there that rounding explains: of the sum, of the activation and of the output."""
-        bounds: Array = self.growth * self.magnitude[block].astype(np.float64) + self.underflow
-        if self.function is not None:
-            bounds *= self.function.lipschitz
-            bounds += self.unit * self.function.evaluation(self.exact[block])
-        elif not self.coarser:
+        tolerance = self.tolerance
+        bounds: Array = tolerance.growth * self.magnitude[block].astype(np.float64) + tolerance.underflow
+        if tolerance.function is not None:
+            bounds *= tolerance.function.lipschitz
+            bounds += tolerance.unit * tolerance.function.evaluation(self.exact[block])
+        elif not tolerance.coarser:
             return bounds  # the last addition's rounding, in ``growth``, is the output's
-        return bounds + self.unit * (np.abs(values) + bounds)
+        return bounds + tolerance.unit * (np.abs(values) + bounds)
 
-    def bound_at(self, index: tuple[int, int, int]) -> float:
+    def bound_at(self, index: Sequence[int]) -> float:
         """The bound of one element."""
-        image, row, column = index
-        block = image, slice(row, row + 1), slice(column, column + 1)
+        image, row, column = (slice(at, at + 1) for at in index)
+        block = image, row, column
         return float(self.bounds(block, self.values(block)).item())
 
 
@@ -72,7 +78,7 @@ class Deviation:
     identical: bool  # every element is the expected one, rounded once
     max_abs_error: float
     worst_ratio: float  # largest error in units of its bound
-    worst_index: tuple[int, int, int]  # (n, channel, position) of it
+    worst_index: tuple[int, ...]  # (n, channel, *position) of it
     worst_bound: float
 
     @property
@@ -84,53 +90,81 @@ class Deviation:
         return 0.5 * math.log2(output / error) if output > 0 and error < math.inf else -math.inf
 
 
-def measure(output: Array, expected: Expectation) -> Deviation:
-    """Compare ``output`` (N, channels, positions) with what is expected, block by block."""
-    images, channels, positions = output.shape
-    energies = np.zeros((5, channels))  # in the order of Deviation's fields
-    exceeding = np.zeros(channels, np.int64)
-    identical, largest, worst = True, 0.0, (-1.0, (0, 0, 0))
-    for block in _blocks(output.shape):
-        image, rows, columns = block
-        values, actual = expected.values(block), output[block]
-        bounds = expected.bounds(block, values)
-        error = np.abs(_difference(actual, values, bounds))
-        identical = identical and bool(np.array_equal(_rounded(values, actual.dtype), actual))
-        largest = max(largest, float(error.max()))
-        energies[:, rows] += [_energy(error), *_passed(expected, block, values)]
-        ratio = np.divide(error, bounds, out=bounds)
-        row, column = divmod(int(ratio.argmax()), ratio.shape[1])
-        highest = float(ratio[row, column])
-        if highest > 1:
-            exceeding[rows] += np.count_nonzero(ratio > 1, axis=1)
-        if highest > worst[0]:
-            worst = highest, (image, rows.start + row, columns.start + column)
-    energies /= images * positions
-    error_, output_, signal, gain, evaluation = energies
-    return Deviation(
-        samples=images * positions,
-        error=error_,
-        output=output_,
-        signal=signal,
-        gain=gain,
-        evaluation=evaluation,
-        exceeding=exceeding,
-        identical=identical,
-        max_abs_error=largest,
-        worst_ratio=worst[0],
-        worst_index=worst[1],
-        worst_bound=expected.bound_at(worst[1]),
-    )
+class Tally:
+    """Errors of a layer's output, added up part by part."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        """Start for an output (N, channels, *spatial)."""
+        images, channels, *self._spatial = shape
+        self._samples = max(1, images * math.prod(self._spatial))
+        self._energies = np.zeros((5, channels))  # in the order of Deviation's fields
+        self._exceeding = np.zeros(channels, np.int64)
+        self._identical, self._largest = True, 0.0
+        self._worst: tuple[float, tuple[int, ...], float] = (-1.0, (0,) * len(shape), 0.0)
+
+    def add(self, output: Array, expected: Expectation, place: Sequence[slice]) -> None:
+        """Compare a part (n, channels, positions), which is at a place of the whole, block by block."""
+        channels = place[1]
+        worst, at = self._worst[0], None
+        for block in _blocks(output.shape):
+            values, actual = expected.values(block), output[block]
+            bounds = expected.bounds(block, values)
+            error = np.abs(_difference(actual, values, bounds))
+            self._identical = self._identical and bool(np.array_equal(_rounded(values, actual.dtype), actual))
+            self._largest = max(self._largest, float(error.max()))
+            images, rows, columns = block
+            these = slice(channels.start + rows.start, channels.start + rows.stop)
+            self._energies[:, these] += [_energy(error), *_passed(expected, block, values)]
+            ratio = np.divide(error, bounds, out=bounds)
+            flat = int(ratio.argmax())
+            highest = float(ratio.reshape(-1)[flat])
+            if highest > 1:
+                self._exceeding[these] += np.count_nonzero(ratio > 1, axis=(0, 2))
+            if highest > worst:
+                image, row, column = np.unravel_index(flat, ratio.shape)
+                worst = highest
+                at = int(image) + images.start, int(row) + rows.start, int(column) + columns.start
+        if at is not None:
+            self._worst = worst, index_of(at, place), expected.bound_at(at)
+
+    def result(self) -> Deviation:
+        """The deviation of all parts together."""
+        error, output, signal, gain, evaluation = self._energies / self._samples
+        return Deviation(
+            samples=self._samples,
+            error=error,
+            output=output,
+            signal=signal,
+            gain=gain,
+            evaluation=evaluation,
+            exceeding=self._exceeding,
+            identical=self._identical,
+            max_abs_error=self._largest,
+            worst_ratio=self._worst[0],
+            worst_index=self._worst[1],
+            worst_bound=self._worst[2],
+        )
+
+
+def index_of(at: Sequence[int], place: Sequence[slice]) -> tuple[int, ...]:
+    """Where (image, channel, position) of a part at a place is in the whole (N, channels, *spatial)."""
+    image, channel, position = at
+    spatial = np.unravel_index(position, [axis.stop - axis.start for axis in place[2:]])
+    within = (image, channel, *(int(item) for item in spatial))
+    return tuple(axis.start + item for axis, item in zip(place, within, strict=True))
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[Block]:
     images, channels, positions = shape
     columns = min(positions, BLOCK_ELEMENTS)
-    rows = max(1, BLOCK_ELEMENTS // columns)
-    for image, row, column in itertools.product(
-        range(images), range(0, channels, rows), range(0, positions, columns)
-    ):
-        yield image, slice(row, min(row + rows, channels)), slice(column, min(column + columns, positions))
+    rows = min(channels, max(1, BLOCK_ELEMENTS // columns))
+    depth = max(1, BLOCK_ELEMENTS // (rows * columns))
+    steps = ((images, depth), (channels, rows), (positions, columns))
+    for starts in itertools.product(*(range(0, size, step) for size, step in steps)):
+        image, row, column = (
+            slice(start, min(start + step, size)) for start, (size, step) in zip(starts, steps, strict=True)
+        )
+        yield image, row, column
 
 
 def _difference(actual: Array, values: Array, bounds: Array) -> Array:
@@ -146,16 +180,17 @@ def _difference(actual: Array, values: Array, bounds: Array) -> Array:
 
 def _passed(expected: Expectation, block: Block, values: Array) -> tuple[Array, Array, Array, Array]:
     """Sums of squares: output, signal passing the activation, its derivative, error of evaluating it."""
-    energy, exact = _energy(values), expected.exact[block]
-    if expected.function is None:
-        return energy, energy, np.full(len(exact), float(exact.shape[1])), np.zeros(len(exact))
-    gain = expected.function.derivative(exact)
-    evaluation = np.broadcast_to(expected.unit * expected.function.evaluation(exact), exact.shape)
+    energy, exact, function = _energy(values), expected.exact[block], expected.tolerance.function
+    if function is None:
+        images, channels, positions = exact.shape
+        return energy, energy, np.full(channels, float(images * positions)), np.zeros(channels)
+    gain = function.derivative(exact)
+    evaluation = np.broadcast_to(expected.tolerance.unit * function.evaluation(exact), exact.shape)
     return energy, _energy(gain * exact), _energy(gain), _energy(evaluation)
 
 
 def _energy(values: Array) -> Array:
-    energy: Array = np.einsum("cp,cp->c", values, values)
+    energy: Array = np.einsum("ncp,ncp->c", values, values)
     return energy
 
 
@@ -165,7 +200,7 @@ def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def beyond_bounds(output: Array, expected: Expectation) -> tuple[Array, Array]:
-    """Of each element (N, channels, positions), whether it is above its bound, and its squared error."""
+    """Of each element (n, channels, positions), whether it is above its bound, and its squared error."""
     above, energy = np.zeros(output.shape, bool), np.zeros(output.shape)
     for block in _blocks(output.shape):
         values = expected.values(block)

@@ -75,3 +75,8 @@ class Execution:
     quantization: Quantization | None = None  # of integer convolutions
     deformation: Deformation | None = None
     past_state: Array | None = None  # (N, channels, kernel - 1) that precedes x: CausalConvWithState
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the input."""
+        return int(self.x.shape[-1 if self.layout == "channels_last" else 1])

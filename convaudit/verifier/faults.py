@@ -9,40 +9,39 @@ from typing import Any
 import numpy as np
 
 from convaudit.shapes import Pair
-from convaudit.verifier.reference import Problem, Solution, solution_of
+from convaudit.verifier.problem import Problem
 
 
-def diagnose(
-    problem: Problem, shape: tuple[int, ...], agrees: Callable[[Problem, Solution], bool]
-) -> str | None:
-    """The first fault under which the output of this shape agrees with the solution, in words."""
+def diagnose(problem: Problem, agrees: Callable[[Problem], bool]) -> str | None:
+    """The first fault under which the output agrees with the solution, in words."""
     for words, changed in _candidates(problem):
-        solution = solution_of(changed)
-        if solution.exact.shape == shape and agrees(changed, solution):
+        if changed.shape == problem.shape and agrees(changed):
             return words
     return None
 
 
 def _candidates(problem: Problem) -> Iterator[tuple[str, Problem]]:
-    execution, weight = problem.execution, problem.weight
+    execution, weight = problem.execution, problem.execution.weight
+
+    def but(**changes: Any) -> Problem:
+        return replace(problem, execution=replace(execution, **changes))
+
     rank = weight.ndim - 2
-    if problem.bias is not None:
-        yield "without the bias", replace(problem, bias=None)
-    if problem.residual is not None:
-        yield "without the residual", replace(problem, residual=None)
+    if execution.bias is not None:
+        yield "without the bias", but(bias=None)
+    if execution.residual is not None:
+        yield "without the residual", but(residual=None)
     if execution.quantization is not None and np.any(execution.quantization.x_zero_point):
-        shift = np.asarray(execution.quantization.x_zero_point, np.float64)
-        yield "without the input's zero point", replace(problem, x=problem.x + shift)
+        unshifted = replace(execution.quantization, x_zero_point=0)
+        yield "without the input's zero point", but(quantization=unshifted)
     if max(weight.shape[2:]) > 1:
         spatial = tuple(range(2, weight.ndim))
-        yield "of the flipped kernel", replace(problem, weight=np.flip(weight, spatial))
+        yield "of the flipped kernel", but(weight=np.flip(weight, spatial))
         if len(set(weight.shape[2:])) == 1 and rank > 1:
             order = (0, 1, *reversed(spatial))
-            yield "of the transposed kernel", replace(problem, weight=weight.transpose(order))
-    if 1 < execution.groups < problem.x.shape[1]:
-        by_group = problem.x.reshape(len(problem.x), execution.groups, -1, *problem.x.shape[2:])
-        shuffled = by_group.swapaxes(1, 2).reshape(problem.x.shape)
-        yield "of input channels dealt out to the groups in turn", replace(problem, x=shuffled)
+            yield "of the transposed kernel", but(weight=weight.transpose(order))
+    if 1 < execution.groups < execution.in_channels:
+        yield "of input channels dealt out to the groups in turn", replace(problem, dealt=True)
     yield from _moved(problem)
 
 
@@ -61,7 +60,7 @@ def _moved(problem: Problem) -> Iterator[tuple[str, Problem]]:
     if set(execution.dilation) != {1}:
         sides = [
             (dilation - 1) * (kernel - 1) // 2
-            for dilation, kernel in zip(execution.dilation, problem.weight.shape[2:], strict=True)
+            for dilation, kernel in zip(execution.dilation, execution.weight.shape[2:], strict=True)
         ]
         padding = [
             (before - side, after - side)

@@ -16,15 +16,14 @@ from convaudit.records import Status, Verification
 from convaudit.verifier import location
 from convaudit.verifier.faults import diagnose
 from convaudit.verifier.formats import explain
-from convaudit.verifier.reference import Problem, Solution
-from convaudit.verifier.trial import Trial, hold_against, within_any_order, wrong_elements
+from convaudit.verifier.problem import Problem
+from convaudit.verifier.trial import Trial, footprint, hold_against, within_any_order
 
 Array: TypeAlias = NDArray[Any]
 
 
-def judge_floating(problem: Problem, solution: Solution) -> Verification:
-    """Judge the output of the problem's execution by the problem's solution, which has its shape."""
-    trial = hold_against(problem, solution)
+def judge_floating(trial: Trial) -> Verification:
+    """The verdict on an output of the right shape that was held against the problem's solution."""
     deviation = trial.deviation
     if not deviation.gain.any():
         return _report(trial, "vacuous", "the activation is saturated everywhere; try real inputs (--data)")
@@ -54,14 +53,15 @@ def _beyond_rounding(trial: Trial) -> Verification:
 
 def _mismatch(trial: Trial, reason: str, closest: Trial, channels: Array) -> Verification:
     """A fault in these channels, located and diagnosed beside the closest explanation."""
-    where = location.describe(channels, wrong_elements(closest, channels), trial.problem.execution)
-    likely = diagnose(closest.problem, trial.solution.exact.shape, _agrees)
+    where = location.describe(channels, footprint(closest, channels), trial.problem.execution)
+    likely = diagnose(closest.problem, _agrees)
     hint = "" if likely is None else f"; it is the result {likely}"
     return _report(trial, "mismatch", f"{reason} ({where}){hint}", where=where)
 
 
-def _agrees(problem: Problem, solution: Solution) -> bool:
-    return not hold_against(problem, solution).failing.any()
+def _agrees(problem: Problem) -> bool:
+    trial = hold_against(problem)
+    return trial.survey.finite and not trial.failing.any()
 
 
 def _report(
@@ -77,5 +77,5 @@ def _report(
         bound=deviation.worst_bound,
         location=where,
         format=named,
-        executed_macs=trial.solution.macs,
+        executed_macs=trial.survey.macs,
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convaudit.verifier.execution import Execution
-from convaudit.verifier.reference import solution_of
+from convaudit.verifier.problem import Problem
 from convaudit.verifier.trial import Trial, hold_against
 
 Array: TypeAlias = NDArray[Any]
@@ -72,13 +73,13 @@ def _rounded_operands(trial: Trial) -> Iterator[Explanation]:
     """Input, weight or both rounded before they are multiplied."""
     problem = trial.problem
     for name, bits in SIGNIFICANDS.items():
-        x, weight = round_significand(problem.x, bits), round_significand(problem.weight, bits)
+        rounded = partial(round_significand, bits=bits)
         for changed, words in (
-            (replace(problem, x=x, weight=weight), "input and weight"),
-            (replace(problem, weight=weight), "the weight alone"),
-            (replace(problem, x=x), "the input alone"),
+            (replace(problem, on_x=rounded, on_weight=rounded), "input and weight"),
+            (replace(problem, on_weight=rounded), "the weight alone"),
+            (replace(problem, on_x=rounded), "the input alone"),
         ):
-            under = hold_against(changed, solution_of(changed))
+            under = hold_against(changed)
             removed = EXPLAINED * under.deviation.error < trial.deviation.error
             yield Explanation(
                 format=name,
@@ -90,14 +91,14 @@ def _rounded_operands(trial: Trial) -> Iterator[Explanation]:
 
 def _rounded_results(trial: Trial) -> Iterator[Explanation]:
     """The result rounded to a format, or every sum on the way to it, which makes the result one of it."""
-    precision, output = trial.precision, trial.problem.execution.output.astype(np.float64)
+    precision = trial.precision
     for name, bits in {"bfloat16": 8, "float16": 11}.items():  # what fits the coarser one fits both
         unit = 2.0**-bits
-        if unit < precision.output or not np.array_equal(round_significand(output, bits), output):
+        if unit < precision.output or not _holds(trial.problem, bits):
             continue
         for accumulator, what in ((precision.accumulator, "output"), (unit, "accumulation")):
             coarse = replace(precision, accumulator=accumulator, output=unit)
-            under = hold_against(trial.problem, trial.solution, precision=coarse)
+            under = hold_against(trial.problem, survey=trial.survey, precision=coarse)
             # Beside others no channel can stand out: so coarse a sum depends on each channel's own numbers.
             noise = under.deviation.error > under.deviation.output / 4
             yield Explanation(
@@ -109,12 +110,18 @@ def _rounded_results(trial: Trial) -> Iterator[Explanation]:
         return
 
 
+def _holds(problem: Problem, bits: int) -> bool:
+    """Whether every number of the output has no more bits of significand."""
+    outputs = (part.output.astype(np.float64) for part in problem.parts())
+    return all(np.array_equal(round_significand(output, bits), output) for output in outputs)
+
+
 def _winograd(trial: Trial) -> Iterator[Explanation]:
     """Winograd's minimal filtering, whose errors S at one position does not bound: it mixes neighbours."""
     if not _allows_winograd(trial.problem.execution):
         return
     amplified = replace(trial.precision, accumulator=WINOGRAD * trial.precision.accumulator)
-    under = hold_against(trial.problem, trial.solution, precision=amplified, mixing=True)
+    under = hold_against(trial.problem, survey=trial.survey, precision=amplified, mixing=True)
     yield Explanation(
         format="Winograd",
         how="as accurate as Winograd's algorithm for 3x3 kernels",

@@ -17,17 +17,53 @@ NAMED = 8
 """How many channels or groups are named one by one."""
 
 
-def describe(wrong_channels: Array, wrong_elements: Array, execution: Execution) -> str:
+class Footprint:
+    """Which images and positions some elements of an output touch, added up part by part."""
+
+    def __init__(self, execution: Execution, shape: Sequence[int]) -> None:
+        """Start for an output (N, channels, *spatial) of the execution."""
+        self._execution = execution
+        images, _, *spatial = shape
+        self._spatial = spatial
+        self.images = np.zeros(images, bool)
+        self._first, self._last = list(spatial), [-1] * len(spatial)
+        self._inside = False  # whether an element sees no padding
+
+    def add(self, elements: Array, place: Sequence[slice]) -> None:
+        """Take a mask (n, channels, positions) into account, which is at a place of the whole."""
+        self.images[place[0]] |= elements.any(axis=(1, 2))
+        touched = elements.any(axis=(0, 1)).reshape([axis.stop - axis.start for axis in place[2:]])
+        if not touched.any():
+            return
+        for axis, part in enumerate(place[2:]):
+            along = np.flatnonzero(touched.any(axis=_others(axis, touched.ndim)))
+            self._first[axis] = min(self._first[axis], part.start + int(along[0]))
+            self._last[axis] = max(self._last[axis], part.start + int(along[-1]))
+        self._inside = self._inside or bool((touched & ~_borders(place[2:], self._execution)).any())
+
+    @property
+    def positions(self) -> str:
+        """Borders, or the range that holds the elements if that is less than half."""
+        if not self._execution.transposed and not self._inside:
+            return "borders"
+        ranges = list(zip(self._first, self._last, strict=True))
+        if 2 * math.prod(last - first + 1 for first, last in ranges) > math.prod(self._spatial):
+            return ""
+        return "positions " + " x ".join(
+            f"{first}-{last}" if first < last else f"{first}" for first, last in ranges
+        )
+
+
+def describe(wrong_channels: Array, wrong_elements: Footprint, execution: Execution) -> str:
     """Output channels or groups, batch items and positions; "everywhere" if it is all of them.
 
     wrong_channels  (channels,) mask
-    wrong_elements  (N, channels, *spatial) mask
+    wrong_elements  at least one
     """
     parts = [_channels(wrong_channels, execution.groups)]
-    images = np.any(wrong_elements, axis=tuple(range(1, wrong_elements.ndim)))
-    if not images.all():
-        parts.append(_names("batch item", np.flatnonzero(images)))
-    parts.append(_positions(np.any(wrong_elements, axis=(0, 1)), execution))
+    if not wrong_elements.images.all():
+        parts.append(_names("batch item", np.flatnonzero(wrong_elements.images)))
+    parts.append(wrong_elements.positions)
     return "; ".join(part for part in parts if part) or "everywhere"
 
 
@@ -51,25 +87,15 @@ def _names(what: str, indices: Sequence[int] | Array, of: int | None = None) -> 
     return f"{len(indices)}{total} {what}s ({named}, ...)"
 
 
-def _positions(wrong: Array, execution: Execution) -> str:
-    """Of the spatial mask ``wrong``: borders, or the range that holds it if that is less than half."""
-    if not execution.transposed and not (wrong & ~_borders(wrong.shape, execution)).any():
-        return "borders"
-    ranges = [np.flatnonzero(wrong.any(axis=_others(axis, wrong.ndim))) for axis in range(wrong.ndim)]
-    if 2 * math.prod(int(r[-1] - r[0]) + 1 for r in ranges) > wrong.size:
-        return ""
-    return "positions " + " x ".join(f"{r[0]}-{r[-1]}" if r[0] < r[-1] else f"{r[0]}" for r in ranges)
-
-
-def _borders(shape: tuple[int, ...], execution: Execution) -> Array:
-    """Mask of the output positions whose kernel reaches into the padding."""
-    borders = np.zeros(shape, bool)
+def _borders(place: Sequence[slice], execution: Execution) -> Array:
+    """Mask of those of some output positions whose kernel reaches into the padding."""
+    borders = np.zeros([part.stop - part.start for part in place], bool)
     sizes = execution.x.shape[1:-1] if execution.layout == "channels_last" else execution.x.shape[2:]
-    for axis, (size, out) in enumerate(zip(sizes, shape, strict=True)):
+    for axis, (size, part) in enumerate(zip(sizes, place, strict=True)):
         extent = execution.dilation[axis] * (execution.weight.shape[2 + axis] - 1)
-        first = np.arange(out) * execution.stride[axis] - execution.padding[axis][0]
+        first = np.arange(part.start, part.stop) * execution.stride[axis] - execution.padding[axis][0]
         touching = (first < 0) | (first + extent >= size)
-        borders |= touching.reshape(-1, *(1 for _ in shape[axis + 1 :]))
+        borders |= touching.reshape(-1, *(1 for _ in place[axis + 1 :]))
     return borders
 
 

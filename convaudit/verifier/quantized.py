@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from convaudit.records import Verification
 from convaudit.verifier import location, rounding
 from convaudit.verifier.activations import function_of
+from convaudit.verifier.deviation import index_of
 from convaudit.verifier.execution import Execution, Quantization
 from convaudit.verifier.faults import diagnose
-from convaudit.verifier.reference import Problem, Solution, channels_first
+from convaudit.verifier.problem import Problem, Survey
+from convaudit.verifier.reference import Part
 
 Array: TypeAlias = NDArray[Any]
 
@@ -23,48 +25,104 @@ SCALING = 4 * rounding.unit_roundoff(np.dtype(np.float32))
 rounded once each."""
 
 
-def judge_integers(problem: Problem, solution: Solution) -> Verification:
-    """Judge the integers of the problem's execution by the problem's solution, which has its shape."""
-    execution = problem.execution
-    output = channels_first(execution.output, execution)
-    real, tolerance = requantized(execution, solution.exact)
-    error = np.abs(output - real)
-    wrong = error > tolerance
-    missed = np.abs(output - np.rint(real))
-    image, channel, position = np.unravel_index(
-        np.argmax(error - tolerance), (*error.shape[:2], math.prod(error.shape[2:]))
-    )
-    worst = int(image), int(channel), int(position)
+def judge_integers(comparison: Comparison) -> Verification:
+    """The verdict on integers of the right shape that were compared with the problem's solution."""
+    problem, missed = comparison.problem, comparison.missed
     found = Verification(
         status="exact",
         reason="bit for bit the exact sum, rounded once",
-        max_abs_error=float(missed.max()),
-        bits=_bits(missed, real),
-        worst_index=problem.output_index(worst),
-        bound=float(np.broadcast_to(tolerance, error.shape).reshape(*error.shape[:2], -1)[worst]),
-        executed_macs=solution.macs,
+        max_abs_error=comparison.max_abs_error,
+        bits=comparison.bits,
+        worst_index=problem.output_index(comparison.worst_index),
+        bound=comparison.worst_bound,
+        executed_macs=comparison.survey.macs,
     )
-    if wrong.any():
-        where = location.describe(wrong.any(axis=(0, *range(2, wrong.ndim))), wrong, execution)
-        likely = diagnose(problem, solution.exact.shape, _agrees)
+    if comparison.wrong.any():
+        where = location.describe(comparison.wrong, comparison.footprint, problem.execution)
+        likely = diagnose(problem, _agrees)
         hint = "" if likely is None else f"; it is the result {likely}"
         reason = f"integers differ by more than the rounding of a tie explains ({where}){hint}"
         return replace(found, status="mismatch", reason=reason, location=where)
-    if missed.any():
-        reason = f"{np.count_nonzero(missed)} of {missed.size} integers round a near tie the other way"
+    if missed:
+        reason = f"{missed} of {math.prod(problem.shape)} integers round a near tie the other way"
         return replace(found, status="within_rounding", reason=reason)
     return found
 
 
-def _agrees(problem: Problem, solution: Solution) -> bool:
-    output = channels_first(problem.execution.output, problem.execution)
-    real, tolerance = requantized(problem.execution, solution.exact)
-    return bool((np.abs(output - real) <= tolerance).all())
+class Comparison:
+    """Integers of an output held against a problem's solution, added up part by part."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Start for an output of the problem's shape."""
+        self.problem = problem
+        self.survey = Survey(problem)
+        self.wrong = np.zeros(problem.shape[1], bool)  # the channels with an error above its tolerance
+        self.footprint = location.Footprint(problem.execution, problem.shape)  # of these errors
+        self.missed = 0  # how many are not the nearest integer
+        self.max_abs_error = 0.0
+        self.worst_index: tuple[int, ...] = (0,) * len(problem.shape)
+        self.worst_bound = 0.0
+        self._worst = -math.inf
+        self._error, self._signal = 0.0, 0.0  # sums of squares
+
+    def add(self, part: Part) -> None:
+        """Take one part into account."""
+        self.survey.add(part)
+        if not self.survey.finite:
+            return
+        output, real, tolerance = compared(part)
+        error, missed = np.abs(output - real), np.abs(output - np.rint(real))
+        wrong = error > tolerance
+        self.wrong[part.place[1]] |= wrong.any(axis=(0, 2))
+        self.footprint.add(wrong, part.place)
+        self.missed += int(np.count_nonzero(missed))
+        self.max_abs_error = max(self.max_abs_error, float(missed.max()))
+        self._error += float(np.square(missed).sum())
+        self._signal += float(np.square(real).sum())
+        error -= tolerance
+        at = np.unravel_index(int(error.argmax()), error.shape)
+        if error[at] > self._worst:
+            self._worst = float(error[at])
+            self.worst_index = index_of([int(item) for item in at], part.place)
+            self.worst_bound = float(np.broadcast_to(tolerance, error.shape)[at])
+
+    @property
+    def bits(self) -> float:
+        """Accuracy carried, as in ``Deviation``."""
+        if self._error == 0:
+            return math.inf
+        return 0.5 * math.log2(self._signal / self._error) if self._signal else -math.inf
 
 
-def requantized(execution: Execution, sums: Array) -> tuple[Array, Array | float]:
+def compare_integers(problem: Problem) -> Comparison:
+    """Compare the integers of the problem's execution, of the problem's shape, with the solution."""
+    comparison = Comparison(problem)
+    for part in problem.parts():
+        comparison.add(part)
+    return comparison
+
+
+def compared(part: Part) -> tuple[Array, Array, Array | float]:
+    """The output of a part, what its integers must be roundings of, and how far from that they may be."""
+    channels = part.place[1]
+    real, tolerance = requantized(part.execution, part.exact.reshape(part.output.shape), channels)
+    return part.output, real, tolerance
+
+
+def _agrees(problem: Problem) -> bool:
+    for part in problem.parts():
+        output, real, tolerance = compared(part)
+        if (np.abs(output - real) > tolerance).any():
+            return False
+    return True
+
+
+def requantized(
+    execution: Execution, sums: Array, channels: slice = slice(None)
+) -> tuple[Array, Array | float]:
     """The real numbers that the output's integers must be roundings of, and how far from them these may be.
 
+    ``sums`` are (n, channels, ...), of some of the output channels.
     A plain integer sum (ConvInteger) has no tolerance. A scaled one may be rounded either way where it lies
     within its own rounding error of a tie, and nowhere else.
     """
@@ -72,7 +130,7 @@ def requantized(execution: Execution, sums: Array) -> tuple[Array, Array | float
     assert quantization is not None
     if not quantization.requantizes:
         return _wrapped(sums, execution.output.dtype), 0.0
-    step, output_step = _scales(quantization, sums.ndim)
+    step, output_step = _scales(quantization, sums.ndim, channels)
     function = function_of(execution.activation)
     scaled = sums * (step / output_step)
     value = scaled if function is None else function.value(sums * step) / output_step
@@ -82,15 +140,11 @@ def requantized(execution: Execution, sums: Array) -> tuple[Array, Array | float
     return real, 0.5 + lipschitz * SCALING * np.abs(scaled)
 
 
-def _bits(missed: Array, real: Array) -> float:
-    error, signal = float(np.square(missed).mean()), float(np.square(real).mean())
-    return math.inf if error == 0 else 0.5 * math.log2(signal / error) if signal else -math.inf
-
-
-def _scales(quantization: Quantization, rank: int) -> tuple[Array, float]:
+def _scales(quantization: Quantization, rank: int, channels: slice) -> tuple[Array, float]:
     """Real value of a step of the sum, of each channel, and of the output."""
     scales = quantization.x_scale, quantization.w_scale, quantization.y_scale
     x, w, y = (np.asarray(scale, np.float64) for scale in scales)
+    w = w.reshape(-1) if w.size == 1 else w.reshape(-1)[channels]
     return x.item() * w.reshape(-1, *(1 for _ in range(rank - 2))), y.item()
 
 

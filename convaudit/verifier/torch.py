@@ -17,8 +17,9 @@ from convaudit.records import ConvLayer, Network, Runtime, Verification, Verifie
 from convaudit.verifier.accounted import Accounted
 from convaudit.verifier.execution import Activation, Array, Deformation, Execution, Quantization
 from convaudit.verifier.feeds import given_feeds, settled
+from convaudit.verifier.problem import WORKSPACE_BYTES
 from convaudit.verifier.torch_compiled import compare_compiled, compiled_parts, with_compiled
-from convaudit.verifier.verdict import WORKSPACE_BYTES, judge
+from convaudit.verifier.verdict import judge
 from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
 from convaudit.walkers.torch_inputs import Values, make_inputs
 from convaudit.walkers.torch_modules import uncompiled

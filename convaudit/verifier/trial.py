@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from convaudit.verifier import channels, rounding
 from convaudit.verifier.activations import function_of
 from convaudit.verifier.channels import Precision, Scales, Suspects
-from convaudit.verifier.deviation import Deviation, Expectation, beyond_bounds, measure
-from convaudit.verifier.reference import Problem, Solution, channels_first, magnitude, solve
+from convaudit.verifier.deviation import Deviation, Expectation, Tally, Tolerance, beyond_bounds
+from convaudit.verifier.draws import Draws
+from convaudit.verifier.location import Footprint
+from convaudit.verifier.problem import Problem, Survey
+from convaudit.verifier.reference import Part, magnitude, solve
 
 Array: TypeAlias = NDArray[Any]
 
@@ -26,14 +29,13 @@ S of a part of the products is less than S, and an honest error usually below la
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """How an output differs from a solution."""
+    """How an output differs from what a problem's solution leads to expect."""
 
     problem: Problem
-    solution: Solution
+    survey: Survey
     precision: Precision
-    expected: Expectation
+    rule: Rule
     deviation: Deviation
-    scales: Scales
     suspects: Suspects
 
     @property
@@ -43,100 +45,163 @@ class Trial:
         return mask
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What to expect of every part."""
+
+    tolerance: Tolerance
+    terms: int  # of an element's terms, how many S sums
+    largest: Array | None  # of each channel, the S that bounds all its errors; None: each element has its own
+
+    def expectation(self, part: Part) -> Expectation:
+        """What to expect of one part."""
+        shape = part.output.shape
+        if self.largest is None:
+            sums = magnitude(part, terms=self.terms).reshape(shape)
+        else:
+            sums = np.broadcast_to(self.largest[part.place[1], np.newaxis], shape)
+        return Expectation(exact=part.exact.reshape(shape), magnitude=sums, tolerance=self.tolerance)
+
+
 def hold_against(
     problem: Problem,
-    solution: Solution,
     *,
+    survey: Survey | None = None,
     precision: Precision | None = None,
     mixing: bool = False,
 ) -> Trial:
     """Compare the execution's output with the problem's solution, which must have its shape.
 
+    survey     of the problem, if it is known already
     precision  of the kernel; by default, what its dtypes let expect
     mixing     the algorithm mixes positions, so that the largest S of a channel bounds all its errors, as
                deformable convolution does, whose coordinates may be rounded to the other side of a position
     """
     execution = problem.execution
     mixing = mixing or execution.deformation is not None
-    output = channels_first(execution.output, execution)
-    flat = (*output.shape[:2], math.prod(output.shape[2:]))
-    output, exact = output.reshape(flat), solution.exact.reshape(flat)
     precision = precision or precision_of(problem)
-    expected = Expectation(
-        exact=exact,
-        magnitude=_magnitude(problem, ENOUGH_TERMS, flat, mixing),
+    growth = rounding.growth(precision.terms, math.prod(problem.shape), precision.accumulator)
+    tolerance = Tolerance(
         function=function_of(execution.activation),
-        growth=rounding.growth(precision.terms, output.size, precision.accumulator) + precision.products,
+        growth=growth + precision.products,
         underflow=precision.underflow,
         unit=precision.output,
         coarser=precision.output > precision.accumulator,
     )
-    deviation = measure(output, expected)
-    if deviation.exceeding.any():
-        expected = replace(expected, magnitude=_magnitude(problem, precision.terms, flat, mixing))
-        deviation = measure(output, expected)
-    scales = Scales.of_equal(solution.products, deviation.samples)
-    suspects = channels.suspects(deviation, scales, precision)
-    if suspects.either.any():
-        scales = _closely(problem, exact, scales, int(np.argmax(suspects.either)))
-        suspects = channels.suspects(deviation, scales, precision)
+    rule = _rule(problem, tolerance, ENOUGH_TERMS, mixing)
+    surveyed = Survey(problem) if survey is None else None
+    deviation = _measured(problem, rule, surveyed)
+    survey = survey or surveyed
+    assert survey is not None
+    if deviation.exceeding.any() and precision.terms > ENOUGH_TERMS:
+        rule = _rule(problem, tolerance, precision.terms, mixing)
+        deviation = _measured(problem, rule, None)
     return Trial(
         problem=problem,
-        solution=solution,
+        survey=survey,
         precision=precision,
-        expected=expected,
+        rule=rule,
         deviation=deviation,
-        scales=scales,
-        suspects=suspects,
+        suspects=_suspects(problem, survey, deviation, precision),
     )
 
 
-def wrong_elements(trial: Trial, wrong_channels: Array) -> Array:
-    """Mask (N, channels, *spatial) of the elements that hold the error of these channels.
+def _rule(problem: Problem, tolerance: Tolerance, terms: int, mixing: bool) -> Rule:
+    largest = None
+    if mixing:
+        largest = np.zeros(problem.shape[1], np.float32)
+        for part in problem.parts():
+            sums = magnitude(part, terms=terms)
+            of_part = sums.max(axis=(0, *range(2, sums.ndim)))
+            largest[part.place[1]] = np.maximum(largest[part.place[1]], of_part)
+    return Rule(tolerance=tolerance, terms=terms, largest=largest)
+
+
+def _measured(problem: Problem, rule: Rule, survey: Survey | None) -> Deviation:
+    """The deviation of all parts; one pass over them makes a survey as well, if one is wanted."""
+    tally = Tally(problem.shape)
+    for part in problem.parts():
+        if survey is not None:
+            survey.add(part)
+            if not survey.finite:
+                continue  # there is nothing to compare with, only multiply-adds to count
+        tally.add(part.output, rule.expectation(part), part.place)
+    return tally.result()
+
+
+def _suspects(problem: Problem, survey: Survey, deviation: Deviation, precision: Precision) -> Suspects:
+    if not survey.finite:
+        nobody = np.zeros(problem.shape[1], bool)
+        return Suspects(alone=nobody, beside_others=nobody)
+    scales = Scales.of_equal(survey.products, deviation.samples)
+    suspects = channels.suspects(deviation, scales, precision)
+    if suspects.either.any():
+        scales = _closely(problem, scales, int(np.argmax(suspects.either)))
+        suspects = channels.suspects(deviation, scales, precision)
+    return suspects
+
+
+def footprint(trial: Trial, wrong_channels: Array) -> Footprint:
+    """Where the elements are that hold the error of these channels.
 
     Those above their bound, if hardly anything of the error is elsewhere; else all elements of the channels.
     """
-    output = channels_first(trial.problem.execution.output, trial.problem.execution)
-    exact = trial.expected.exact
-    above, energy = beyond_bounds(output.reshape(exact.shape), trial.expected)
-    everywhere = np.broadcast_to(wrong_channels[:, None], exact.shape)
-    above &= everywhere
-    concentrated = energy[everywhere & ~above].sum() <= 0.1 * energy[everywhere].sum()
-    return (above if concentrated else everywhere).reshape(output.shape)
+    execution, shape = trial.problem.execution, trial.problem.shape
+    exceeding, everywhere = Footprint(execution, shape), Footprint(execution, shape)
+    below, whole = 0.0, 0.0
+    for part in trial.problem.parts():
+        above, energy = beyond_bounds(part.output, trial.rule.expectation(part))
+        channels_ = wrong_channels[part.place[1], np.newaxis]
+        above &= channels_
+        whole += float(energy.sum(where=channels_))
+        below += float(energy.sum(where=channels_ & ~above))
+        exceeding.add(above, part.place)
+        everywhere.add(np.broadcast_to(channels_, above.shape), part.place)
+    return exceeding if below <= 0.1 * whole else everywhere
 
 
 def within_any_order(trial: Trial) -> bool:
     """Whether some order of summation explains all: no partial sum exceeds S in any."""
     if trial.suspects.beside_others.any() or trial.deviation.exceeding.any():
         return False
-    sums = np.square(magnitude(trial.problem, terms=trial.precision.terms), dtype=np.float64)
-    energy = sums.mean(axis=(0, *range(2, sums.ndim)))
+    energy = np.zeros(trial.problem.shape[1])
+    for part in trial.problem.parts():
+        sums = magnitude(part, terms=trial.precision.terms).reshape(part.output.shape)
+        energy[part.place[1]] += np.einsum("ncp,ncp->c", sums, sums, dtype=np.float64)
+    energy /= trial.deviation.samples
     allowed = trial.precision.accumulator**2 * trial.precision.terms / 3 * energy
     return bool((trial.deviation.error <= allowed).all())
 
 
-def _magnitude(problem: Problem, terms: int, flat: tuple[int, int, int], mixing: bool) -> Array:
-    values = magnitude(problem, terms=terms).reshape(flat)
-    return np.broadcast_to(values.max(axis=(0, 2), keepdims=True), flat) if mixing else values
-
-
-def _closely(problem: Problem, exact: Array, scales: Scales, suspect: int) -> Scales:
+def _closely(problem: Problem, scales: Scales, suspect: int) -> Scales:
     """All that can be known of the errors' scales; channel ``suspect`` tells how its elements vary."""
-    bias = 0.0 if problem.bias is None else problem.bias.reshape(-1, 1)
-    residual = 0.0 if problem.residual is None else problem.residual.reshape(exact.shape)
     accumulator = rounding.accumulator(problem.execution.x.dtype)
-    control = solve(problem.map(lambda operand: operand.astype(accumulator))).reshape(exact.shape)
+    convolution, control = np.zeros((2, problem.shape[1]))
     # Errors of unequal size, or of equal patches, are fewer independent draws than there are elements.
-    values, counts = np.unique(exact[:, suspect], return_counts=True)
-    variances = counts * (values**2 / 3 + scales.products[suspect] / 6)
-    weights = variances / (variances.sum() or 1)
+    draws = Draws(lambda values: values**2 / 3 + scales.products[suspect] / 6)
+    for part in problem.parts():
+        place, exact = part.place[1], part.exact
+        inexact = solve(part.map(lambda operand: operand.astype(accumulator)))
+        control[place] += _energy(inexact - exact)
+        bias = 0.0 if part.bias is None else part.bias.reshape(-1, *(1 for _ in exact.shape[2:]))
+        residual = 0.0 if part.residual is None else part.residual
+        convolution[place] += _energy(exact - bias - residual)
+        if place.start <= suspect < place.stop:
+            draws.add(exact[:, suspect - place.start])
+    samples = math.prod(problem.shape) // problem.shape[1]
     return replace(
         scales,
-        convolution=np.square(exact - bias - residual).mean(axis=(0, 2)),
-        control=np.square(control - exact).mean(axis=(0, 2)),
-        spread=float(np.linalg.norm(weights)) or scales.spread,
-        peak=float(weights.max()) or scales.peak,
+        convolution=convolution / samples,
+        control=control / samples,
+        spread=draws.spread or scales.spread,
+        peak=draws.peak or scales.peak,
     )
+
+
+def _energy(values: Array) -> Array:
+    flat = values.reshape(*values.shape[:2], -1)
+    energy: Array = np.einsum("ncp,ncp->c", flat, flat)
+    return energy
 
 
 def precision_of(problem: Problem) -> Precision:
@@ -145,7 +210,8 @@ def precision_of(problem: Problem) -> Precision:
     unit, interpolation = rounding.unit_roundoff(accumulator), 0.0
     if problem.execution.deformation is not None:
         # A coordinate is rounded by at most unit times the size; so are the weights and sum of the corners.
-        interpolation = 2 * unit * sum(problem.x.shape[2:]) + 2**problem.x.ndim * unit
+        sizes = problem.geometry.fine
+        interpolation = 2 * unit * sum(sizes) + 2 ** (2 + len(sizes)) * unit
     return Precision(
         terms=problem.terms,
         # The solution itself rounds to float64, which matters only if the runtime does too.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from convaudit.errors import ModelError
@@ -16,12 +15,12 @@ from convaudit.verifier.accounted import Accounted, held_against_accounting
 from convaudit.verifier.activations import ACTIVATIONS
 from convaudit.verifier.execution import Execution
 from convaudit.verifier.floating import judge_floating
-from convaudit.verifier.quantized import judge_integers
-from convaudit.verifier.reference import Problem, Solution, channels_first, pose, solution_of
+from convaudit.verifier.problem import WORKSPACE_BYTES, Problem, Survey, survey_of
+from convaudit.verifier.quantized import compare_integers, judge_integers
+from convaudit.verifier.trial import hold_against
 
 Array: TypeAlias = NDArray[Any]
 
-WORKSPACE_BYTES = 64 * 2**20
 ADVICE = "try real inputs (--data)"
 
 
@@ -33,8 +32,7 @@ def judge(
     execution        what the runtime was given and what it returned
     accounted        what the accounting claims; other sizes that ran, or another count of the engine's, are
                      its fault, and the layer is ``miscounted``
-    workspace_bytes  bounds the engine's temporary memory; beside it, about 12 bytes are needed for each
-                     element of the input and of the output: float64 copies and S
+    workspace_bytes  bounds what is allocated, whatever the sizes: the output is judged in tiles
 
     Returns  the verdict; what a runtime returned never raises, be it NaN or of a wrong shape. Its ``bound``
              is that of a part of the element's terms where this was enough to accept every element
@@ -56,43 +54,55 @@ def _judged(execution: Execution, workspace_bytes: int) -> Verification:
             status="not_supported",
             reason=f"the fused activation {execution.activation.name} is unknown to convaudit",
         )
-    problem = pose(execution, workspace_bytes=workspace_bytes)
-    solution = solution_of(problem)
-    actual, expected = channels_first(execution.output, execution).shape, solution.exact.shape
-    if actual != expected:
+    problem = Problem(execution=execution, workspace_bytes=workspace_bytes)
+    if problem.output.shape != problem.shape:
+        ran, expected = as_text(problem.output.shape), as_text(problem.shape)
         return Verification(
             status="mismatch",
-            reason=f"the runtime returned the shape {as_text(actual)}, the engine {as_text(expected)}",
-            executed_macs=solution.macs,
+            reason=f"the runtime returned the shape {ran}, the engine {expected}",
+            executed_macs=survey_of(problem).macs,
         )
-    if (emptiness := _proves_nothing(problem, solution)) is not None:
-        return Verification(status="vacuous", reason=emptiness, executed_macs=solution.macs)
-    return (judge_floating if execution.quantization is None else judge_integers)(problem, solution)
+    if 0 in problem.shape:
+        reason = "the output is empty: there is nothing to compare"
+        return Verification(status="vacuous", reason=reason, executed_macs=0)
+    if execution.quantization is not None:
+        comparison = compare_integers(problem)
+        return _emptiness(problem, comparison.survey) or judge_integers(comparison)
+    trial = hold_against(problem)
+    return _emptiness(problem, trial.survey) or judge_floating(trial)
 
 
-def _proves_nothing(problem: Problem, solution: Solution) -> str | None:
-    """Why agreement would prove nothing; ``None`` if it would prove something."""
-    products = solution.products
-    if solution.exact.size == 0:
-        return "the output is empty: there is nothing to compare"
-    if not (np.isfinite(products).all() and math.isfinite(solution.exact.sum())):
-        return f"an operand holds NaN or infinity, which agree with anything; {ADVICE}"
-    if not products.any():
-        return f"{_silent(problem)}, so that any other would agree; {ADVICE}"
-    if problem.execution.quantization is None and _is_denormal(problem, products):
-        return f"the signal is denormal, and a runtime may take it for zero; {ADVICE}"
+def _emptiness(problem: Problem, survey: Survey) -> Verification | None:
+    """The verdict where agreement would prove nothing; ``None`` if it would prove something."""
+    reason = _proves_nothing(problem, survey)
+    if reason is None:
+        return None
+    return Verification(status="vacuous", reason=f"{reason}; {ADVICE}", executed_macs=survey.macs)
+
+
+def _proves_nothing(problem: Problem, survey: Survey) -> str | None:
+    if not survey.finite:
+        return "an operand holds NaN or infinity, which agree with anything"
+    if not survey.products.any():
+        return f"{_silent(problem)}, so that any other would agree"
+    if problem.execution.quantization is None and _is_denormal(problem, survey.products):
+        return "the signal is denormal, and a runtime may take it for zero"
     return None
 
 
 def _silent(problem: Problem) -> str:
-    if not problem.x.any():
+    if not any(part.x.any() for part in problem.parts()):
         return "the input is all zero"
-    return "the weight meets only zeros" if problem.weight.any() else "the weight is all zero"
+    weighted = any(part.weight.any() for part in problem.parts())
+    return "the weight meets only zeros" if weighted else "the weight is all zero"
 
 
 def _is_denormal(problem: Problem, products: Array) -> bool:
-    dtype = problem.execution.x.dtype
+    execution = problem.execution
+    dtype = execution.x.dtype
     of_input, of_sum = (
         float(rounding.limits(format_).smallest_normal) for format_ in (dtype, rounding.accumulator(dtype))
     )
-    return bool(max(problem.x.max(), -problem.x.min()) < of_input or math.sqrt(products.max()) < of_sum)
+    inputs = [execution.x] if execution.past_state is None else [execution.x, execution.past_state]
+    largest = max(float(max(array.max(initial=0), -array.min(initial=0))) for array in inputs)
+    return largest < of_input or math.sqrt(products.max()) < of_sum

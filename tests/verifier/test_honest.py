@@ -5,6 +5,7 @@ Random layers are run by torch and by onnxruntime, plain and optimised.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import ml_dtypes
@@ -13,7 +14,7 @@ import pytest
 
 from convaudit.verifier import channels, rounding, trial
 from convaudit.verifier.execution import Activation, Deformation
-from convaudit.verifier.reference import pose, solution_of
+from convaudit.verifier.problem import Problem
 from convaudit.verifier.verdict import judge
 from tests.verifier.kernels import (
     Array,
@@ -115,11 +116,11 @@ def test_lambda_is_confirmed(kind: str, relu: bool, monkeypatch: pytest.MonkeyPa
     """Real errors, of which the model assumes independence, stay a factor of 4 below lambda*sqrt(n)*u*S."""
     monkeypatch.setattr(trial, "ENOUGH_TERMS", 10**9)  # all of S
     for tested in ordinary_layers(kind, relu):
-        problem = pose(tested.ran(by_torch(tested)), workspace_bytes=1 << 26)
-        held = trial.hold_against(problem, solution_of(problem))
+        problem = Problem(execution=tested.ran(by_torch(tested)))
+        held = trial.hold_against(problem)
         unit, terms = held.precision.accumulator, problem.terms
-        probable = rounding.deviations(terms, held.solution.exact.size) * np.sqrt(terms) * unit
-        assert held.deviation.worst_ratio * held.expected.growth < probable / 4
+        probable = rounding.deviations(terms, math.prod(problem.shape)) * np.sqrt(terms) * unit
+        assert held.deviation.worst_ratio * held.rule.tolerance.growth < probable / 4
 
 
 HALVES = [

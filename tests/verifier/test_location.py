@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from convaudit.verifier.execution import Execution
-from convaudit.verifier.location import describe
+from convaudit.verifier.location import Footprint, describe
+from convaudit.verifier.tiling import ranges
 from tests.verifier.kernels import Array
 
 SHAPE = (2, 12, 8, 8)
@@ -29,6 +32,15 @@ def elements(*index: object) -> Array:
     mask = np.zeros(SHAPE, bool)
     mask[index] = True
     return mask
+
+
+def footprint(wrong: Array, ran: Execution, step: tuple[int, ...]) -> Footprint:
+    """Of a mask that arrives in parts of such sizes."""
+    whole = Footprint(ran, SHAPE)
+    for place in itertools.product(*(ranges(size, each) for size, each in zip(SHAPE, step, strict=True))):
+        part = wrong[place]
+        whole.add(part.reshape(*part.shape[:2], -1), place)
+    return whole
 
 
 EVERY = slice(None)
@@ -61,9 +73,13 @@ WORDS = [
 
 @pytest.mark.parametrize(("wrong", "groups", "words"), WORDS)
 def test_words(wrong: Array, groups: int, words: str) -> None:
-    assert describe(wrong.any(axis=(0, 2, 3)), wrong, execution(groups)) == words
+    ran = execution(groups)
+    assert describe(wrong.any(axis=(0, 2, 3)), footprint(wrong, ran, (2, 12, 8, 8)), ran) == words
+    assert describe(wrong.any(axis=(0, 2, 3)), footprint(wrong, ran, (1, 5, 3, 4)), ran) == words
 
 
 def test_a_transposed_convolution_has_no_borders_but_positions() -> None:
     wrong = elements(EVERY, EVERY, 0)
-    assert describe(wrong.any(axis=(0, 2, 3)), wrong, execution(transposed=True)) == "positions 0 x 0-7"
+    ran = execution(transposed=True)
+    words = describe(wrong.any(axis=(0, 2, 3)), footprint(wrong, ran, (2, 3, 8, 3)), ran)
+    assert words == "positions 0 x 0-7"

@@ -1,0 +1,115 @@
+"""Cutting a convolution into tiles of its output that can be judged one after the other in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from convaudit.engine.geometry import Geometry
+from convaudit.shapes import Pair
+
+WORTHWHILE = 0.7
+"""What a halving must leave of a tile's memory to be preferred to the next axis: not only a halo."""
+
+
+class Extent(NamedTuple):
+    """Sizes of a block of the output: images, groups, filters of each group, positions per spatial axis."""
+
+    images: int
+    groups: int
+    filters: int
+    positions: tuple[int, ...]
+
+
+def fitting(whole: Extent, size: Callable[[Extent], int], limit: int, *, by_group: bool = True) -> Extent:
+    """The largest block, halved axis by axis, of which ``size`` is within the limit; at least one element."""
+    block, needed = whole, size(whole)
+    while needed > limit and (halves := _halves(block, by_group)):
+        sizes = [size(half) for half in halves]
+        best = next((at for at, left in enumerate(sizes) if left <= WORTHWHILE * needed), None)
+        best = sizes.index(min(sizes)) if best is None else best
+        block, needed = halves[best], sizes[best]
+    return block
+
+
+def _halves(block: Extent, by_group: bool) -> list[Extent]:
+    """The block with one axis halved; the axes first that cost nothing, then those in memory's order."""
+    halves = []
+    if block.images > 1:
+        halves.append(block._replace(images=_half(block.images)))
+    if block.groups > 1 and by_group:
+        halves.append(block._replace(groups=_half(block.groups)))
+    for axis, count in enumerate(block.positions):
+        if count > 1:
+            cut = (*block.positions[:axis], _half(count), *block.positions[axis + 1 :])
+            halves.append(block._replace(positions=cut))
+    if block.filters > 1 and block.groups == 1:  # of several groups they would not lie side by side
+        halves.append(block._replace(filters=_half(block.filters)))
+    return halves
+
+
+def _half(count: int) -> int:
+    return -(-count // 2)
+
+
+def ranges(size: int, step: int) -> Iterator[slice]:
+    """``size`` in slices of ``step``."""
+    return (slice(start, min(start + step, size)) for start in range(0, size, step))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The input positions that some output positions of one axis need, as a convolution of their own."""
+
+    inputs: slice
+    padding: Pair
+    own: int  # of the inputs: in each axis every input position belongs to one window, and may be in several
+
+
+def windows(geometry: Geometry, block: Sequence[slice], *, transposed: bool) -> list[Window]:
+    """The window of each axis for a block of output positions."""
+    if transposed:
+        return [_scattering(geometry, axis, part) for axis, part in enumerate(block)]
+    found = []
+    for (first, end), size in zip(geometry.window(block), geometry.fine, strict=True):
+        start = min(max(first, 0), size)
+        stop = max(min(end, size), start)
+        padding = (start - first, end - stop) if stop > start else (end - first, 0)
+        found.append(Window(slice(start, stop), padding, stop - start))
+    return found
+
+
+def _scattering(geometry: Geometry, axis: int, part: slice) -> Window:
+    """For a transposed convolution: the inputs that reach these outputs, and what of theirs to cut off."""
+    stride, before = geometry.stride[axis], geometry.before[axis]
+    size, out = geometry.coarse[axis], geometry.fine[axis]
+    reach = geometry.dilation[axis] * (geometry.kernel[axis] - 1)
+
+    def first_from(position: int) -> int:
+        return min(max(-(-(position + before) // stride), 0), size)
+
+    owned = slice(
+        first_from(part.start) if part.start else 0, first_from(part.stop) if part.stop < out else size
+    )
+    start = first_from(part.start - reach) if part.start else 0
+    start = min(start, size - 1)  # the engine wants an input, be it one that reaches nothing
+    stop = max(owned.stop, start + 1)
+    cut = before + part.start - start * stride
+    rest = (stop - start - 1) * stride + reach + 1 - cut - (part.stop - part.start)
+    return Window(slice(start, stop), (cut, rest), owned.stop - owned.start)
+
+
+def longest_window(geometry: Geometry, positions: Sequence[int], *, transposed: bool) -> int:
+    """Elements that the windows of so many output positions hold at most, for one channel of one image."""
+    block = [slice(0, count) for count in positions]
+    if not transposed:
+        reaches = [end - first for first, end in geometry.window(block)]
+        return math.prod(map(min, reaches, geometry.fine))
+    lengths = []
+    for count, size, kernel, dilation, stride in zip(
+        positions, geometry.coarse, geometry.kernel, geometry.dilation, geometry.stride, strict=True
+    ):
+        lengths.append(min(size, (count + dilation * (kernel - 1)) // stride + 2))
+    return math.prod(lengths)

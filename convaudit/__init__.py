@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from convaudit.version import __version__
 
 if TYPE_CHECKING:
-    from convaudit.api import audit
-    from convaudit.checks import Budgets, Difference, Outcome, check, diff
+    from convaudit.api import audit, check, diff
+    from convaudit.checks import Budgets, Difference, Outcome
     from convaudit.errors import (
         ConvauditError,
         DependencyError,
@@ -58,8 +58,8 @@ _MODULES = {
     "Outcome": "convaudit.checks",
     "assert_within": "convaudit.testing",
     "audit": "convaudit.api",
-    "check": "convaudit.checks",
-    "diff": "convaudit.checks",
+    "check": "convaudit.api",
+    "diff": "convaudit.api",
     "Formula": "convaudit.formulas",
     "Report": "convaudit.report",
 }

@@ -1,4 +1,4 @@
-"""``audit``: the whole pipeline on one screen."""
+"""``audit``, ``check`` and ``diff``: from sources to findings."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import nn
     from torch.export import ExportedProgram
+
+    from convaudit.checks import Budgets, Difference, Outcome
 
     Source: TypeAlias = str | os.PathLike[str] | ModelProto | nn.Module | ExportedProgram
     Shape: TypeAlias = Sequence[int] | str | float
@@ -85,6 +87,69 @@ def audit(
         how = replace(how, progress=_counting(progress, len(report.layers)))
         report = _with_verdicts(report, subject.verify(how))
     return Report.of(report)
+
+
+def check(
+    model: Source | AuditReport,
+    budgets: Budgets,
+    *,
+    input_shape: Shapes = None,
+    inputs: Any = None,
+    dims: Mapping[str, int] | None = None,
+) -> list[Outcome]:
+    """Every budget that a model breaks; an empty list says that it keeps all of them.
+
+    Args:
+        model: What ``audit`` takes, together with ``input_shape``, ``inputs`` and ``dims``; or its report.
+        budgets: The limits; with ``require_verified`` a model is verified in situ.
+
+    Raises:
+        UsageError: ``budgets`` limits nothing, since then every model would pass; else as ``audit``.
+    """
+    from convaudit.checks.budgets import check as check_report
+
+    verify = not isinstance(model, AuditReport) and getattr(budgets, "require_verified", False)
+    asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, "verify": verify}
+    return check_report(report_of(model, asked), budgets)
+
+
+def diff(
+    before: Source | AuditReport,
+    after: Source | AuditReport,
+    *,
+    input_shape: Shapes = None,
+    inputs: Any = None,
+    dims: Mapping[str, int] | None = None,
+) -> Difference:
+    """Compare two models layer by layer, whatever formats they come from.
+
+    Args:
+        before: What ``audit`` takes, together with ``input_shape``, ``inputs`` and ``dims``; or its report.
+        after: The same of the other model.
+        input_shape: Of both models, unless they are reports; ``inputs`` and ``dims`` likewise.
+
+    Raises:
+        ConvauditError: As ``audit`` does.
+    """
+    from convaudit.checks.diff import diff as diff_reports
+
+    asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims}
+    both = isinstance(before, AuditReport) and isinstance(after, AuditReport)
+    sides = (
+        model if isinstance(model, AuditReport) and not both else report_of(model, asked)
+        for model in (before, after)
+    )
+    return diff_reports(*sides)
+
+
+def report_of(model: Source | AuditReport, asked: Mapping[str, Any]) -> AuditReport:
+    """A report as it is, or the audit of a model with these keywords, which a report cannot take."""
+    if not isinstance(model, AuditReport):
+        return audit(model, **asked)
+    for name, value in asked.items():
+        if value is not None and value is not False:
+            raise UsageError(f"{name} is for a model; a report was audited already: leave it out")
+    return model
 
 
 def _verify_request(

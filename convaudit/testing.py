@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convaudit.api import audit
+from convaudit.api import report_of
 from convaudit.checks.budgets import evaluate
 from convaudit.checks.outcome import CheckedModel
 from convaudit.checks.settings import read_budgets
@@ -40,11 +40,9 @@ def assert_within(
     """
     __tracebackhide__ = True  # pytest shows the test's line, not this function
     limits = read_budgets(budgets, "assert_within")
-    if isinstance(model, AuditReport):
-        report = Report.of(model)
-    else:
-        verify = limits.require_verified
-        report = audit(model, input_shape=input_shape, inputs=inputs, dims=dims, verify=verify)
+    verify = not isinstance(model, AuditReport) and limits.require_verified
+    asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, "verify": verify}
+    report = Report.of(report_of(model, asked))
     checked = CheckedModel(source=report.source, outcomes=tuple(evaluate(report, limits)))
     if checked.failures:
         raise AssertionError(render_outcomes_text([checked]))

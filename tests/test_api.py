@@ -171,3 +171,47 @@ def test_reports_of_equal_models_are_equal():
     first, second = (convaudit.Report.of(analyze(network(conv_layer("c", 4, 4)))) for _ in range(2))
     assert first == second
     assert first != REPORT
+
+
+def test_diff_and_check_take_models_and_reports(path, tmp_path):
+    dense = save_model(tmp_path / "dense.onnx", batch="N", groups=1)
+    report = convaudit.audit(path, dims={"N": 2})
+    differences = [
+        convaudit.diff(str(path), dense, dims={"N": 2}),
+        convaudit.diff(report, dense, dims={"N": 2}),
+        convaudit.diff(report, convaudit.audit(dense, dims={"N": 2})),
+    ]
+    assert [[str(c) for c in d.changed[0].changes if c.field == "groups"] for d in differences] == [
+        ["groups 2 -> 1"]
+    ] * 3
+    budgets = convaudit.Budgets(max_macs=1, require_verified=True)
+    (broken,) = convaudit.check(path, budgets, dims={"N": 1})
+    assert broken.rule == "max-macs"
+    assert [outcome.rule for outcome in convaudit.check(report, budgets)] == ["max-macs", "require-verified"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda source: convaudit.diff(source, source), id="diff"),
+        pytest.param(lambda source: convaudit.check(source, convaudit.Budgets(max_macs=1)), id="check"),
+        pytest.param(lambda source: convaudit.assert_within(source, max_macs=1), id="assert_within"),
+    ],
+)
+def test_what_takes_models_names_what_it_cannot_take(call):
+    with pytest.raises(convaudit.UsageError, match="cannot audit a int; pass a path"):
+        call(3)
+    with pytest.raises(convaudit.LoadError, match=r"missing\.onnx"):
+        call("missing.onnx")
+
+
+def test_a_report_takes_no_sizes(path):
+    report = convaudit.audit(path)
+    budgets = convaudit.Budgets(max_macs=1)
+    for call in (
+        lambda: convaudit.diff(report, report, dims={"N": 2}),
+        lambda: convaudit.check(report, budgets, dims={"N": 2}),
+        lambda: convaudit.assert_within(report, dims={"N": 2}, max_macs=1),
+    ):
+        with pytest.raises(convaudit.UsageError, match="dims is for a model; a report was audited already"):
+            call()

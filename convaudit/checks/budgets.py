@@ -6,11 +6,12 @@ model. Where a field says otherwise, it says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
-from convaudit.checks import rules
+from convaudit.checks import rules, values
 from convaudit.checks.outcome import Outcome
 from convaudit.checks.quantities import ACTIVATION_BYTES, FLOPS, MACS, PARAMS, SIZE, WEIGHT_BYTES
 from convaudit.errors import UsageError
@@ -19,7 +20,11 @@ from convaudit.records import AuditReport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """Limits and rules for one model; what is None, False or empty is not checked."""
+    """Limits and rules for one model; what is None, False or empty is not checked.
+
+    Each may be text as on the command line, ``max_params="5M"``, and is stored as the type below.
+    Raises  UsageError for a value that its reader does not know.
+    """
 
     max_params: int | None = None  # stored parameters
     max_macs: int | None = None  # multiply-accumulates of one run
@@ -34,6 +39,15 @@ class Budgets:
     forbid_unknown: bool = False
     require_verified: bool = False
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                try:
+                    object.__setattr__(self, field.name, READERS[field.name](value))
+                except UsageError as error:
+                    raise UsageError(f"{field.name}: {error}") from None
+
     def given(self) -> dict[str, Any]:
         """The limits that are set, by their field's name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -42,6 +56,20 @@ class Budgets:
         }
 
 
+READERS: dict[str, Callable[[object], Any]] = {
+    "max_params": values.count,
+    "max_macs": values.count,
+    "max_flops": values.count,
+    "max_size": values.size,
+    "max_weight_bytes": values.size,
+    "max_activation_bytes": values.size,
+    "max_layer_macs": values.count,
+    "min_saving": values.percentage,
+    "groups_multiple_of": values.positive,
+    "forbid": values.kinds,
+    "forbid_unknown": values.flag,
+    "require_verified": values.flag,
+}
 _RULES: dict[str, rules.Rule] = {
     "max_params": rules.at_most(PARAMS),
     "max_macs": rules.at_most(MACS),
@@ -68,6 +96,8 @@ def check(report: AuditReport, budgets: Budgets) -> list[Outcome]:
 
 def evaluate(report: AuditReport, budgets: Budgets) -> list[Outcome]:
     """One outcome for each limit and rule that ``budgets`` sets, in the order of its fields."""
+    if not isinstance(budgets, Budgets):
+        raise UsageError(f"budgets must be convaudit.Budgets(...), got a {type(budgets).__name__}")
     given = budgets.given()
     if not given:
         raise UsageError("no budget is given, so nothing would be checked; give one, such as max_params=5M")

@@ -9,10 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from convaudit.checks.budgets import Budgets
+from convaudit.checks import values
+from convaudit.checks.budgets import READERS, Budgets
 from convaudit.errors import UsageError
 from convaudit.records import KINDS
-from convaudit.units import parse_bytes, parse_count, parse_percentage
 
 Values: TypeAlias = Mapping[str, Any]
 """Settings that were given, by key, each of the type that its field in Settings or Budgets has."""
@@ -70,52 +70,6 @@ def _unknown(what: str, name: str, known: Sequence[str], where: str) -> UsageErr
     return UsageError(f"{where}: unknown {what} {name!r}; did you mean {nearest!r}?")
 
 
-# --- one reader for each type of value --------------------------------------------------------------------
-
-
-def _parsed(parse: Callable[[str], Any]) -> Callable[[object], Any]:
-    """Text through its parser; what is no text as it would be written, so that the parser judges it too."""
-    return lambda value: parse(value if isinstance(value, str) else repr(value))
-
-
-_COUNT, _BYTES, _PERCENTAGE = _parsed(parse_count), _parsed(parse_bytes), _parsed(parse_percentage)
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value:
-        raise UsageError(f"{value!r} is no path; write one such as 'convaudit-baseline.json'")
-    return Path(value)
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    items = value if isinstance(value, list | tuple) else [value]
-    for item in items:
-        if not isinstance(item, str):
-            raise UsageError(f"{item!r} is no text; write it as on the command line, in quotes")
-    return tuple(items)
-
-
-def _kinds(value: object) -> tuple[str, ...]:
-    kinds = _texts(value)
-    for kind in kinds:
-        if kind not in KINDS:
-            raise UsageError(f"{kind!r} is no kind of convolution; write one of {', '.join(KINDS)}")
-    return kinds
-
-
-def _positive(value: object) -> int:
-    number: int = _COUNT(value)
-    if number < 1:
-        raise UsageError(f"{value!r} is too small; write a positive number such as 8")
-    return number
-
-
 @dataclass(frozen=True, slots=True)
 class Key:
     """One setting: how its value is read, what kind of value it is, and what it is for."""
@@ -126,23 +80,35 @@ class Key:
 
 
 KEYS = {
-    "max-params": Key(_COUNT, "COUNT", "Most parameters that the model may have: 5M."),
-    "max-macs": Key(_COUNT, "COUNT", "Most multiply-accumulates of one run: 600M."),
-    "max-flops": Key(_COUNT, "COUNT", "Most floating-point operations of one run, 2 for each MAC: 1.2G."),
-    "max-size": Key(_BYTES, "SIZE", "Largest file, external data included: 20MB."),
-    "max-weight-bytes": Key(_BYTES, "SIZE", "Most bytes of convolution weights and biases: 14MB."),
-    "max-activation-bytes": Key(_BYTES, "SIZE", "Most bytes of one convolution's input and output: 10MiB."),
-    "max-layer-macs": Key(_COUNT, "COUNT", "Most MACs of any one convolution, over all its calls: 50M."),
-    "min-saving": Key(_PERCENTAGE, "PERCENT", "Least share of the MACs that groups save: 40%."),
-    "groups-multiple-of": Key(
-        _positive, "N", "Channels a group of grouped, not depthwise, convolutions: a multiple of N."
+    "max-params": Key(READERS["max_params"], "COUNT", "Most parameters that the model may have: 5M."),
+    "max-macs": Key(READERS["max_macs"], "COUNT", "Most multiply-accumulates of one run: 600M."),
+    "max-flops": Key(
+        READERS["max_flops"], "COUNT", "Most floating-point operations of one run, 2 for each MAC: 1.2G."
     ),
-    "forbid": Key(_kinds, "KIND", f"Forbid a kind of convolution: {', '.join(KINDS)}."),
-    "forbid-unknown": Key(_flag, "", "Fail if anything that is counted is unknown."),
-    "require-verified": Key(_flag, "", "Fail unless every convolution is re-executed and found right."),
-    "baseline": Key(_path, "FILE", "Fail if a total grew over the one in this file."),
-    "tolerance": Key(_PERCENTAGE, "PERCENT", "Growth over the baseline that is no failure: 2%."),
-    "input": Key(_texts, "[NAME=]SHAPE", "Fix an input's shape."),
-    "dim": Key(_texts, "NAME=VALUE", "Fix a symbolic dimension."),
+    "max-size": Key(READERS["max_size"], "SIZE", "Largest file, external data included: 20MB."),
+    "max-weight-bytes": Key(
+        READERS["max_weight_bytes"], "SIZE", "Most bytes of convolution weights and biases: 14MB."
+    ),
+    "max-activation-bytes": Key(
+        READERS["max_activation_bytes"], "SIZE", "Most bytes of one convolution's input and output: 10MiB."
+    ),
+    "max-layer-macs": Key(
+        READERS["max_layer_macs"], "COUNT", "Most MACs of any one convolution, over all its calls: 50M."
+    ),
+    "min-saving": Key(READERS["min_saving"], "PERCENT", "Least share of the MACs that groups save: 40%."),
+    "groups-multiple-of": Key(
+        READERS["groups_multiple_of"],
+        "N",
+        "Channels a group of grouped, not depthwise, convolutions: a multiple of N.",
+    ),
+    "forbid": Key(READERS["forbid"], "KIND", f"Forbid a kind of convolution: {', '.join(KINDS)}."),
+    "forbid-unknown": Key(READERS["forbid_unknown"], "", "Fail if anything that is counted is unknown."),
+    "require-verified": Key(
+        READERS["require_verified"], "", "Fail unless every convolution is re-executed and found right."
+    ),
+    "baseline": Key(values.path, "FILE", "Fail if a total grew over the one in this file."),
+    "tolerance": Key(values.percentage, "PERCENT", "Growth over the baseline that is no failure: 2%."),
+    "input": Key(values.texts, "[NAME=]SHAPE", "Fix an input's shape."),
+    "dim": Key(values.texts, "NAME=VALUE", "Fix a symbolic dimension."),
 }
 """Every setting, by the name that it has in a file and, after ``--``, on the command line."""

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from convaudit.analyzer import analyze
@@ -268,3 +269,46 @@ def test_every_budget_is_judged() -> None:
     )
     names = [field.name.replace("_", "-") for field in fields(Budgets)]
     assert [outcome.rule for outcome in evaluate(REPORT, everything)] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param({"max_params": "5M"}, {"max_params": 5_000_000}, id="count"),
+        pytest.param({"max_macs": np.int32(7)}, {"max_macs": 7}, id="numpy"),
+        pytest.param({"max_size": "20MB"}, {"max_size": 20_000_000}, id="size"),
+        pytest.param({"min_saving": "40%"}, {"min_saving": Fraction(2, 5)}, id="percentage"),
+        pytest.param({"forbid": "dense"}, {"forbid": ("dense",)}, id="kind"),
+        pytest.param({"forbid": ["dense", "grouped"]}, {"forbid": ("dense", "grouped")}, id="kinds"),
+    ],
+)
+def test_budgets_are_read_as_on_the_command_line(text: dict[str, Any], value: dict[str, Any]) -> None:
+    assert Budgets(**text) == Budgets(**value)
+    assert Budgets(**text).given() == value
+    assert all(type(one) is not np.int32 for one in Budgets(**text).given().values())
+
+
+@pytest.mark.parametrize(
+    ("budget", "match"),
+    [
+        pytest.param({"max_params": "many"}, r"max_params: 'many' is not a number", id="text"),
+        pytest.param({"max_params": -1}, r"max_params: '-1' is not a number", id="negative"),
+        pytest.param({"max_macs": True}, r"max_macs: 'True' is not a number", id="bool"),
+        pytest.param({"max_macs": 2.5}, r"max_macs: '2.5' is not a whole number", id="fraction"),
+        pytest.param({"max_size": [1]}, r"max_size: '\[1\]' is not a number", id="list"),
+        pytest.param({"min_saving": 0.4}, r"min_saving: '0.4' .* a percentage such as 40%", id="share"),
+        pytest.param({"forbid": "big"}, r"forbid: 'big' is no kind of convolution", id="kind"),
+        pytest.param(
+            {"forbid_unknown": "yes"}, r"forbid_unknown: 'yes' is neither true nor false", id="flag"
+        ),
+        pytest.param({"groups_multiple_of": 0}, r"groups_multiple_of: 0 is too small", id="zero"),
+    ],
+)
+def test_values_that_no_budget_has(budget: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        Budgets(**budget)
+
+
+def test_other_things_than_budgets_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"budgets must be convaudit.Budgets\(...\), got a dict"):
+        check(REPORT, {"max_params": 5})

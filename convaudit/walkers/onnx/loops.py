@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnx import GraphProto, TensorProto
 
 from convaudit.formulas import Count
+from convaudit.loaders.tensors import decode
 from convaudit.walkers.onnx.scopes import Node, Scope
 from convaudit.walkers.onnx.weights import stored_tensor
 
@@ -69,7 +70,5 @@ def _constant(scope: Scope, name: str) -> int | None:
         tensor = values["value"].t if producer.op_type == "Constant" and "value" in values else None
     if not isinstance(tensor, TensorProto) or tensor.data_location == TensorProto.EXTERNAL:
         return None
-    from onnx import numpy_helper
-
-    array = numpy_helper.to_array(tensor)
+    array = decode(tensor, None, "raw_data", f"tensor {tensor.name!r}")
     return int(array.item()) if array.size == 1 and array.dtype.kind in "iub" else None

@@ -78,6 +78,9 @@ def _collect(node: Node, index: int, name: str, found: dict[str, int | None]) ->
             sizes = (node.attributes.size(name, default=0, minimum=0) for name in ("K", "N"))
             found[parameter.name] = prod(sizes)
         return
+    if parameter.dtype == "unknown" and parameter.shape != ():
+        found[parameter.name] = None  # what it holds, nobody can tell
+        return
     quantised = index in _QUANTISED.get(node.proto.op_type, _NONE)
     is_scalar = parameter.shape == ()
     if (quantised or is_floating(parameter.dtype)) and not is_scalar:

@@ -1,0 +1,80 @@
+"""One reader for each type of setting: its text as on the command line, or the value itself.
+
+Each raises UsageError, with an example, for what it cannot read.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+from convaudit.errors import UsageError
+from convaudit.records import KINDS
+from convaudit.units import parse_bytes, parse_count, parse_percentage
+
+Parsed = TypeVar("Parsed")
+
+
+def _parsed(parse: Callable[[str], Parsed]) -> Callable[[object], Parsed]:
+    """Text through its parser; what is not text as it would be written, so that the parser judges it too."""
+    return lambda value: parse(value if isinstance(value, str) else _written(value))
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return repr(value)
+    try:
+        return str(operator.index(value))
+    except TypeError:
+        return repr(value)
+
+
+count, size = _parsed(parse_count), _parsed(parse_bytes)
+
+
+def percentage(value: object) -> Fraction:
+    """``"40%"``, or a share that is exact: a Fraction."""
+    return value if isinstance(value, Fraction) else _parsed(parse_percentage)(value)
+
+
+def flag(value: object) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{value!r} is neither true nor false")
+    return value
+
+
+def path(value: object) -> Path:
+    """A file's path, as text."""
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"{value!r} is no path; write one such as 'convaudit-baseline.json'")
+    return Path(value)
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """One text, or several in a list."""
+    items = value if isinstance(value, list | tuple) else [value]
+    for item in items:
+        if not isinstance(item, str):
+            raise UsageError(f"{item!r} is no text; write it as on the command line, in quotes")
+    return tuple(items)
+
+
+def kinds(value: object) -> tuple[str, ...]:
+    """Kinds of convolutions: one, or several in a list."""
+    given = texts(value)
+    for kind in given:
+        if kind not in KINDS:
+            raise UsageError(f"{kind!r} is no kind of convolution; write one of {', '.join(KINDS)}")
+    return given
+
+
+def positive(value: object) -> int:
+    """A count that is not 0."""
+    number = count(value)
+    if number < 1:
+        raise UsageError(f"{value!r} is too small; write a positive number such as 8")
+    return number

@@ -84,6 +84,9 @@ class ConvLayer:
     weight_name: str | None = None  # None: computed at run time, not stored
     bias_name: str | None = None
     stored_params: int | None = None  # where it differs from the effective count: weight_norm, pruning
+    stored: tuple[
+        TensorInfo, ...
+    ] = ()  # what weight and bias are computed from, where they are not stored so
     calls: Count | None = 1  # executions in one run of the model; None: once per iteration of unknown number
     branches: tuple[Branch, ...] = ()  # exclusive arms it sits in, the outermost first
     scope: str = ""  # where it sits, for people: "" the main graph, else "If_0/then_branch"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from convaudit.formulas import Count, ceil_divide, product
 from convaudit.records import ConvLayer, Shape
@@ -46,7 +46,25 @@ def macs(layer: ConvLayer) -> Count | None:
 def weight_bytes(layer: ConvLayer) -> Count | None:
     """Bytes of weight and bias as the model stores them."""
     weight = tensor_bytes(stored_weight_elements(layer), layer.weight_dtype)
-    return known_sum([weight, bias_bytes(layer)])
+    if not layer.stored:
+        return known_sum([weight, bias_bytes(layer)])
+    computed = [weight] if layer.weight_name is None else []
+    computed += [bias_bytes(layer)] if layer.bias_name is None else []
+    return known_sum([*(size for _, _, size in stored_tensors(layer)), *computed])
+
+
+def stored_tensors(layer: ConvLayer) -> Iterator[tuple[str, Count | None, Count | None]]:
+    """Name, elements and bytes of each tensor that the model stores for the layer."""
+    for info in layer.stored:
+        elements = known_product(info.shape)
+        yield info.name, elements, tensor_bytes(elements, info.dtype)
+    if layer.stored:
+        return
+    if layer.weight_name is not None:
+        elements = stored_weight_elements(layer)
+        yield layer.weight_name, elements, tensor_bytes(elements, layer.weight_dtype)
+    if layer.bias_name is not None:
+        yield layer.bias_name, bias_elements(layer), bias_bytes(layer)
 
 
 def bias_bytes(layer: ConvLayer) -> Count | None:

@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 
-from convaudit.analyzer.costs import (
-    bias_bytes,
-    bias_elements,
-    known_sum,
-    stored_weight_elements,
-    tensor_bytes,
-    weight_elements,
-)
+from convaudit.analyzer.costs import known_sum, stored_tensors, weight_elements
 from convaudit.formulas import Count, maximum
-from convaudit.records import Branch, ConvLayer, LayerCost, Network, Totals
+from convaudit.records import Branch, LayerCost, Network, Totals
 
-Counter = Callable[[ConvLayer], Count | None]
 Part = tuple[tuple[Branch, ...], Count | None]
 """The exclusive arms a count sits in, the outermost first, and the count."""
 
 
 def total(network: Network, layers: Sequence[LayerCost]) -> Totals:
     """Totals of a network whose layers are costed."""
+    params, weight_bytes = _stored_once(layers)
     unseen = any(other.opaque for other in network.other_ops)
 
     def of_all(count: Count | None) -> Count | None:
@@ -30,11 +23,11 @@ def total(network: Network, layers: Sequence[LayerCost]) -> Totals:
 
     return Totals(
         layers=len(layers),
-        params=of_all(_stored_once(layers, stored_weight_elements, bias_elements)),
+        params=of_all(params),
         macs=of_all(sum_of_calls(layers, lambda layer: layer.macs)),
-        dense_params=of_all(_stored_once(layers, _dense_weight_elements, bias_elements)),
+        dense_params=of_all(known_sum([params, _saved_by_groups(layers)])),
         dense_macs=of_all(sum_of_calls(layers, lambda layer: layer.dense_macs)),
-        weight_bytes=of_all(_stored_once(layers, _stored_weight_bytes, bias_bytes)),
+        weight_bytes=of_all(weight_bytes),
         peak_activation_bytes=of_all(_largest([layer.activation_bytes for layer in layers])),
         macs_at_least=exclusive_sum((layer.branches, calls_macs(layer) or 0) for layer in layers) or 0,
         model_params=network.model_params,
@@ -77,24 +70,23 @@ def exclusive_sum(parts: Iterable[Part]) -> Count | None:
     )
 
 
-def _stored_once(layers: Iterable[LayerCost], weight: Counter, bias: Counter) -> Count | None:
-    """Sum over the stored tensors by name; a tensor computed at run time has none and does not count."""
-    tensors: dict[str, Count | None] = {}
+def _stored_once(layers: Iterable[LayerCost]) -> tuple[Count | None, Count | None]:
+    """Elements and bytes of the stored tensors, each counted once; one computed at run time has no name."""
+    tensors = {name: sizes for layer in layers for name, *sizes in stored_tensors(layer)}
+    return known_sum(elements for elements, _ in tensors.values()), known_sum(
+        size for _, size in tensors.values()
+    )
+
+
+def _saved_by_groups(layers: Iterable[LayerCost]) -> Count | None:
+    """Parameters that the weights would have more with groups=1, of each stored weight once."""
+    saved: dict[str, list[Count | None]] = {}
     for layer in layers:
-        if layer.bias_name is not None:
-            tensors.setdefault(layer.bias_name, bias(layer))
         if layer.weight_name is not None:
-            tensors.setdefault(layer.weight_name, weight(layer))
-    return known_sum(tensors.values())
-
-
-def _dense_weight_elements(layer: ConvLayer) -> Count | None:
-    weight, stored = weight_elements(layer), stored_weight_elements(layer)
-    return None if weight is None or stored is None else stored + weight * (layer.groups - 1)
-
-
-def _stored_weight_bytes(layer: ConvLayer) -> Count | None:
-    return tensor_bytes(stored_weight_elements(layer), layer.weight_dtype)
+            weight = weight_elements(layer)
+            more = None if weight is None else weight * (layer.groups - 1)
+            saved.setdefault(layer.weight_name, []).append(more)
+    return known_sum(map(_largest, saved.values()))
 
 
 def _largest(counts: Sequence[Count | None]) -> Count | None:

@@ -18,7 +18,7 @@ from convaudit.records import AuditReport, LayerCost, TensorInfo, Totals
 SCHEMA_VERSION = 1
 
 _NOT_STORED = {"weight_shape", "output_dtype", "bias_dtype", "weight_name", "bias_name", "stored_params"}
-_NOT_STORED |= {"branches", "scope", "address", "notes", "verification"}
+_NOT_STORED |= {"stored", "branches", "scope", "address", "notes", "verification"}
 _LAYER_FIELDS = [field for field in fields(LayerCost) if field.name not in _NOT_STORED]
 
 

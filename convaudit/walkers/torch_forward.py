@@ -20,7 +20,7 @@ from convaudit.walkers.torch_layers import Frame
 from convaudit.walkers.torch_modules import private_copy, uncompiled, watch
 from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
 from convaudit.walkers.torch_script import in_sight, out_of_sight
-from convaudit.walkers.torch_stored import Stored
+from convaudit.walkers.torch_stored import Stored, in_short
 from convaudit.walkers.torch_threads import Threads
 
 
@@ -65,7 +65,11 @@ def walk_module(
         other_ops=recorder.other_ops(),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
-        warnings=(*notes, *_never_ran(recorder)),
+        warnings=(
+            *notes,
+            *recorder.stored.fixed_kernels(recorder.layers.weights()),
+            *_never_ran(recorder, getattr(module, "training", False)),
+        ),
     )
 
 
@@ -166,11 +170,11 @@ def _separate_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(enabled)
 
 
-def _never_ran(recorder: Recorder) -> Iterator[str]:
+def _never_ran(recorder: Recorder, training: bool) -> Iterator[str]:
     idle = recorder.stored.idle(recorder.used)
     if idle and recorder.saw_everything:
-        listed = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
-        yield f"never used in this forward: {listed}; the model's parameters include theirs"
+        mode = ", which was in eval mode though the module is in training mode" if training else ""
+        yield f"never used in this forward{mode}: {in_short(idle)}; the model's parameters include theirs"
 
 
 def _failure(module: nn.Module, arguments: Inputs, error: Exception) -> ExecutionError:

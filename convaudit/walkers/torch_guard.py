@@ -16,6 +16,8 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from convaudit.walkers.torch_stored import storages
+
 
 @contextmanager
 def untouched(tensors: Iterable[Tensor]) -> Iterator[TorchDispatchMode]:
@@ -73,7 +75,7 @@ class _UndoWrites(TorchDispatchMode):
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._stored = {s._cdata: s for tensor in tensors for s in _storages(tensor)}
+        self._stored = {s._cdata: s for tensor in tensors for s in storages(tensor)}
         self._copies: dict[int, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -88,7 +90,7 @@ class _UndoWrites(TorchDispatchMode):
 
     def _save(self, written: Any) -> None:
         for tensor in written if isinstance(written, list | tuple) else [written]:
-            for storage in _storages(tensor):
+            for storage in storages(tensor):
                 if storage._cdata in self._stored and storage._cdata not in self._copies:
                     with unset_fake_temporarily():
                         self._copies[storage._cdata] = storage.clone()
@@ -102,11 +104,4 @@ class _UndoWrites(TorchDispatchMode):
 
 
 def _handles(tensor: Tensor) -> list[int]:
-    return [storage._cdata for storage in _storages(tensor)]
-
-
-def _storages(tensor: Any) -> list[Any]:
-    """The tensor's storage, if it has one that an operator can write to: none on meta, none if sparse."""
-    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.is_meta:
-        return []
-    return [tensor.untyped_storage()]
+    return [storage._cdata for storage in storages(tensor)]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from convaudit.formulas import Count, Formula
-from convaudit.records import Branch, ConvLayer, Shape
+from convaudit.records import Branch, ConvLayer, Shape, TensorInfo
 from convaudit.shapes import as_text, kernel_extent, split_padding
 from convaudit.walkers.torch_ops import ConvCall, dtype_name, shape
-from convaudit.walkers.torch_stored import Stored
+from convaudit.walkers.torch_stored import Parameter, Stored
 
 Body = TypeVar("Body")
 
@@ -139,9 +139,10 @@ class Layers:
             layers[name] = replace(row, name=name, calls=with_sizes(calls, sizes or {}))
         return tuple(layers.values())
 
-    def weights(self) -> set[str | None]:
+    def weights(self) -> set[str]:
         """Names of the stored tensors that serve as weight or bias."""
-        return {name for row in self._rows for name in (row.weight_name, row.bias_name)}
+        plain = {name for row in self._rows for name in (row.weight_name, row.bias_name) if name}
+        return plain | {info.name for row in self._rows for info in row.stored}
 
     def _possible_names(self, row: ConvLayer, taken: Mapping[str, ConvLayer]) -> Iterator[str]:
         """The plain name; for a module that runs again, the shape it runs on where that is what differs."""
@@ -182,7 +183,8 @@ class Layers:
             bias_dtype=None if call.bias is None else dtype_name(call.bias),
             weight_name=weight.name,
             bias_name=None if bias is None else bias.name,
-            stored_params=_stored_params(weight.elements, call),
+            stored_params=_stored_params(weight, bias, call),
+            stored=_stored(weight, bias),
             branches=self.place.branches,
             address=(path, self._number(path, frame, weight.name)),
             notes=(*frame.notes, *weight.notes),
@@ -214,11 +216,20 @@ def _path(frame: Frame, weight_name: str | None) -> str:
     return owner if inside else frame.path
 
 
-def _stored_params(weight_elements: int | None, call: ConvCall) -> int | None:
-    """Stored elements of weight and bias, where the weight is not what is stored."""
-    if weight_elements is None or weight_elements == call.weight.numel():
+def _stored(weight: Parameter, bias: Parameter | None) -> tuple[TensorInfo, ...]:
+    """The stored tensors that weight and bias are computed from, where these are not stored as they are."""
+    parameters = [weight] if bias is None else [weight, bias]
+    computed = any(parameter.computed for parameter in parameters)
+    return tuple(info for parameter in parameters for info in parameter.stored) if computed else ()
+
+
+def _stored_params(weight: Parameter, bias: Parameter | None, call: ConvCall) -> int | None:
+    """Stored elements of weight and bias, where that is another number than the effective one."""
+    if weight.name is None or (bias is not None and bias.name is None):
         return None
-    return weight_elements + (0 if call.bias is None else call.bias.numel())
+    stored = weight.elements + (0 if bias is None else bias.elements)
+    effective = call.weight.numel() + (0 if call.bias is None else call.bias.numel())
+    return None if stored == effective else stored
 
 
 def _as_same_padding(row: ConvLayer) -> ConvLayer:

@@ -77,6 +77,7 @@ def walk_program(
         other_ops=tuple(replace(other, macs=with_sizes(other.macs, sizes)) for other in recorder.other_ops()),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
+        warnings=tuple(recorder.stored.fixed_kernels(recorder.layers.weights())),
     )
 
 

@@ -6,16 +6,19 @@ origin through the forward says which stored parameters it stands for.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
+from torch.nn.parameter import is_lazy
 from torch.utils.weak import WeakIdKeyDictionary
 
+from convaudit.records import TensorInfo
 from convaudit.walkers.torch_modules import clean_path
+from convaudit.walkers.torch_ops import dtype_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,9 @@ class Parameter:
     """What the weight or bias of a convolution is stored as."""
 
     name: str | None = None  # None: it is not computed from stored tensors alone
-    elements: int | None = None  # stored
+    stored: tuple[TensorInfo, ...] = ()
+    elements: int = 0  # stored
+    computed: bool = False  # from what is stored, rather than stored as it is
     notes: tuple[str, ...] = ()
 
 
@@ -43,10 +48,13 @@ class Stored:
 
     def __init__(self, found: Iterable[StoredTensor]) -> None:
         self._names: dict[int, str] = {}
+        self._by_storage: dict[int, list[str]] = {}
         self._found: dict[str, StoredTensor] = {}  # keeps the tensors alive too, so that an id stays theirs
         for item in found:
             if self._names.setdefault(id(item.tensor), item.name) == item.name:
                 self._found[item.name] = item  # a tied tensor goes by its first name
+                for storage in storages(item.tensor):
+                    self._by_storage.setdefault(storage._cdata, []).append(item.name)
         self._origins = WeakIdKeyDictionary()
 
     @classmethod
@@ -55,17 +63,40 @@ class Stored:
         return cls(_found(module))
 
     def name(self, tensor: Tensor) -> str | None:
-        """The name under which ``tensor`` is stored; None if it is not."""
-        return self._names.get(id(tensor))
+        """The name under which ``tensor``, or another view of all of it, is stored; None if it is not."""
+        name = self._names.get(id(tensor))
+        if name is not None:
+            return name
+        same = (name for name in self._sharing(tensor) if _same_view(self._found[name].tensor, tensor))
+        return next(same, None)
+
+    def _sharing(self, tensor: Tensor) -> list[str]:
+        """Names of what is stored in the same memory: ``weight.data`` is another tensor."""
+        if isinstance(tensor, FakeTensor):
+            return []
+        return [name for storage in storages(tensor) for name in self._by_storage.get(storage._cdata, [])]
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, tied ones once."""
         return {name: item.tensor for name, item in self._found.items()}
 
-    def parameter_elements(self, weights: Container[str | None]) -> int:
+    def parameter_elements(self, weights: Container[str]) -> int:
         """Elements of all parameters, tied ones once, and of ``weights``: a fixed kernel may be a buffer."""
         found = self._found.items()
         return sum(item.tensor.numel() for name, item in found if item.parameter or name in weights)
+
+    def fixed_kernels(self, weights: Container[str]) -> Iterator[str]:
+        """One line if some of ``weights`` are not parameters of the module, though they count as such."""
+        fixed = {
+            name: item.tensor.numel()
+            for name, item in self._found.items()
+            if name in weights and not item.parameter
+        }
+        if fixed:
+            yield (
+                f"fixed kernels count as parameters: {in_short(list(fixed))}; they are buffers or "
+                f"constants, and what the module calls its parameters has {sum(fixed.values())} elements fewer"
+            )
 
     def has_frozen_parameters(self) -> bool:
         """Whether the code of TorchScript holds some."""
@@ -99,14 +130,14 @@ class Stored:
         """What a weight or bias out of a packed object is stored as: the tensor of the same contents."""
         for name, item in self._found.items():
             if item.packed and item.tensor.shape == tensor.shape and torch.equal(item.tensor, tensor):
-                return Parameter(name, tensor.numel())
+                return Parameter(name, (self._info(name),), tensor.numel())
         return Parameter()
 
     def parameter(self, tensor: Tensor) -> Parameter:
         """What a convolution's weight or bias is stored as."""
         name = self.name(tensor)
         if name is not None:
-            return Parameter(name, tensor.numel())
+            return Parameter(name, (self._info(name),), tensor.numel())
         origin = self._origin(tensor)
         if not origin:
             return Parameter()
@@ -117,7 +148,11 @@ class Stored:
             sizes = {name: self._found[name].tensor.numel() for name in sorted(origin)}
             sources = ", ".join(f"{name} ({size})" for name, size in sizes.items() if size > 1)
             notes = (*notes, f"{tensor.numel()} effective elements are computed from the stored {sources}")
-        return Parameter(", ".join(names), elements, notes)
+        return Parameter(", ".join(names), tuple(map(self._info, names)), elements, True, notes)
+
+    def _info(self, name: str) -> TensorInfo:
+        tensor = self._found[name].tensor
+        return TensorInfo(name=name, shape=tuple(tensor.shape), dtype=dtype_name(tensor))
 
     def _pruned(self, name: str) -> str:
         mask = self._found[name].tensor
@@ -127,8 +162,34 @@ class Stored:
 
     def _origin(self, tensor: Tensor) -> frozenset[str] | None:
         name = self.name(tensor)
+        if name is not None:
+            return frozenset([name])
         origin: frozenset[str] | None = self._origins.get(tensor)
-        return origin if name is None else frozenset([name])
+        return origin if origin is not None else frozenset(self._sharing(tensor)) or None
+
+
+def in_short(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def storages(tensor: Any) -> list[Any]:
+    """The tensor's storage, if it has one that is memory: none on meta, none if sparse."""
+    if not isinstance(tensor, Tensor) or is_lazy(tensor):
+        return []
+    if tensor.layout is not torch.strided or tensor.is_meta:
+        return []
+    return [tensor.untyped_storage()]
+
+
+def _same_view(first: Tensor, second: Tensor) -> bool:
+    return (
+        first.shape == second.shape
+        and first.stride() == second.stride()
+        and first.storage_offset() == second.storage_offset()
+        and first.dtype == second.dtype
+    )
 
 
 def _found(module: nn.Module) -> Iterator[StoredTensor]:

@@ -229,7 +229,7 @@ def test_a_weight_that_is_an_input_is_dynamic() -> None:
 
 
 def test_parameters_that_no_operator_read_are_named() -> None:
-    network = walk_torch(modules.Unused(), input_shape=(1, 4, 2, 2))
+    network = walk_torch(modules.Unused().eval(), input_shape=(1, 4, 2, 2))
     assert network.warnings == (
         "never used in this forward: auxiliary.0; the model's parameters include theirs",
     )
@@ -294,11 +294,14 @@ def test_control_flow_on_values_is_run_for_real_and_said() -> None:
 BAD_INPUTS = [
     pytest.param({}, UsageError, r"give either input_shape=\(1, 3, 224, 224\), .* or inputs=", id="none"),
     pytest.param({"input_shape": (1,), "inputs": 1}, UsageError, r"give either", id="both"),
-    pytest.param({"input_shape": "1x3"}, UsageError, r"non-negative integers such as", id="text"),
+    pytest.param({"input_shape": "1y3"}, UsageError, r"1y3", id="text"),
     pytest.param(
-        {"input_shape": {"image": (1, 4, 9, 9)}}, UsageError, r"its forward takes input, not image", id="name"
+        {"input_shape": {"image": (1, 4, 9, 9)}},
+        UsageError,
+        r"its forward takes input, not 'image'",
+        id="name",
     ),
-    pytest.param({"input_shape": (1, -4, 9, 9)}, UsageError, r"got \(1, -4, 9, 9\)", id="negative"),
+    pytest.param({"input_shape": (1, -4, 9, 9)}, UsageError, r"non-negative integer, got -4", id="negative"),
     pytest.param(
         {"input_shape": (1, 3, 9, 9)},
         ExecutionError,
@@ -440,3 +443,101 @@ def test_frozen_torchscript_is_said_to_hold_its_parameters_elsewhere() -> None:
     assert network.model_params == walk_torch(modules.Nested(), input_shape=(1, 4, 16, 16)).model_params
     assert "holds its parameters as constants" in network.warnings[0]
     assert walk_torch(traced(), input_shape=(1, 4, 16, 16)).warnings == ()
+
+
+class Borrowing(nn.Module):
+    """Two convolutions, of whose parameters ``use`` makes what it likes."""
+
+    def __init__(self, use: Callable[[nn.Conv2d, nn.Conv2d, torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(4, 16, 3)
+        self.b = nn.Conv2d(4, 16, 3)
+        self.use = use
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.use(self.a, self.b, x)
+
+
+# each of the two stores 576 + 16; what is used, then the stored parameters and bytes of what was used
+BORROWED = [
+    pytest.param(
+        lambda a, b, x: (conv(x, a.weight[:4], a.bias[:4]), conv(x, a.weight, a.bias)),
+        *(592, 2368),
+        id="slice-then-whole",
+    ),
+    pytest.param(
+        lambda a, b, x: (conv(x, a.weight, a.bias), conv(x, a.weight[:4], a.bias[:4])),
+        *(592, 2368),
+        id="whole-then-slice",
+    ),
+    pytest.param(lambda a, b, x: conv(x, a.weight[:4], a.bias[:4]), 592, 2368, id="slice-alone"),
+    pytest.param(lambda a, b, x: conv(x, a.weight[:, :2], groups=2), 576, 2304, id="grouped-slice"),
+    pytest.param(lambda a, b, x: conv(x, a.weight.data, a.bias.data), 592, 2368, id="data"),
+    pytest.param(lambda a, b, x: conv(x, a.weight.data[:4], a.bias.data[:4]), 592, 2368, id="data-slice"),
+    pytest.param(
+        lambda a, b, x: (conv(x, a.weight), conv(x, a.weight + b.weight)), 1152, 4608, id="one-then-a-sum"
+    ),
+    pytest.param(
+        lambda a, b, x: conv(x, torch.cat([a.weight, b.weight]), torch.cat([a.bias, b.bias])),
+        *(1184, 4736),
+        id="concatenated",
+    ),
+    pytest.param(
+        lambda a, b, x: (conv(x.double(), a.weight.double()), a(x)),
+        592,
+        2368,
+        id="in-another-type-then-as-it-is",
+    ),
+]
+conv = nn.functional.conv2d
+
+
+@pytest.mark.parametrize("build", [lambda m: m, torch.jit.trace], ids=["eager", "traced"])
+@pytest.mark.parametrize(("use", "params", "size"), BORROWED)
+def test_a_stored_tensor_counts_once_whatever_is_made_of_it(
+    use: Callable[..., Any], params: int, size: int, build: Callable[..., nn.Module]
+) -> None:
+    module: Any = Borrowing(use)
+    if build is torch.jit.trace:
+        module = build(module, torch.zeros(1, 4, 8, 8))
+    report = analyze(walk_torch(module, input_shape=(1, 4, 8, 8)))
+    assert (report.totals.params, report.totals.weight_bytes) == (params, size)
+    assert report.totals.dense_params == params + (
+        288 if "2, 3, 3" in str(report.layers[0].weight_shape) else 0
+    )
+
+
+def test_a_module_in_training_mode_is_audited_in_eval_mode_and_what_that_leaves_out_is_said() -> None:
+    """Every module that was just built is in training mode; what is deployed runs in eval mode."""
+
+    class Auxiliary(modules.Unused):
+        def forward(self, x: torch.Tensor) -> Any:
+            return (self.used(x), self.auxiliary(x)) if self.training else self.used(x)
+
+    training, evaluating = (walk_torch(Auxiliary().train(mode), input_shape=SMALL) for mode in (True, False))
+    assert training.layers == evaluating.layers
+    assert training.warnings == (
+        "never used in this forward, which was in eval mode though the module is in training mode: "
+        "auxiliary.0; the model's parameters include theirs",
+    )
+
+
+@pytest.mark.parametrize("exported", [False, True], ids=["module", "program"])
+def test_fixed_kernels_count_and_are_named(exported: bool) -> None:
+    class Blurred(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 1)
+            self.register_buffer("blur", torch.ones(4, 1, 3, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return conv(self.conv(x), self.blur, groups=4)
+
+    module = Blurred().eval()
+    model: Any = torch.export.export(module, (torch.zeros(SMALL),)) if exported else module
+    network = walk_torch(model, **({} if exported else {"input_shape": SMALL}))
+    assert network.model_params == sum(p.numel() for p in module.parameters()) + 36
+    assert network.warnings == (
+        "fixed kernels count as parameters: blur; they are buffers or constants, and what the module calls "
+        "its parameters has 36 elements fewer",
+    )

@@ -86,17 +86,17 @@ def test_sizes_that_depend_on_data_are_read_from_a_run() -> None:
 )
 def test_a_run_for_sizes_takes_what_onnxruntime_refuses(attributes: str) -> None:
     """Behind it is a size that only a run tells."""
-    source = model(
-        "g (float[1,1,9,9] x, float[1,1,3,3] w) => (float[n,c,h,l] y) {"
-        f" a = Conv <{attributes}> (x, w) flat = Constant <value_ints = [-1]> () f = Reshape(a, flat)"
-        " size = Size(f) some = Cast <to = 7> (size) zero = Constant <value_ints = [0]> ()"
-        " z = NonZero(f) one = Constant <value_ints = [1]> () n = Shape <start = 1> (z)"
-        " shape = Constant <value_ints = [1, 1, 1, -1]> () b = Expand(f, n) v = Reshape(b, shape)"
-        " k = Constant <value = float[1,1,1,1] {2.0}> () y = Conv(v, k) }"
+    network = walk(
+        "g (float[1,1,9,9] x, float[1,1,3,3] w) => (float[n,c,l] y) <float[1,1,2] k = {1, 1}> {"
+        f" a = Conv <{attributes}> (x, w) found = NonZero(a) some = Cast <to = 1> (found)"
+        " axis = Constant <value_ints = [1]> () image = Unsqueeze(some, axis) y = Conv(image, k) }"
     )
-    network = walk(source)
-    assert [isinstance(layer.output_shape[3], int) for layer in network.layers] == [True, True]
-    assert not any("does not" in warning or "stay unknown" in warning for warning in network.warnings)
+    before, behind = network.layers
+    positions = 25 if "SAME" in attributes else 49
+    assert before.output_shape == (1, 1, *[int(positions**0.5)] * 2)
+    assert behind.input_shape is not None
+    assert isinstance(behind.input_shape[2], int)
+    assert 0 < behind.input_shape[2] <= positions
 
 
 def test_run_can_be_forbidden() -> None:

@@ -23,6 +23,7 @@ from convaudit.verifier.onnx.graphs import Graphs, addresses, prune
 from convaudit.verifier.onnx.log import Log
 from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, known_padding, operands
 from convaudit.verifier.onnx.session import Session
+from convaudit.verifier.onnx.sparse import with_dense_tensors
 from convaudit.verifier.verdict import judge
 from convaudit.walkers.onnx.functions import expand_functions
 from convaudit.walkers.onnx.runnable import make_runnable
@@ -134,7 +135,7 @@ class _Run:
         self._feeds = feeds
         self._sizes = sizes
         expanded = expand_functions(model.proto)
-        self._expanded = expanded.model
+        self._expanded = with_dense_tensors(model, expanded.model)
         self._address_of = addresses(expanded)
         self._optimization: Optimization = optimization
         self._log = log

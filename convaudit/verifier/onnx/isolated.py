@@ -26,6 +26,7 @@ from convaudit.verifier.onnx.operands import (
     operands,
 )
 from convaudit.verifier.onnx.session import Session
+from convaudit.verifier.onnx.sparse import with_dense_tensors
 from convaudit.verifier.verdict import judge
 from convaudit.walkers.onnx.functions import Address, expand_functions
 from convaudit.walkers.onnx.runnable import make_runnable
@@ -68,12 +69,13 @@ def _verdicts(
 ) -> Iterator[Verification]:
     expanded = expand_functions(model.proto)
     address_of = addresses(expanded)
-    graphs = Graphs(expanded.model)
+    whole = with_dense_tensors(model, expanded.model)
+    graphs = Graphs(whole)
     for index, layer in enumerate(network.layers):
         if layer.layout == "reordered":
             yield REORDERED
             continue
-        alone = _Alone(expanded.model, graphs, layer, address_of(layer), sizes)
+        alone = _Alone(whole, graphs, layer, address_of(layer), sizes)
         try:
             yield alone.verify(model, np.random.default_rng((seed, index)), optimization, log)
         except (ExecutionError, UsageError) as error:

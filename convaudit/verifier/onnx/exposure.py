@@ -14,7 +14,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from convaudit.errors import ExecutionError, first_line
 from convaudit.verifier.onnx.graphs import Graphs, bodies, body
+from convaudit.walkers.onnx.dtypes import data_type
 from convaudit.walkers.onnx.functions import Address
+from convaudit.walkers.onnx.hazards import hazard
 from convaudit.walkers.onnx.inferred import graphs
 
 _LOOP_OWN = 2  # a Loop's own inputs (trip count, condition), and its body's (iteration, condition)
@@ -43,21 +45,22 @@ class Exposure:
         """The node at an address, as it runs."""
         return self._graphs.node(address)
 
-    def expose(self, graph: Address, name: str) -> Exposed:
+    def expose(self, graph: Address, name: str, dtype: str = "unknown") -> Exposed:
         """Make the tensor ``name``, defined by the graph at an address, an output of the model.
 
+        ``dtype`` is its element type as far as that is known; inference may still find it.
         A tensor of a body that did not run arrives as an empty tensor of one axis.
         Raises  ExecutionError if there is no way out of a body.
         """
         key = (graph, name)
         if key not in self._exposed:
-            exposed = self._carry(graph, name)
+            exposed = self._carry(graph, name, dtype)
             self._model.graph.output.append(ValueInfoProto(name=exposed.name))
             self._exposed[key] = exposed
         return self._exposed[key]
 
-    def _carry(self, graph: Address, name: str) -> Exposed:
-        element_type = self._type(graph, name) if graph else 0
+    def _carry(self, graph: Address, name: str, dtype: str) -> Exposed:
+        element_type = data_type(dtype) or self._type(graph, name) if graph else TensorProto.UNDEFINED
         scans = 0
         while graph:
             parent, attribute = self._graphs.at(graph[:-2]).graph, str(graph[-1])
@@ -130,6 +133,9 @@ class Exposure:
 
 def _element_types(model: ModelProto) -> Iterator[tuple[tuple[Address, str], int]]:
     """Element types that shape inference finds, by graph and name."""
+    danger = hazard(model)
+    if danger:
+        raise ExecutionError(f"types inside bodies are unknown: {danger}")
     try:
         inferred = shape_inference.infer_shapes(model)
     except (shape_inference.InferenceError, RuntimeError, ValueError) as error:

@@ -21,7 +21,7 @@ from convaudit.verifier.feeds import given_feeds, known_shape, open_sizes, rando
 from convaudit.verifier.onnx.exposure import Exposed, Exposure
 from convaudit.verifier.onnx.graphs import Graphs, addresses, prune
 from convaudit.verifier.onnx.log import Log
-from convaudit.verifier.onnx.operands import REORDERED, claimed, execution, known_padding, operands
+from convaudit.verifier.onnx.operands import REORDERED, claimed, dtype_of, execution, known_padding, operands
 from convaudit.verifier.onnx.session import Session
 from convaudit.verifier.onnx.sparse import with_dense_tensors
 from convaudit.verifier.verdict import judge
@@ -197,7 +197,7 @@ class _Run:
                 elif not home.address and name in self._feeds:
                     probe.fed[role] = name
                 else:
-                    probe.exposed[role] = exposure.expose(home.address, name)
+                    probe.exposed[role] = exposure.expose(home.address, name, dtype_of(layer, role))
         except ExecutionError as error:
             return Verification(status="not_executed", reason=f"it cannot be observed in its body: {error}")
         return probe

@@ -33,6 +33,20 @@ def operands(node: NodeProto) -> dict[str, str]:
     return {role: name for role, name in zip(CONV_OPS[op_of(node)].roles, node.input, strict=False) if name}
 
 
+def dtype_of(layer: ConvLayer, role: str) -> str:
+    """Element type of an operand, or of the ``output``, as the accounting has it."""
+    match role:
+        case "weight" | "w_zero_point":
+            return layer.weight_dtype
+        case "bias":
+            return layer.bias_dtype or "unknown"
+        case "output" | "y_zero_point" | "residual":
+            return layer.output_dtype
+        case "x_scale" | "w_scale" | "y_scale":
+            return "float32"
+    return layer.dtype
+
+
 def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
     """One run of a layer, as ``judge`` wants it: the runtime's values, and the accounting's attributes."""
     attributes = Attributes(node, layer.name)

@@ -27,6 +27,11 @@ def dtype_name(data_type: int) -> str:
     return _BY_NUMBER.get(data_type, "unknown")
 
 
+def data_type(dtype: str) -> int:
+    """The number of an element type; 0, which means undefined, for a name that ONNX does not have."""
+    return next((number for number, name in _BY_NUMBER.items() if name == dtype), TensorProto.UNDEFINED)
+
+
 def is_floating(dtype: str) -> bool:
     """Whether the type holds real numbers: float, bfloat, the 8-bit floats and below, complex."""
     return dtype.startswith(("float", "bfloat", "complex"))

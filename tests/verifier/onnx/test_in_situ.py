@@ -169,6 +169,30 @@ def test_scan_and_nested_bodies() -> None:
     assert skipped.status == "not_executed"
 
 
+@pytest.mark.parametrize("level", ["ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
+def test_bodies_that_onnxruntime_optimised(level: str, tmp_path: Path) -> None:
+    """It fuses into operators whose element types onnx does not infer."""
+    import onnxruntime
+
+    source = cases.stored(
+        "g (bool c, float[1,4,9,9] x, float[4,4,3,3] w) => (float[n,m,h,l] y) {"
+        " y = If (c) <then_branch = t () => (float[n,m,h,l] a) {"
+        "  p = Conv(x, w) q = LeakyRelu(p) r = Conv(q, w) s = HardSigmoid(r) a = Conv(s, w) },"
+        " else_branch = e () => (float[n,m,h,l] b) { b = Relu(x) }> }",
+        "w",
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(source.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    model = load_onnx(tmp_path / "optimised.onnx")
+    network = walk_onnx(model)
+    assert [layer.op for layer in network.layers].count("com.microsoft.FusedConv") == 2
+    verdicts = verify_in_situ(model, network, data={"c": TRUE, "x": image()}).verdicts
+    assert {verdict.status for verdict in verdicts} <= HONEST, verdicts
+
+
 def test_local_functions_and_branches_inside() -> None:
     verdicts = verify(cases.function_model(), data={"c": TRUE, "x": image()})
     assert len(verdicts) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from math import prod
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from convaudit.verifier.onnx.log import Log
 from convaudit.verifier.onnx.operands import (
     REORDERED,
     claimed,
+    dtype_of,
     execution,
     known_padding,
     offset_groups,
@@ -129,7 +130,9 @@ class _Alone:
         }
         evidence = execution(self._layer, self._node, values)
         verdict = judge(evidence, accounted=claimed(self._layer, values, self._sizes))
-        return replace(verdict, reason=verdict.reason + log.difference(session))
+        invented = [role.replace("_", " ") for role, name in names.items() if name in feeds and role != "x"]
+        note = f" (computed at run time, so made up here: {', '.join(invented)})" if invented else ""
+        return replace(verdict, reason=verdict.reason + note + log.difference(session))
 
     def _copy_constant(self, name: str, longest: int) -> bool:
         """Take over what makes a tensor, if that is constant."""
@@ -162,12 +165,14 @@ class _Alone:
         return helper.make_model(graph, opset_imports=self._whole.opset_import, ir_version=ir_version)
 
     def _made_up(self, role: str, generator: np.random.Generator) -> Array:
-        layer = self._layer
-        dtypes = {"weight": layer.weight_dtype, "bias": layer.bias_dtype or layer.dtype}
+        if role in ("x_scale", "w_scale", "y_scale"):
+            # the spread of sums of 8-bit integers, scaled so that the output neither saturates nor vanishes
+            _, *filters = known_shape(self._layer.weight_shape, self._sizes) or (1, 1)
+            return np.array(sqrt(prod(filters)) / 30 if role == "y_scale" else 1 / 64, np.float32)
         shape = known_shape(self._shape(role), self._sizes)
         if shape is None:
             raise UsageError(f"the shape of its {role} is not known; give the model's inputs with --input")
-        return random_array(generator, shape, dtypes.get(role, layer.dtype))
+        return random_array(generator, shape, dtype_of(self._layer, role))
 
     def _shape(self, role: str) -> Shape | None:
         """Shape of an operand that is computed at run time."""
@@ -184,6 +189,4 @@ class _Alone:
             "mask": (batch, taps, *(layer.output_shape or (None,) * 2)[2:]),
             "past_state": (batch, layer.in_channels, *(size - 1 for size in kernel)),
         }
-        if role not in shapes:
-            raise UsageError(f"its {role} is computed at run time; verify it with --verify")
-        return shapes[role]
+        return shapes.get(role, ())  # of the zero points, whatever their model has: one for all channels

@@ -16,13 +16,14 @@ from convaudit.records import Verification
 from convaudit.verifier.onnx import isolated, verify_isolated
 from convaudit.walkers.onnx import walk_onnx
 from tests.verifier.onnx import cases
+from tests.walkers.onnx.models import model
 
 HONEST = {"exact", "within_rounding"}
 
 
 def verify(source: ModelProto | Path, **options: Any) -> list[Verification]:
-    model = load_onnx(source)
-    return list(verify_isolated(model, walk_onnx(model), **options).verdicts)
+    loaded = load_onnx(source)
+    return list(verify_isolated(loaded, walk_onnx(loaded), **options).verdicts)
 
 
 @pytest.mark.parametrize("source", [param for param in cases.EVERY_FORM if "zero" not in str(param.id)])
@@ -66,6 +67,41 @@ def test_weights_are_the_models_own(monkeypatch: pytest.MonkeyPatch) -> None:
     verify(source)
     stored = onnx.numpy_helper.to_array(source.graph.initializer[-1]).astype(np.float32)
     np.testing.assert_array_equal(seen[0], (stored - 3) * 0.5)
+
+
+MADE_UP = [
+    pytest.param(
+        cases.stored(
+            "g (float[1,4,9,9] f, int8[6,4,3,3] w, int8 z) => (int32[n,c,h,l] y) {"
+            " x, s, zp = DynamicQuantizeLinear(f) y = ConvInteger <pads=[1,1,1,1]> (x, w, zp, z) }",
+            "w",
+        ),
+        "x zero point, w zero point",
+        id="integer",
+    ),
+    pytest.param(
+        cases.stored(
+            "g (float[1,4,9,9] f, int8[6,4,3,3] w, float ws, float ys, int8 wz, uint8 yz)"
+            " => (uint8[n,c,h,l] y) { x, s, zp = DynamicQuantizeLinear(f) a = Abs(ws)"
+            " y = QLinearConv <pads=[1,1,1,1]> (x, s, zp, w, a, wz, ys, yz) }",
+            "w",
+        ),
+        "x scale, x zero point, w scale, w zero point, y scale, y zero point",
+        id="quantised",
+    ),
+    pytest.param(
+        model("g (float[1,4,9,9] x, float[6,4,3,3] w) => (float[n,c,h,l] y) { v = Neg(w) y = Conv(x, v) }"),
+        "weight",
+        id="weight",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "made_up"), MADE_UP)
+def test_what_a_run_would_compute_is_made_up_and_named(source: ModelProto, made_up: str) -> None:
+    (verdict,) = verify(source)
+    assert verdict.status in HONEST, verdict.reason
+    assert verdict.reason.endswith(f" (computed at run time, so made up here: {made_up})")
 
 
 def test_layer_of_a_model_that_does_not_run_as_a_whole() -> None:

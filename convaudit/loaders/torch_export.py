@@ -13,15 +13,18 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
 from convaudit.errors import LoadError
+from convaudit.loaders.torch_operators import is_target
 
-_TARGET = re.compile(
-    r"torch\.ops\.\w+\.\w+(\.\w+)?|_operator\.[a-z_]+|math\.[a-z0-9]+|torch\.sym_\w+|#\w+:.*"
+_MEMBER = re.compile(
+    r"""models/[^/]+\.json | data/(weights|constants)/[^/]+ | data/sample_inputs/[^/]+\.pt
+    | archive_format | archive_version | version | byteorder | \.data/(version|serialization_id)
+    | extra/.*""",
+    re.X,
 )
 _NAMES = """
     Symbol Integer Float Rational Add Mul Pow Mod Max Min Abs floor ceiling Eq Ne Lt Le Gt Ge And Or Not
@@ -31,6 +34,9 @@ _NAMES = """
     RoundDecimal ToFloat Identity
 """
 _FUNCTIONS = frozenset(_NAMES.split())
+_MOST_TEXT = 20_000
+_MOST_WORK = 10_000
+"""Of one expression: its terms, those under a power as often as the power says."""
 _POWERS = {"Pow", "PowByNatural", "FloatPow", "LShift"}
 _OPERATORS = ast.Add | ast.Sub | ast.Mult | ast.Div | ast.FloorDiv | ast.Mod
 _SYNTAX = (
@@ -39,36 +45,44 @@ _SYNTAX = (
 )  # fmt: skip
 
 
-def check_program(path: Path, archive: zipfile.ZipFile) -> None:
-    """Refuse an exported program whose loading would run code from the file.
+def check_program(source: str, archive: zipfile.ZipFile) -> bool:
+    """Refuse an exported program whose loading would run code from the file; whether it needs torchvision.
 
     Raises  LoadError that names the member and what is wrong with it.
     """
+    uses_torchvision = False
     for name in archive.namelist():
-        inner = PurePosixPath(name).parts[1:]
-        if not inner:
-            continue
-        if name.endswith(".json"):
+        inner = name.partition("/")[2]
+        who = f"{source}: {name}"
+        if inner.startswith("data/aotinductor/"):
+            raise LoadError(f"{who}: a compiled model: machine code, which loading would run")
+        if not _MEMBER.fullmatch(inner):
+            raise LoadError(f"{who}: torch.export.save writes no such member; refused")
+        if inner.endswith(".json"):
             try:
-                _check_json(f"{path}: {name}", json.loads(archive.read(name)))
+                document = json.loads(archive.read(name))
+                uses_torchvision |= _check_json(who, document)
             except (ValueError, RecursionError) as error:
-                raise LoadError(f"{path}: {name} is damaged: {error}") from error
-        elif name.endswith(".pt"):
-            _check_tensors_only(f"{path}: {name}", archive.read(name))
-        elif inner[:2] == ("data", "constants") and not inner[-1].startswith("tensor_"):
-            raise LoadError(
-                f"{path}: {name} is a pickled object, and loading it would run code from the file"
-            )
+                raise LoadError(f"{who} is damaged: {error}") from error
+        elif inner.endswith(".pt"):
+            _check_tensors_only(who, archive.read(name))
+        elif inner.startswith("data/constants/") and not inner.startswith("data/constants/tensor_"):
+            raise LoadError(f"{who} is a pickled object, and loading it would run code from the file")
+    return uses_torchvision
 
 
-def _check_json(where: str, document: Any) -> None:
+def _check_json(who: str, document: Any) -> bool:
+    uses_torchvision = False
     for key, value in _members(document):
         if key == "use_pickle" and value:
-            raise LoadError(f"{where}: has pickled tensors, and loading them would run code from the file")
+            raise LoadError(f"{who}: has pickled tensors, and loading them would run code from the file")
         if key == "expr_str" and not _is_arithmetic(str(value)):
-            raise LoadError(f"{where}: a dimension is given as {str(value)[:80]!r}, which is no arithmetic")
-        if key == "target" and isinstance(value, str) and "." in value and not _TARGET.fullmatch(value):
-            raise LoadError(f"{where}: calls {value[:80]!r}, which is no operator")
+            raise LoadError(f"{who}: a dimension is given as {str(value)[:80]!r}, which is no arithmetic")
+        if key == "target" and isinstance(value, str):
+            if not is_target(value):
+                raise LoadError(f"{who}: calls {value[:80]!r}, which is no operator that only computes")
+            uses_torchvision |= value.startswith("torch.ops.torchvision.")
+    return uses_torchvision
 
 
 def _members(document: Any) -> Iterator[tuple[str, Any]]:
@@ -92,12 +106,35 @@ def _check_tensors_only(where: str, content: bytes) -> None:
 
 
 def _is_arithmetic(text: str) -> bool:
-    """Names, numbers, operators and calls of the functions above, nothing else that Python would run."""
+    """Names, numbers, operators and calls of the functions above, nothing else, and not much of it."""
+    if len(text) > _MOST_TEXT:
+        return False
     try:
-        nodes = list(ast.walk(ast.parse(text, mode="eval")))
+        tree = ast.parse(text, mode="eval")
+        nodes = list(ast.walk(tree))
+        return (
+            all(isinstance(node, _SYNTAX) and _is_harmless(node) for node in nodes)
+            and _work(tree.body) <= _MOST_WORK
+        )
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return all(isinstance(node, _SYNTAX) and _is_harmless(node) for node in nodes)
+
+
+def _work(node: ast.expr) -> int:
+    """Terms that evaluating may make: powers multiply, and nested ones once more."""
+    children = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+    work = 1 + sum(map(_work, children))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        return work * _exponent(node.right)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _POWERS:
+        return work * _exponent(node.args[-1])
+    return work
+
+
+def _exponent(node: ast.expr) -> int:
+    """The number in ``16``, ``-16``, ``Integer(16)``; at least 1."""
+    numbers = [item.value for item in ast.walk(node) if isinstance(item, ast.Constant)]
+    return max([1, *(number for number in numbers if isinstance(number, int))])
 
 
 def _is_harmless(node: ast.AST) -> bool:

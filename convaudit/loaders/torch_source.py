@@ -136,6 +136,14 @@ def _torchvision_model(text: str, name: str, kwargs: dict[str, Any], weights: bo
         return _build(text, builder, kwargs)  # some, as regnet, compute with tensors while they are built
 
 
+def declare_torchvision(text: str) -> None:
+    """Have torch know torchvision's operators, which a file names.
+
+    Raises  DependencyError if torchvision is not installed.
+    """
+    _import_torchvision(text)
+
+
 def _import_torchvision(text: str) -> Any:
     """torchvision; without its compiled operators too, which no architecture needs to be built.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -101,7 +102,7 @@ REFUSED = [
     pytest.param(damaged, r"torch 2.* cannot load it", id="damaged"),
     pytest.param(foreign_zip, r"no model that torch wrote", id="zip"),
     pytest.param(lambda path: path.mkdir(), r"is a directory", id="directory"),
-    pytest.param(lambda path: None, r"no such file", id="missing"),
+    pytest.param(lambda path: None, r"No such file", id="missing"),
     pytest.param(
         lambda path: torch.save(module().state_dict(), path),
         r"a state dict: weights without an architecture.*package.module:factory",
@@ -178,6 +179,13 @@ def with_expression(expression: str) -> Callable[[bytes], bytes]:
     return change
 
 
+def nested_powers(depth: int) -> str:
+    text = "Symbol('s0')"
+    for _ in range(depth):
+        text = f"Pow(Add({text}, Integer(1)), Integer(16))"
+    return text
+
+
 MKDIR = f"__import__('os').mkdir('{PLANTED}')"
 UNSAFE_PROGRAMS = [
     pytest.param(
@@ -205,6 +213,32 @@ UNSAFE_PROGRAMS = [
         id="target",
     ),
     pytest.param("models/model.json", lambda _: b"{", r"model.json is damaged", id="json"),
+    pytest.param(
+        "models/model.json", with_expression(nested_powers(9)), r"is no arithmetic", id="nested-powers"
+    ),
+    pytest.param("models/model.json", with_expression("1+" * 20_000 + "1"), r"is no arithmetic", id="long"),
+    pytest.param(
+        "models/model.json",
+        replaced("torch.ops.aten.relu.default", "_operator.methodcaller"),
+        r"calls '_operator.methodcaller', which is no operator",
+        id="methodcaller",
+    ),
+    pytest.param(
+        "models/model.json",
+        replaced("torch.ops.aten.relu.default", "torch.ops.load_library.__call__"),
+        r"calls 'torch.ops.load_library.__call__', which is no operator",
+        id="load_library",
+    ),
+    pytest.param(
+        "models/model.json",
+        replaced("torch.ops.aten.relu.default", "torch.ops.aten.from_file.default"),
+        r"calls 'torch.ops.aten.from_file.default', which is no operator",
+        id="from_file",
+    ),
+    pytest.param(
+        "data/aotinductor/model/model.so", lambda _: b"\x7fELF", r"a compiled model: machine code", id="so"
+    ),
+    pytest.param("serialized.bin", lambda _: b"", r"torch.export.save writes no such member", id="member"),
 ]
 
 
@@ -233,3 +267,47 @@ def test_torch_itself_would_run_that_code(tmp_path: Path, monkeypatch: pytest.Mo
     finally:
         logging.disable(logging.NOTSET)
     assert Path(PLANTED).exists()
+
+
+def test_an_archive_in_torchs_older_layout_is_refused(tmp_path: Path) -> None:
+    """torch falls back to it, and unpickles, when the newer layout beside it cannot be loaded."""
+    path = program(tmp_path / "model.pt2")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("serialized_constants.pt", torch_exploit(b""))
+    with pytest.raises(LoadError, match=r"'serialized_constants.pt' is not inside the archive's folder"):
+        load_torch_file(path)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pt2", "model.pth"])
+def test_a_pipe_is_no_file(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(LoadError, match="it is a pipe or device, not a file"):
+        load_torch_file(tmp_path / name)
+
+
+def test_the_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file that takes its place after the check is not what is loaded."""
+    path = program(tmp_path / "model.pt2")
+    load = torch.export.load
+
+    def replaced_meanwhile(file: object) -> object:
+        path.unlink()
+        path.write_bytes(b"another one")
+        return load(file)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.export, "load", replaced_meanwhile)
+    assert isinstance(load_torch_file(path), torch.export.ExportedProgram)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pt2"])
+def test_whatever_loading_raises_is_refused_in_one_line(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"model{suffix}"
+    if suffix == ".pt":
+        torch.jit.save(torch.jit.script(module()), path)
+    else:
+        program(path)
+    content = path.read_bytes()
+    for place in range(0, len(content), max(1, len(content) // 60)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xA5]) + content[place + 1 :])
+        with contextlib.suppress(LoadError):
+            load_torch_file(path)

@@ -7,14 +7,16 @@ imported when a source needs them, so that an ONNX model never waits for torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from convaudit.arguments import Given, GivenInput
-from convaudit.errors import UsageError
-from convaudit.loaders.torch_source import is_torch_source
+from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError, first_line
+from convaudit.loaders.torch_source import is_torch_source, names_factory
 from convaudit.records import Network, Optimization, TensorInfo, Verified
 
 
@@ -61,7 +63,10 @@ def open_subject(source: Any, request: Request) -> Subject:
     Raises  LoadError, UsageError, ModelError
     """
     if is_torch_source(source):
-        return _torch_subject(source, request)
+        if isinstance(source, str | os.PathLike) and _runs_apart(os.fspath(source)):
+            return _subject_apart(os.fspath(source), request)
+        with _foreign_code(source):
+            return _torch_subject(source, request)
     if isinstance(source, str | os.PathLike) or _is_protobuf(source):
         return _onnx_subject(source, request)
     raise UsageError(
@@ -109,13 +114,13 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
 
 
 def _torch_subject(source: Any, request: Request) -> Subject:
+    from convaudit.loaders.external_data import regular_size
     from convaudit.loaders.torch_source import load_torch_source
 
     weights = request.verify is not None
     for option in request.verify.given("optimization", "memory_bytes") if request.verify else ():
         raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
     model = load_torch_source(source, request.kwargs, weights=weights)  # fails well without torch
-    from convaudit.loaders.external_data import regular_size
     from convaudit.walkers.torch import walk_torch
 
     name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
@@ -135,15 +140,94 @@ def _torch_subject(source: Any, request: Request) -> Subject:
 
         if how.isolated:
             return verify_isolated(model, network, **how.given("seed", "progress"))
-        return verify_in_situ(
-            model,
-            network,
-            input_shape=request.input_shape,
-            inputs=request.inputs,
-            **how.given("data", "seed", "progress"),
-        )
+        with _foreign_code(source):
+            return verify_in_situ(
+                model,
+                network,
+                input_shape=request.input_shape,
+                inputs=request.inputs,
+                **how.given("data", "seed", "progress"),
+            )
 
     return Subject(network, verify)
+
+
+@contextmanager
+def _foreign_code(source: Any) -> Iterator[None]:
+    """Nothing that a model's own code raises ends the program, but for what the keyboard raises."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        name = source if isinstance(source, str) else type(source).__name__
+        raise ExecutionError(f"{name}: its code raised {type(error).__name__}: {error}") from error
+
+
+# --- a named torch source, in a process of its own ------------------------------------------------------
+
+
+_FACTORIES_APART: ContextVar[bool] = ContextVar("factories_apart", default=False)
+
+
+@contextmanager
+def factories_apart() -> Iterator[None]:
+    """Run what factories name in a process of its own: its ``sys.exit`` must not become the program's."""
+    token = _FACTORIES_APART.set(True)
+    try:
+        yield
+    finally:
+        _FACTORIES_APART.reset(token)
+
+
+def _runs_apart(source: str) -> bool:
+    return _FACTORIES_APART.get() or not names_factory(source)
+
+
+def _subject_apart(source: str, request: Request) -> Subject:
+    """A file's code runs within limits; the user's own, which a factory names, without."""
+    from convaudit.apart import call_apart, file_limits
+    from convaudit.loaders.external_data import open_regular
+
+    is_file = not names_factory(source)
+    if is_file:
+        open_regular(Path(source), source).close()  # what is not there needs no process to say so
+
+    def call(function: str, *arguments: Any, progress: Callable[[int], None] | None = None) -> Any:
+        limits = file_limits(source, computes=progress is not None) if is_file else None
+        function = f"{__name__}:{function}"
+        return call_apart(function, source, *arguments, who=source, limits=limits, progress=progress)
+
+    def verify(how: VerifyRequest) -> Verified:
+        progress = how.progress or (lambda steps: None)
+        verified: Verified = call("verified_here", request, replace(how, progress=None), progress=progress)
+        return verified
+
+    return Subject(call("walked_here", request), verify)
+
+
+def walked_here(source: str, request: Request, _progress: Callable[[int], None]) -> Network:
+    """The network of a source whose code may run in this process."""
+    return _opened_here(source, request).network
+
+
+def verified_here(
+    source: str, request: Request, how: VerifyRequest, progress: Callable[[int], None]
+) -> Verified:
+    """Its verdicts."""
+    return _opened_here(source, request).verify(replace(how, progress=progress))
+
+
+def _opened_here(source: str, request: Request) -> Subject:
+    try:
+        return _torch_subject(source, request)
+    except (ConvauditError, MemoryError):
+        raise
+    except Exception as error:
+        if names_factory(source):
+            raise
+        words = f"{type(error).__name__}: {first_line(error)}"
+        raise LoadError(f"{source}: cannot be followed; damaged, or of another torch? {words}") from error
 
 
 def _by_name(given: Given | None) -> dict[str, GivenInput]:

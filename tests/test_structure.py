@@ -23,6 +23,7 @@ LAYERS = (
     {"records"},
     {"loaders", "walkers", "analyzer", "engine"},
     {"verifier"},
+    {"apart"},
     {"subjects"},
     {"checks"},
     {"reporters"},

@@ -28,7 +28,9 @@ class Command(click.Command):
             ctx.exit(ExitCode.TROUBLE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with handled():
+        from convaudit.subjects import factories_apart
+
+        with handled(), factories_apart():
             return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

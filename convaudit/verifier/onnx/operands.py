@@ -53,6 +53,9 @@ def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
     pads = _as_extended(padding(layer, node, values["x"].shape), layer, node, values)
     if "past_state" in values:  # it stands where the padding would be
         pads = ((0, 0),) * len(pads)
+    if "pads" in values and attributes.string("auto_pad", "") in ("", "NOTSET"):
+        given = values["pads"].tolist()
+        pads = tuple(zip(given[: len(given) // 2], given[len(given) // 2 :], strict=True))
     return Execution(
         x=values["x"],
         weight=values["weight"],

@@ -26,6 +26,7 @@ class ConvOp:
     deformable: bool = False
     causal: bool = False
     layout: Layout = "channels_first"
+    any_weight_layout: bool = False  # (out, in/groups, *kernel), or (out, *kernel, in/groups)
 
     @property
     def weight(self) -> int:
@@ -36,6 +37,11 @@ class ConvOp:
     def bias(self) -> int | None:
         """The input that is the bias, if there can be one."""
         return self.roles.index("bias") if "bias" in self.roles else None
+
+    @property
+    def pads(self) -> int | None:
+        """The input that is the padding, of an op that takes it as one."""
+        return self.roles.index("pads") if "pads" in self.roles else None
 
     @property
     def quantized(self) -> bool:
@@ -57,7 +63,11 @@ CONV_OPS = {
     "CausalConvWithState": ConvOp(roles=CAUSAL, causal=True),
     "com.microsoft.CausalConvWithState": ConvOp(roles=CAUSAL, causal=True),
     "com.microsoft.FusedConv": ConvOp(roles=FUSED),
-    "com.microsoft.NhwcConv": ConvOp(layout="channels_last"),
+    "com.microsoft.ConvTransposeWithDynamicPads": ConvOp(
+        roles=("x", "weight", "pads", "bias"), transposed=True
+    ),
+    # its schema has the weight's channels second; onnxruntime's kernel, tests and optimiser have them last
+    "com.microsoft.NhwcConv": ConvOp(layout="channels_last", any_weight_layout=True),
     "com.microsoft.NhwcFusedConv": ConvOp(roles=FUSED, layout="channels_last"),
     "com.microsoft.QLinearConv": ConvOp(roles=QUANTIZED),  # channels_last is an attribute
     "com.microsoft.nchwc.Conv": ConvOp(layout="reordered"),

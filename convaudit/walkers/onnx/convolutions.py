@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from convaudit.errors import ModelError, ShapeError
 from convaudit.formulas import Count, product
 from convaudit.records import ConvLayer, Layout, Shape
@@ -10,10 +13,12 @@ from convaudit.walkers.onnx.attributes import Attributes
 from convaudit.walkers.onnx.conv_ops import CONV_OPS, ConvOp
 from convaudit.walkers.onnx.geometry import Geometry, read_geometry, resolve
 from convaudit.walkers.onnx.scopes import Node
-from convaudit.walkers.onnx.weights import Parameter, find_parameter
+from convaudit.walkers.onnx.weights import Parameter, find_parameter, stored_integers
 
 PADS_IGNORED = "has auto_pad and pads; auto_pad is followed (onnxruntime refuses the model)"
 _EXTENDED = "auto_pad=SAME with a kernel shorter than its stride: onnxruntime's output is shorter than ONNX's"
+_AMBIGUOUS = ("its weight fits with the channels second and with them last: kernel_shape would tell",)
+_NEVER = "it never runs: the condition or trip count around it is constant"
 _REORDERED = "its weight is reordered for one machine's vector width; channel counts may be padded"
 
 
@@ -27,18 +32,19 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
     input_shape = _input_shape(node, op, layout)
     weight = find_parameter(node.scope, _operand(node, op.weight, "weight"))
     bias = find_parameter(node.scope, node.input(op.bias)) if node.input(op.bias) else None
-    kernel_size = _kernel_size(attributes, weight.shape, input_shape, who)
-    batch, channels, sizes = _axes(input_shape, kernel_size, layout, who)
     groups = _groups(op, attributes, weight.shape)
+    weight, ambiguous = _arranged(op, weight, attributes, input_shape, groups)
+    kernel_size = None if ambiguous else _kernel_size(attributes, weight.shape, input_shape, who)
+    batch, channels, sizes = _axes(input_shape, kernel_size, layout, who)
     in_channels, out_channels = _channels(op, weight.shape, channels, groups)
     if layout != "reordered":
         _check_channels(in_channels, out_channels, weight.shape, op, groups, who)
-    geometry, padding, out_sizes = _geometry(op, attributes, kernel_size, sizes, who)
+    geometry, padding, out_sizes = _geometry(op, node, kernel_size, sizes)
     shape = _output_shape(batch, out_channels, out_sizes, layout)
     return ConvLayer(
         name=name,
         op=node.op,
-        in_channels=in_channels,
+        in_channels=channels if ambiguous else in_channels,
         out_channels=out_channels,
         kernel_size=kernel_size,
         stride=geometry.stride if geometry else None,
@@ -64,7 +70,7 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
         branches=node.scope.branches,
         scope=node.origin.scope,
         address=node.origin.address,
-        notes=_notes(node, input_shape, weight, layout, geometry, padding),
+        notes=_notes(node, input_shape, weight, layout, geometry, padding) + _AMBIGUOUS * ambiguous,
     )
 
 
@@ -82,6 +88,34 @@ def _input_shape(node: Node, op: ConvOp, layout: Layout) -> Shape | None:
         channels = [size for size in shape[2:] if size is not None]
         return (*shape[:2], product(channels) if len(channels) == len(shape) - 2 else None)
     return shape
+
+
+def _arranged(
+    op: ConvOp, weight: Parameter, attributes: Attributes, input_shape: Shape | None, groups: int
+) -> tuple[Parameter, bool]:
+    """The weight with its channels second, and whether it cannot be told which axis those are."""
+    shape = weight.shape
+    if not op.any_weight_layout or shape is None or len(shape) < 3:
+        return weight, False
+    declared = attributes.integers("kernel_shape")
+    channels = input_shape[-1] if input_shape else None
+
+    def fits(shape: Shape) -> bool:
+        kernel_fits = declared is None or _agree(shape[2:], declared)
+        return kernel_fits and _agree([None if shape[1] is None else shape[1] * groups], [channels])
+
+    last = (shape[0], shape[-1], *shape[1:-1])
+    fitting = [one for one in dict.fromkeys((last, shape)) if fits(one)]
+    return replace(weight, shape=(fitting or [last])[0] if len(fitting) < 2 else shape), len(fitting) > 1
+
+
+def _agree(sizes: Sequence[Count | None], others: Sequence[Count | None]) -> bool:
+    """Whether two shapes may be the same one, as far as their sizes are known integers."""
+    return len(sizes) == len(others) and all(
+        one == other
+        for one, other in zip(sizes, others, strict=True)
+        if isinstance(one, int) and isinstance(other, int)
+    )
 
 
 def _kernel_size(
@@ -168,13 +202,20 @@ def _check_channels(
 
 
 def _geometry(
-    op: ConvOp, attributes: Attributes, kernel_size: tuple[int, ...] | None, sizes: Shape, who: str
+    op: ConvOp, node: Node, kernel_size: tuple[int, ...] | None, sizes: Shape
 ) -> tuple[Geometry | None, tuple[Pair, ...] | None, Shape | None]:
     if kernel_size is None:
         return None, None, None
+    attributes, who = node.attributes, node.who
     if op.causal:
         return *_causal(attributes, kernel_size), sizes
     geometry = read_geometry(attributes, kernel_size, transposed=op.transposed, who=who)
+    if op.pads is not None and node.input(op.pads) and geometry.auto_pad == "NOTSET":
+        pads = stored_integers(node.scope, node.input(op.pads))
+        if pads is None or len(pads) != 2 * len(kernel_size):
+            return geometry, None, None
+        half = len(kernel_size)
+        geometry = replace(geometry, padding=tuple(zip(pads[:half], pads[half:], strict=True)))
     return geometry, *resolve(geometry, sizes, transposed=op.transposed, who=who)
 
 
@@ -241,4 +282,6 @@ def _notes(
         notes.append("the shape of its weight is unknown")
     if weight.name is None:
         notes.append("its weight is computed at run time")
+    if node.scope.calls == 0:
+        notes.append(_NEVER)
     return tuple(notes)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from onnx import GraphProto, TensorProto
+from onnx import GraphProto
 
 from convaudit.formulas import Count
-from convaudit.loaders.tensors import decode
 from convaudit.walkers.onnx.scopes import Node, Scope
-from convaudit.walkers.onnx.weights import stored_tensor
+from convaudit.walkers.onnx.weights import stored_integers
 
 
-def iterations(node: Node, body: GraphProto) -> Count | None:
-    """Runs of ``body`` in one run of ``node``; None if that depends on data."""
+def choice(node: Node) -> str | None:
+    """The arm of an If that a constant condition chooses, by its attribute; None if that depends on data."""
+    condition = _constant(node.scope, node.input(0)) if node.op == "If" else None
+    return None if condition is None else "then_branch" if condition else "else_branch"
+
+
+def iterations(node: Node, name: str, body: GraphProto) -> Count | None:
+    """Runs of ``body``, the attribute ``name``, in one run of ``node``; None if that depends on data."""
     if node.op == "If":
-        return 1
+        return 1 if choice(node) in (None, name) else 0
     if node.op == "Scan":
         return _scan_length(node)
     if node.op == "Loop":
@@ -58,17 +63,5 @@ def _always_true(node: Node, body: GraphProto) -> bool:
 
 def _constant(scope: Scope, name: str) -> int | None:
     """Value of a stored scalar."""
-    home, stored = stored_tensor(scope, name)
-    if home is None:
-        return None
-    tensor = home.stored.get(stored)
-    if tensor is None:
-        producer = home.producers[stored]
-        values = {attribute.name: attribute for attribute in producer.attribute}
-        if producer.op_type == "Constant" and "value_int" in values:
-            return int(values["value_int"].i)
-        tensor = values["value"].t if producer.op_type == "Constant" and "value" in values else None
-    if not isinstance(tensor, TensorProto) or tensor.data_location == TensorProto.EXTERNAL:
-        return None
-    array = decode(tensor, None, "raw_data", f"tensor {tensor.name!r}")
-    return int(array.item()) if array.size == 1 and array.dtype.kind in "iub" else None
+    values = stored_integers(scope, name)
+    return values[0] if values is not None and len(values) == 1 else None

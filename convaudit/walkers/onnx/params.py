@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
+from convaudit.errors import ModelError
 from convaudit.walkers.onnx.dtypes import is_floating
 from convaudit.walkers.onnx.scopes import Node
-from convaudit.walkers.onnx.weights import PASS_THROUGH, find_parameter
+from convaudit.walkers.onnx.weights import PASS_THROUGH, Parameter, find_parameters
 
 # Operands that hold settings, statistics, states or scales even where their type is real.
 _NO_PARAMETERS: dict[str, frozenset[int]] = {
@@ -57,20 +58,27 @@ _NONE: frozenset[int] = frozenset()
 
 
 def count_parameters(nodes: Iterable[Node]) -> int | None:
-    """Elements of all stored parameters that ``nodes`` use; None if a parameter's size is unknown."""
+    """Elements of all stored parameters that ``nodes`` use; None if a parameter's size is unknown.
+
+    Raises:
+        ModelError: A node uses a tensor that nothing defines.
+    """
     found: dict[str, int | None] = {}
     for node in nodes:
         op = node.proto.op_type
+        for name in node.proto.input:
+            if name and node.scope.home(name) is None:
+                raise ModelError(f"{node.who}: nothing defines its input {name!r}")
         if op in PASS_THROUGH and op != "DequantizeLinear":
             continue  # whoever uses the result decides
         for index, name in enumerate(node.proto.input):
             if name and index not in _NO_PARAMETERS.get(op, _NONE):
-                _collect(node, index, name, found)
+                for parameter in find_parameters(node.scope, name):
+                    _collect(node, index, parameter, found)
     return None if None in found.values() else sum(size for size in found.values() if size is not None)
 
 
-def _collect(node: Node, index: int, name: str, found: dict[str, int | None]) -> None:
-    parameter = find_parameter(node.scope, name)
+def _collect(node: Node, index: int, parameter: Parameter, found: dict[str, int | None]) -> None:
     if parameter.name is None or parameter.name in found:
         return
     if node.proto.op_type in _PACKED:

@@ -51,6 +51,7 @@ class Scope:
         }
         self.stored.update((tensor.values.name, tensor) for tensor in graph.sparse_initializer)
         self._formals = {value.name for value in graph.input}
+        self._bodies: list[Scope] = []
 
     def body(
         self,
@@ -63,7 +64,7 @@ class Scope:
         branches: tuple[Branch, ...],
     ) -> Scope:
         """The scope of a body of ``node``, which stands in this scope."""
-        return Scope(
+        scope = Scope(
             graph,
             self.expanded,
             self.inferred,
@@ -74,6 +75,20 @@ class Scope:
             calls=calls,
             branches=branches,
         )
+        self._bodies.append(scope)
+        return scope
+
+    def makers(self, name: str) -> Iterator[tuple[Scope, str]]:
+        """Bodies that make a tensor of this scope, each with the name that it has there."""
+        node = self.producers.get(name)
+        if node is None or node.op_type not in ("If", "Loop", "Scan"):
+            return
+        for body in self._bodies:
+            node = self.graph.node[int(body.address[-2])]
+            skipped = 1 if node.op_type == "Loop" else 0  # its condition
+            for result, inner in zip(node.output, body.graph.output[skipped:], strict=False):
+                if result == name:
+                    yield body, inner.name
 
     def nodes(self) -> Iterator[Node]:
         """Nodes of this scope, in the file's order; not those of the bodies inside."""

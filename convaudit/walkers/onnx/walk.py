@@ -16,7 +16,7 @@ from convaudit.walkers.onnx.functions import expand_functions
 from convaudit.walkers.onnx.inference import DECLARED, SAMPLED, declare, execute, stages
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import Feeds, fix_inputs
-from convaudit.walkers.onnx.loops import iterations
+from convaudit.walkers.onnx.loops import choice, iterations
 from convaudit.walkers.onnx.naming import Names
 from convaudit.walkers.onnx.other_ops import UNKNOWN_SHAPE, count_other_ops
 from convaudit.walkers.onnx.params import count_parameters
@@ -117,9 +117,10 @@ def _visit(scope: Scope, paths: Names) -> Iterator[Node]:
         yield node
         bodies = node.bodies
         path = paths.unique(node.origin.path) if bodies else ""
+        is_open = node.op == "If" and choice(node) is None
         for name, graph in bodies:
-            calls = _times(scope.calls, iterations(node, graph))
-            exclusive = (Branch(choice=path, arm=name),) if node.op == "If" else ()
+            calls = _times(scope.calls, iterations(node, name, graph))
+            exclusive = (Branch(choice=path, arm=name),) if is_open else ()
             body = scope.body(
                 node, name, graph, path=f"{path}/{name}", calls=calls, branches=scope.branches + exclusive
             )
@@ -127,6 +128,8 @@ def _visit(scope: Scope, paths: Names) -> Iterator[Node]:
 
 
 def _times(outer: Count | None, inner: Count | None) -> Count | None:
+    if outer == 0 or inner == 0:
+        return 0
     return None if outer is None or inner is None else outer * inner
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
 from onnx import SparseTensorProto, TensorProto
 
+from convaudit.loaders.tensors import decode
 from convaudit.records import Shape
 from convaudit.walkers.onnx.dtypes import dtype_name
+from convaudit.walkers.onnx.functions import Address
 from convaudit.walkers.onnx.scopes import Scope
 
 # Ops whose result is their first operand in another layout, type or scale.
@@ -49,10 +52,42 @@ def find_parameter(scope: Scope, name: str) -> Parameter:
     return Parameter(shape, dtype_name(values.data_type), home.key(stored), prod(values.dims))
 
 
+def find_parameters(scope: Scope, name: str) -> Iterator[Parameter]:
+    """Every stored tensor that ``name`` may be: those that bodies of control flow hand out, too."""
+    seen: set[tuple[Address, str]] = set()
+    waiting = [(scope, name)]
+    while waiting:
+        inside, inner = waiting.pop()
+        parameter = find_parameter(inside, inner)
+        if parameter.name is not None:
+            yield parameter
+            continue
+        home, made = _behind(inside, inner)
+        if home is not None and (home.address, made) not in seen:
+            seen.add((home.address, made))
+            waiting += home.makers(made)
+
+
 def known_elements(shape: Shape | None) -> int | None:
     """Number of elements; None if a size is open or unknown."""
     sizes = [size for size in shape or () if isinstance(size, int)]
     return prod(sizes) if shape is not None and len(sizes) == len(shape) else None
+
+
+def stored_integers(scope: Scope, name: str) -> list[int] | None:
+    """Values of a stored list of integers, or of one; None if the structure holds none."""
+    home, stored = stored_tensor(scope, name)
+    if home is None:
+        return None
+    tensor = _tensor(home, stored)
+    if tensor is None:
+        attributes = home.producers[stored].attribute
+        values = [[*item.ints] or [item.i] for item in attributes if item.name in ("value_int", "value_ints")]
+        return values[0] if values else None
+    if not isinstance(tensor, TensorProto) or tensor.data_location == TensorProto.EXTERNAL:
+        return None
+    array = decode(tensor, None, "raw_data", f"tensor {tensor.name!r}")
+    return [int(value) for value in array.ravel()] if array.dtype.kind in "iub" else None
 
 
 def _tensor(home: Scope, name: str) -> TensorProto | SparseTensorProto | None:

@@ -44,6 +44,7 @@ def one_node(name: str, op: ConvOp) -> ModelProto:
         "bias": generator.standard_normal(4).astype(np.float32),
         "offset": generator.standard_normal((1, 18, *out)).astype(np.float32),
         "mask": generator.random((1, 9, *out)).astype(np.float32),
+        "pads": np.array([1, 0, 0, 2], np.int64),
         "past_state": generator.standard_normal((1, 4, 2)).astype(np.float32),
         "residual": generator.standard_normal(y).astype(np.float32),
         "x_scale": np.float32(0.02),

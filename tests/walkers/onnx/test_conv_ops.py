@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
+import numpy as np
 import pytest
 
 from convaudit.analyzer import analyze
+from convaudit.errors import ShapeError
 from tests.walkers.onnx.models import only_layer, walk
 
 
@@ -133,12 +137,16 @@ def test_fused_conv_with_residual() -> None:
 
 
 @pytest.mark.parametrize(
-    "op", ["com.microsoft.NhwcConv", "com.microsoft.NhwcFusedConv", "com.ms.internal.nhwc.Conv"]
+    "op",
+    [
+        *("com.microsoft.NhwcConv<kernel_shape=[3,3],", "com.microsoft.NhwcFusedConv<"),
+        "com.ms.internal.nhwc.Conv<",
+    ],
 )
 def test_channels_last(op: str) -> None:
     network = walk(
         f"g (float[1,8,9,2] x) => (float[n,h,l,c] y) <float[4,2,3,3] w = {zeros(72)}>"
-        f" {{ y = {op}<strides=[1,2]>(x, w) }}",
+        f" {{ y = {op}strides=[1,2]>(x, w) }}",
         allow_run=False,
     )
     (layer,) = network.layers
@@ -179,3 +187,97 @@ def test_cost_of_the_walk_is_linear_in_the_nodes(monkeypatch: pytest.MonkeyPatch
         assert len(walk(text).layers) == layers
         per_layer.append(lookups / layers)
     assert per_layer[1] <= per_layer[0] < 10
+
+
+def nhwc(attributes: str, x: str, weight: str) -> str:
+    elements = prod(int(size) for size in weight.split(","))
+    return (
+        f"g (float[{x}] x) => (float[n,h,l,c] y) <float[{weight}] w = {zeros(elements)}>"
+        f" {{ y = com.microsoft.NhwcConv<{attributes}>(x, w) }}"
+    )
+
+
+WEIGHT_LAYOUTS = [
+    pytest.param("kernel_shape=[3,3]", "1,9,9,4", "8,3,3,4", (8, 4, 3, 3), (1, 7, 7, 8), id="last"),
+    pytest.param("kernel_shape=[3,3]", "1,9,9,4", "8,4,3,3", (8, 4, 3, 3), (1, 7, 7, 8), id="second"),
+    pytest.param("group=1", "1,9,9,4", "8,2,3,4", (8, 4, 2, 3), (1, 8, 7, 8), id="last-by-channels"),
+    pytest.param("group=2", "1,9,9,4", "8,2,3,5", (8, 2, 3, 5), (1, 7, 5, 8), id="second-by-channels"),
+    pytest.param("group=1", "1,9,9,3", "8,3,3,3", (8, 3, 3, 3), (1, 7, 7, 8), id="one-and-the-same"),
+    pytest.param(
+        "kernel_shape=[5,3], group=2", "1,16,16,6", "8,3,5,3", (8, 3, 5, 3), (1, 12, 14, 8), id="told"
+    ),
+    pytest.param(
+        "kernel_shape=[3,5], group=2", "1,16,16,6", "8,3,5,3", (8, 3, 3, 5), (1, 14, 12, 8), id="told-last"
+    ),
+    pytest.param("kernel_shape=[2,3]", "N,H,W,C", "8,2,3,4", (8, 4, 2, 3), None, id="open-channels"),
+]
+
+
+@pytest.mark.parametrize(("attributes", "x", "weight", "shape", "output"), WEIGHT_LAYOUTS)
+def test_weight_layout_of_nhwc_conv(
+    attributes: str, x: str, weight: str, shape: tuple[int, ...], output: tuple[int, ...] | None
+) -> None:
+    layer = only_layer(nhwc(attributes, x, weight), allow_run=False)
+    assert layer.weight_shape == shape
+    assert layer.kernel_size == shape[2:]
+    if output is not None:
+        assert layer.output_shape == output
+
+
+@pytest.mark.parametrize(
+    ("attributes", "x"),
+    [
+        pytest.param("group=2", "1,16,16,6", id="both-fit"),
+        pytest.param("group=2", "N,H,W,C", id="channels-open"),
+    ],
+)
+def test_weight_layout_that_nothing_tells(attributes: str, x: str) -> None:
+    network = walk(nhwc(attributes, x, "8,3,5,3"), allow_run=False)
+    (layer,) = network.layers
+    assert layer.kernel_size is None
+    assert not any(layer.output_shape or ())
+    assert any("kernel_shape would tell" in note for note in layer.notes)
+    totals = analyze(network).totals
+    assert (totals.macs, totals.params) == (None, 8 * 3 * 5 * 3)
+
+
+def test_weight_that_fits_in_no_layout() -> None:
+    with pytest.raises(ShapeError, match=r"kernel_shape must be the weight's, got \[3, 3\]"):
+        walk(nhwc("kernel_shape=[3,3]", "1,9,9,4", "8,2,2,4"))
+
+
+X, P = np.ones((1, 4, 5, 5), np.float32), np.array([1, 0, 0, 2], np.int64)
+
+
+def dynamic_pads(pads: str, stored: str = "") -> str:
+    return f"""
+    g (float[1,4,5,5] x, int64[4] p) => (float[n,c,h,l] y) <float[4,2,3,3] w = {zeros(72)}{stored}> {{
+        y = com.microsoft.ConvTransposeWithDynamicPads<strides=[2,2]>(x, w, {pads})
+    }}"""
+
+
+def test_transposed_conv_with_stored_pads() -> None:
+    network = walk(dynamic_pads("q", ", int64[4] q = {1,0,0,2}"), allow_run=False)
+    (layer,) = network.layers
+    assert (layer.kind, layer.padding, layer.output_shape) == ("transposed", ((1, 0), (0, 2)), (1, 2, 10, 9))
+    assert analyze(network).totals.macs == 25 * 72
+
+
+def test_transposed_conv_with_pads_of_the_run() -> None:
+    """Its MACs are those of the input's positions, whatever the pads are."""
+    network = walk(dynamic_pads("p"), allow_run=False)
+    (layer,) = network.layers
+    assert layer.padding is None
+    assert analyze(network).totals.macs == 25 * 72
+    assert walk(dynamic_pads("p"), feeds=lambda _: {"x": X, "p": P}).layers[0].output_shape == (1, 2, 10, 9)
+
+
+def test_quantised_transposed_conv_channels_last() -> None:
+    """The output's type is that of its zero point, where no inference tells."""
+    layer = only_layer(
+        f"""g (uint8[1,9,9,4] x, float s, uint8 z, int8 v) => (y)
+            <int8[4,2,3,3] w = {zeros(72)}> {{
+        y = com.ms.internal.nhwc.QLinearConvTranspose<group=2>(x, s, z, w, s, v, s, v) }}""",
+        allow_run=False,
+    )
+    assert (layer.dtype, layer.output_dtype, layer.output_shape) == ("uint8", "int8", (1, 11, 11, 4))

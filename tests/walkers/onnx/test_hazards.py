@@ -108,6 +108,7 @@ def test_constant_of_shape(size: TensorProto | NodeProto, *, safe: bool) -> None
     # symbolic inference would write the list out, too
     model.graph.node.append(helper.make_node("Unknown", ["y"], ["z"], domain="custom"))
     model.graph.node.append(helper.make_node("Conv", ["z", "w"], ["out"], kernel_shape=[1]))
+    model.graph.initializer.add(name="w", data_type=TensorProto.FLOAT, dims=[1, 1, 1], float_data=[0])
     network = walk_onnx(load_onnx(model), allow_run=False)
     assert any("left out" in warning for warning in network.warnings) is not safe
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import convaudit
-from convaudit.errors import UsageError
+from convaudit.errors import ModelError, UsageError
 from convaudit.formulas import symbol
 from convaudit.loaders.onnx_file import load_onnx
 from convaudit.shapes import as_text
@@ -191,10 +191,8 @@ def test_model_that_onnx_refuses_is_a_warning() -> None:
 
 
 def test_broken_graph_is_quiet(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
-    network = walk(
-        f"g (float[1,2,9] x) => (float[n,c,l] y) <{W}> {{ y = Conv(nowhere, w) }}", allow_run=False
-    )
-    assert network.layers[0].input_shape is None
+    with pytest.raises(ModelError, match=r"Conv_0 .*: nothing defines its input 'nowhere'"):
+        walk(f"g (float[1,2,9] x) => (float[n,c,l] y) <{W}> {{ y = Conv(nowhere, w) }}", allow_run=False)
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
 

@@ -6,6 +6,7 @@ import pytest
 from onnx import ModelProto, helper
 
 from convaudit.analyzer import analyze
+from convaudit.errors import ModelError
 from convaudit.formulas import Count, symbol
 from convaudit.records import Branch, ConvLayer
 from tests.walkers.onnx.models import model, only_layer, walk
@@ -310,7 +311,7 @@ def test_function_that_hands_an_input_out() -> None:
 
 def test_branch_in_a_function() -> None:
     (layer,) = function_layers(
-        "c = Constant<value = bool {1}>() y = local.f(x, w, c)",
+        "s = Size(x) c = Cast<to = 9>(s) y = local.f(x, w, c)",
         """f (x, w, c) => (y) {
             y = If (c) <
                 then_branch = a () => (float[n,k,l] p) { p = Conv(x, w) },
@@ -320,8 +321,8 @@ def test_branch_in_a_function() -> None:
     )
     assert layer.weight_name == "w"
     assert layer.input_shape == (1, 2, 9)
-    assert layer.branches == (Branch(choice="f_1/If_0", arm="then_branch"),)
-    assert layer.address == (1, "function", 0, "then_branch", 0)
+    assert layer.branches == (Branch(choice="f_2/If_0", arm="then_branch"),)
+    assert layer.address == (2, "function", 0, "then_branch", 0)
 
 
 def test_function_called_in_a_branch() -> None:
@@ -362,3 +363,96 @@ def test_names_are_unique_and_stable() -> None:
     names = [layer.name for layer in walk(text).layers]
     assert names == ["same", "same#2", "Conv_2", "If_3/then_branch/same", "If_3/else_branch/Conv_2"]
     assert walk(text) == walk(text)
+
+
+CONSTANT_IF = """
+g (float[1,2,9] x, bool[1] c) => (float[n,k,l] y) <{W}, bool yes = {{{value}}}> {{
+    y = If ({condition}) <
+        then_branch = a () => (float[n,k,l] p) {{ [small] p = Conv<strides=[3]>(x, w) }},
+        else_branch = b () => (float[n,k,l] q) {{ [large] q = Conv(x, w) r = Gemm(m, m) }}
+    >
+}}"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "calls", "macs"),
+    [
+        pytest.param("yes", 1, {"small": 1, "large": 0}, 24 * 3, id="then"),
+        pytest.param("yes", 0, {"small": 0, "large": 1}, 24 * 7, id="else"),
+        pytest.param("c", 0, {"small": 1, "large": 1}, 24 * 7, id="open"),
+    ],
+)
+def test_only_the_arm_that_a_constant_condition_chooses_is_counted(
+    condition: str, value: int, calls: dict[str, int], macs: int
+) -> None:
+    source = model(CONSTANT_IF.format(W=W, value=value, condition=condition))
+    source.graph.initializer.append(helper.make_tensor("m", 1, [1, 1], [0.0]))
+    network = walk(source)
+    assert {layer.name: layer.calls for layer in network.layers} == calls
+    assert analyze(network).totals.macs == macs
+    assert analyze(network).totals.model_macs == macs + (value == 0)
+    never = {layer.name for layer in network.layers if any("never runs" in note for note in layer.notes)}
+    assert never == {name for name, number in calls.items() if number == 0}
+    assert bool(network.layers[0].branches) == (condition == "c")
+    assert network.model_params == 24 + 1
+
+
+def chosen_weight(then_branch: str, else_branch: str) -> ModelProto:
+    return model(f"""
+    g (bool[1] c, float[1,2,9] x) => (float[n,k,l] y) <{W}, float[4,2,3] v = {{{",".join(["0"] * 24)}}}> {{
+        chosen = If (c) <
+            then_branch = a () => (float[n,k,l] p) {{ {then_branch} }},
+            else_branch = b () => (float[n,k,l] q) {{ {else_branch} }}
+        >
+        turned = Identity(chosen)
+        y = Conv(x, turned)
+    }}""")
+
+
+CHOSEN = [
+    pytest.param("p = Identity(w)", "q = Identity(v)", 48, id="two"),
+    pytest.param("p = Identity(w)", "r = Identity(w) q = Identity(r)", 24, id="one-and-the-same"),
+    pytest.param("p = Identity(w)", "q = Relu(v)", 48, id="one-calculated"),
+    pytest.param(
+        "p = If (c) < then_branch = d () => (float[n,k,l] s) { s = Identity(w) },"
+        " else_branch = e () => (float[n,k,l] t) { t = Identity(v) } >",
+        "q = Identity(w)",
+        48,
+        id="nested",
+    ),
+]
+
+
+@pytest.mark.parametrize(("then_branch", "else_branch", "params"), CHOSEN)
+def test_weights_that_an_if_chooses_are_parameters(then_branch: str, else_branch: str, params: int) -> None:
+    network = walk(chosen_weight(then_branch, else_branch))
+    assert network.model_params == params
+    assert network.layers[0].weight_shape == (4, 2, 3)
+
+
+def test_chosen_weights_that_are_stored_in_the_arms() -> None:
+    source = chosen_weight("p = Identity(w)", "q = Identity(v)")
+    for attribute in source.graph.node[0].attribute:
+        del attribute.g.node[:]
+        weight = helper.make_tensor(attribute.g.output[0].name, 1, [4, 2, 3], [0.0] * 24)
+        attribute.g.initializer.append(weight)
+    assert walk(source, allow_run=False).model_params == 48
+
+
+def test_weight_that_makes_itself_does_not_hang() -> None:
+    source = chosen_weight("p = Identity(chosen)", "q = Identity(chosen)")
+    assert walk(source, allow_run=False).model_params == 0
+
+
+@pytest.mark.parametrize(
+    ("node", "who"),
+    [
+        pytest.param("y = Conv(x, nowhere)", "nowhere", id="weight"),
+        pytest.param("y = Conv(x, w, nowhere)", "nowhere", id="bias"),
+        pytest.param("y = Gemm(x, nowhere)", "nowhere", id="another-op"),
+        pytest.param("t = Identity(nowhere) y = Conv(x, t)", "nowhere", id="behind-another"),
+    ],
+)
+def test_undefined_operands_are_refused(node: str, who: str) -> None:
+    with pytest.raises(ModelError, match=f"nothing defines its input '{who}'"):
+        walk(f"g (float[1,2,9] x) => (float[n,k,l] y) <{W}> {{ {node} }}")

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from convaudit.analyzer.costs import macs
 from convaudit.records import ConvLayer, Network, Runtime, Verification, Verified
+from convaudit.shapes import as_text
 from convaudit.verifier.accounted import Accounted
 from convaudit.verifier.execution import Activation, Array, Deformation, Execution, Quantization
 from convaudit.verifier.feeds import given_feeds, settled
 from convaudit.verifier.problem import WORKSPACE_BYTES
 from convaudit.verifier.torch_compiled import compare_compiled, compiled_parts, with_compiled
+from convaudit.verifier.torch_declared import Declarations, with_declared
 from convaudit.verifier.verdict import judge
 from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
 from convaudit.walkers.torch_inputs import Values, make_inputs
@@ -56,7 +58,8 @@ def verify_in_situ(
     """Judge every convolution on the activations of one real forward, as it runs.
 
     Only one convolution's operands are held at a time. A layer that is called several times gets the worst
-    verdict of its calls. What ``torch.compile`` made of the module is run too, and held against that forward.
+    verdict of its calls, each at the size that it ran at. What ``nn.Conv*`` modules declare is held against
+    the operators that ran in them, and what ``torch.compile`` made of the module against this forward.
 
     input_shape, inputs  as ``network`` was walked with
     data                 arrays by input name, or an .npz file of them, in place of those
@@ -65,20 +68,33 @@ def verify_in_situ(
     Returns one verdict per layer of ``network``, in order.
     Raises  UsageError, ExecutionError as ``walk_torch``.
     """
-    places = {replace(layer, name="", calls=1): place for place, layer in enumerate(network.layers)}
+    places = _Places(network)
     verdicts: dict[int, Verification] = {}
+    declared = Declarations()
 
     def observe(row: ConvLayer, call: ConvCall, output: Tensor) -> None:
-        place = places.get(row)
+        place = places.of(row)
         if place is None:
             return  # values sent the forward another way than in the audit
-        verdict = _judged_call(row, call, output, workspace_bytes)
+        declared.ran(place, call, output)
+        verdict = _at_its_size(_judged_call(row, call, output, workspace_bytes), row, network.layers[place])
         verdicts[place] = max(verdicts.get(place, verdict), verdict, key=_severity)
         if progress is not None:
             progress(1)
 
     arrays = None if data is None else list(given_feeds(network.inputs, data).values())
-    run_torch(model, network, observe, input_shape=input_shape, inputs=inputs, arrays=arrays, seed=seed)
+    run_torch(
+        model,
+        network,
+        observe,
+        attach=declared.attach,
+        input_shape=input_shape,
+        inputs=inputs,
+        arrays=arrays,
+        seed=seed,
+    )
+    for place, findings in declared.found.items():
+        verdicts[place] = with_declared(verdicts[place], findings)
     missing = Verification(status="not_executed", reason="the forward on these values did not run it")
     found = [verdicts.get(place, missing) for place in range(len(network.layers))]
     if isinstance(model, nn.Module) and (parts := compiled_parts(model)):
@@ -90,6 +106,55 @@ def verify_in_situ(
         verdicts=tuple(found),
         runtime=_runtime(model, network, None if given else seed),
     )
+
+
+class _Places:
+    """Finds the layer of the network that a convolution is which runs on values.
+
+    Where values decide on sizes it may run at others than in the audit; then it is the layer that has most of
+    its sizes, and of several one that did not run at its own.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._layers = network.layers
+        self._exact = {_call_of(layer): place for place, layer in enumerate(network.layers)}
+        self._alike: dict[ConvLayer, list[int]] = {}
+        self._found: set[int] = set()
+        for place, layer in enumerate(network.layers):
+            self._alike.setdefault(_without_sizes(layer), []).append(place)
+
+    def of(self, row: ConvLayer) -> int | None:
+        place = self._exact.get(_call_of(row))
+        if place is not None:
+            self._found.add(place)
+            return place
+
+        def likeness(place: int) -> tuple[int, bool]:
+            return _equal_sizes(self._layers[place], row), place not in self._found
+
+        return max(self._alike.get(_without_sizes(row), []), key=likeness, default=None)
+
+
+def _call_of(row: ConvLayer) -> ConvLayer:
+    """What tells one call from others: not its name, nor from what its weight is computed."""
+    return replace(row, name="", calls=1, weight_name=None, bias_name=None, stored_params=None, notes=())
+
+
+def _without_sizes(row: ConvLayer) -> ConvLayer:
+    return replace(_call_of(row), input_shape=None, output_shape=None)
+
+
+def _equal_sizes(layer: ConvLayer, row: ConvLayer) -> int:
+    pairs = zip(layer.input_shape or (), row.input_shape or (), strict=False)
+    return sum(size == other for size, other in pairs)
+
+
+def _at_its_size(verdict: Verification, row: ConvLayer, layer: ConvLayer) -> Verification:
+    if row.input_shape == layer.input_shape:
+        return verdict
+    ran, audited = as_text(row.input_shape), as_text(layer.input_shape)
+    reason = f"{verdict.reason}; the values had it run at {ran}, not at the audit's {audited}"
+    return replace(verdict, reason=reason)
 
 
 def verify_isolated(

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from convaudit.arguments import Given, GivenInput, given_inputs
 from convaudit.errors import UsageError
 from convaudit.records import Network
-from convaudit.walkers.torch_forward import real_forward, walk_module
+from convaudit.walkers.torch_forward import Attach, real_forward, walk_module
 from convaudit.walkers.torch_inputs import Values, from_array, make_inputs
 from convaudit.walkers.torch_program import random_inputs, run_program, stored_in_program, walk_program
 from convaudit.walkers.torch_recorder import Observer
@@ -55,6 +55,7 @@ def run_torch(
     network: Network,
     observer: Observer,
     *,
+    attach: Attach | None = None,
     input_shape: Any = None,
     inputs: Any = None,
     arrays: Sequence[Any] | None = None,
@@ -65,6 +66,7 @@ def run_torch(
     input_shape, inputs  as for the walk that made ``network``
     arrays               NumPy arrays in the order of ``network.inputs``, in place of those
     seed                 draws the values where only shapes are given
+    attach               is given the copy of a module that is going to run, and its tensors
 
     Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
     """
@@ -73,7 +75,7 @@ def run_torch(
         given = random_inputs(model, network) if inputs is None else _tensors(model, inputs)
         run_program(model, [values(leaf) for leaf in given], observer=observer)
     else:
-        real_forward(model, make_inputs(model, input_shape, inputs), values, observer)
+        real_forward(model, make_inputs(model, input_shape, inputs), values, observer, attach)
 
 
 def stored_tensors(model: TorchModel) -> dict[str, Tensor]:

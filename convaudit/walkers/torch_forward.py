@@ -23,6 +23,9 @@ from convaudit.walkers.torch_script import in_sight, out_of_sight
 from convaudit.walkers.torch_stored import Stored, in_short
 from convaudit.walkers.torch_threads import Threads
 
+Attach = Callable[[nn.Module, Stored], None]
+"""Is given the copy of a module that is going to run, and the tensors that it stores."""
+
 
 def walk_module(
     module: nn.Module,
@@ -83,13 +86,16 @@ def real_forward(
     arguments: Inputs,
     value: Callable[[Tensor | RandomTensor], Tensor],
     observer: Observer | None = None,
+    attach: Attach | None = None,
 ) -> Recorder:
     """Run a private copy of ``module`` for real, on ``value`` of each of its inputs.
+
+    ``attach`` is given that copy and its tensors before.
 
     Raises  ExecutionError if the forward fails.
     """
     try:
-        return _forward(module, arguments, value, observer=observer)
+        return _forward(module, arguments, value, observer=observer, attach=attach)
     except ConvauditError:
         raise
     except Exception as error:
@@ -111,6 +117,7 @@ def _forward(
     value: Callable[[Tensor | RandomTensor], Tensor],
     mode: SharedFakeMode | None = None,
     observer: Observer | None = None,
+    attach: Attach | None = None,
 ) -> Recorder:
     duplicate = in_sight(private_copy(module))
     stored = Stored.of(duplicate)
@@ -118,6 +125,8 @@ def _forward(
     recorder.miss(out_of_sight(duplicate))
     layers = recorder.layers
     watch(duplicate, lambda path, submodule: layers.enter(Frame.of(path, submodule)), layers.leave)
+    if attach is not None:
+        attach(duplicate, stored)
     with (
         untouched(stored.tensors().values()) as undo,
         torch.compiler.set_stance("force_eager"),

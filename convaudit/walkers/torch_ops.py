@@ -58,6 +58,11 @@ def op_name(func: OpOverload | HigherOrderOperator) -> str:
     return str(func.overloadpacket) if isinstance(func, OpOverload) else f"higher_order.{func.name()}"
 
 
+def takes_no_values(op: str) -> bool:
+    """Whether a tensor gives the operator only its shape and type, as ``zeros_like``'s does."""
+    return re.search(r"^aten\.(new_|\w+_like$)", op) is not None
+
+
 def bind(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
     """Arguments by their schema's names, with its defaults."""
     declared = func._schema.arguments

@@ -26,7 +26,15 @@ from convaudit.formulas import Count
 from convaudit.records import Branch, ConvLayer, OtherOp
 from convaudit.walkers.torch_bodies import Follower, python_body
 from convaudit.walkers.torch_layers import Layers, plus, times
-from convaudit.walkers.torch_ops import ConvCall, count_macs, may_convolve, op_name, read_conv, unknown_cost
+from convaudit.walkers.torch_ops import (
+    ConvCall,
+    count_macs,
+    may_convolve,
+    op_name,
+    read_conv,
+    takes_no_values,
+    unknown_cost,
+)
 from convaudit.walkers.torch_stored import Stored
 from convaudit.walkers.torch_threads import unfollowed
 
@@ -120,7 +128,8 @@ class Recorder(TorchDispatchMode):
         output = _run(func, args, kwargs, tensors)
         with self._lock:
             self.used.update(name for name in map(self.stored.name, tensors) if name)
-            self.stored.follow(tensors, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
+            sources = [] if takes_no_values(op_name(func)) else tensors
+            self.stored.follow(sources, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
             if tensors:  # whatever takes none only makes one
                 self._account(func, args, kwargs, output)
         return output

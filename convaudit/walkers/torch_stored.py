@@ -94,8 +94,8 @@ class Stored:
         }
         if fixed:
             yield (
-                f"fixed kernels count as parameters: {in_short(list(fixed))}; they are buffers or "
-                f"constants, and what the module calls its parameters has {sum(fixed.values())} elements fewer"
+                f"fixed kernels count as parameters: {in_short(list(fixed))}; they are buffers or constants, "
+                f"and what the module calls its parameters has {sum(fixed.values())} elements fewer"
             )
 
     def has_frozen_parameters(self) -> bool:
@@ -115,16 +115,25 @@ class Stored:
         """Note that an operator computed ``outputs`` from ``inputs``."""
         origins: frozenset[str] | None = frozenset()
         for tensor in inputs:
-            origin = self._origin(tensor)
+            origin = self.origin(tensor)
             if origin is None or origins is None:
                 origins = None
                 break
             origins |= origin
         for tensor in outputs:
-            if origins is not None:
-                self._origins[tensor] = origins
-            else:
-                self._origins.pop(tensor, None)  # written in place
+            self._origins[tensor] = origins
+
+    def origin(self, tensor: Tensor) -> frozenset[str] | None:
+        """Names of the stored tensors from which alone ``tensor`` is computed; None if it is not."""
+        name = self.name(tensor)
+        if name is not None:
+            return frozenset([name])
+        origin: frozenset[str] | None = self._origins.get(tensor)
+        return origin if origin is not None else frozenset(self._sharing(tensor)) or None
+
+    def was_computed(self, tensor: Tensor) -> bool:
+        """Whether an operator of this forward returned it."""
+        return tensor in self._origins
 
     def unpacked(self, tensor: Tensor) -> Parameter:
         """What a weight or bias out of a packed object is stored as: the tensor of the same contents."""
@@ -138,7 +147,7 @@ class Stored:
         name = self.name(tensor)
         if name is not None:
             return Parameter(name, (self._info(name),), tensor.numel())
-        origin = self._origin(tensor)
+        origin = self.origin(tensor)
         if not origin:
             return Parameter()
         names = sorted(name for name in origin if self._found[name].parameter) or sorted(origin)
@@ -159,13 +168,6 @@ class Stored:
         with unset_fake_temporarily():  # a stored tensor has its values even while the forward has none
             kept = "?" if mask.is_meta else int(mask.count_nonzero())
         return f"pruned: {name} keeps {kept} of {mask.numel()}; the work is that of all"
-
-    def _origin(self, tensor: Tensor) -> frozenset[str] | None:
-        name = self.name(tensor)
-        if name is not None:
-            return frozenset([name])
-        origin: frozenset[str] | None = self._origins.get(tensor)
-        return origin if origin is not None else frozenset(self._sharing(tensor)) or None
 
 
 def in_short(names: Sequence[str], most: int = 5) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -257,6 +258,49 @@ def test_a_layer_that_the_values_leave_out_is_not_executed(exported: bool) -> No
     statuses = {layer.name: verdict.status for layer, verdict in zip(network.layers, verdicts, strict=True)}
     assert statuses["positive"] in PASSES
     assert statuses["negative"] == "not_executed"
+
+
+class OnlyPositive(nn.Module):
+    """Two convolutions on as many positions as are positive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(1, 4, 3)
+        self.second = nn.Conv1d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x[x > 0].reshape(1, 1, -1)))
+
+
+@pytest.mark.parametrize("exported", [False, True], ids=["module", "program"])
+def test_layers_at_sizes_that_values_decide_are_judged_at_the_size_that_ran(exported: bool) -> None:
+    model: Any = OnlyPositive()
+    given: Any = {"input_shape": (1, 1, 40)}
+    if exported:
+        model, given = torch.export.export(model, (torch.randn(1, 1, 40),)), {}
+    x = np.linspace(-1, 2, 40, dtype=np.float32).reshape(1, 1, 40)
+    verdicts = verify_in_situ(model, walk_torch(model, **given), **given, data={"x": x}).verdicts
+    assert [verdict.status for verdict in verdicts] == ["within_rounding"] * 2, verdicts
+    assert [re.search(r"run at (\S+), not at the audit's ", v.reason)[1] for v in verdicts] == [  # type: ignore[index]
+        "1x1x26",
+        "1x4x24",
+    ]
+
+
+def test_a_shared_layer_at_another_size_keeps_its_row() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Conv1d(1, 1, 3)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.head(x), self.head(x[x > 0].reshape(1, 1, -1))
+
+    given: Any = {"input_shape": (1, 1, 40)}
+    data = {"x": np.linspace(-1, 2, 40, dtype=np.float32).reshape(1, 1, 40)}
+    whole, part = verify_in_situ(Shared(), walk_torch(Shared(), **given), **given, data=data).verdicts
+    assert "not at the audit's" not in whole.reason
+    assert "the values had it run at 1x1x26" in part.reason
 
 
 class Choice(nn.Module):

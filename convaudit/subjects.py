@@ -114,7 +114,7 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
 
 
 def _torch_subject(source: Any, request: Request) -> Subject:
-    from convaudit.loaders.external_data import regular_size
+    from convaudit.loaders.files import regular_size
     from convaudit.loaders.torch_source import load_torch_source
 
     weights = request.verify is not None
@@ -187,7 +187,7 @@ def _runs_apart(source: str) -> bool:
 def _subject_apart(source: str, request: Request) -> Subject:
     """A file's code runs within limits; the user's own, which a factory names, without."""
     from convaudit.apart import call_apart, file_limits
-    from convaudit.loaders.external_data import open_regular
+    from convaudit.loaders.files import open_regular
 
     is_file = not names_factory(source)
     if is_file:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from convaudit.checks.settings import Settings, Values, make_settings, read_values
-from convaudit.errors import UsageError
+from convaudit.errors import LoadError, UsageError
+from convaudit.loaders.files import read_text
 from convaudit.loaders.torch_source import names_factory
 
 if sys.version_info >= (3, 11):
@@ -115,10 +116,10 @@ def _read(table: Mapping[str, object], where: str, folder: Path) -> dict[str, An
 def _table(path: Path) -> dict[str, Any] | None:
     """The file's settings as TOML has them; None if it is a pyproject.toml that has none."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are
+        document = tomllib.loads(read_text(path))
+    except LoadError as error:
+        raise UsageError(str(error)) from error
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: is no TOML: {error}") from error
     if path.name != "pyproject.toml":
         return document

@@ -11,7 +11,8 @@ from convaudit.checks.baseline import compare
 from convaudit.checks.baseline_file import dumps, loads
 from convaudit.checks.outcome import Outcome
 from convaudit.cli.output import write_result
-from convaudit.errors import UsageError
+from convaudit.errors import LoadError, UsageError
+from convaudit.loaders.files import read_text
 from convaudit.records import AuditReport
 
 
@@ -53,9 +54,9 @@ class Baselines:
     def _models(self, path: Path) -> dict[str, AuditReport]:
         if path not in self._read:
             try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, ValueError) as error:
-                raise UsageError(f"the baseline {str(path)!r} cannot be read: {error}") from error
+                text = read_text(path)
+            except LoadError as error:
+                raise UsageError(f"the baseline {error}") from error
             self._read[path] = loads(text, str(path))
         return self._read[path]
 

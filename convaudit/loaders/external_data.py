@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convaudit.errors import LoadError
+from convaudit.loaders.files import open_regular
 
 if TYPE_CHECKING:
     from onnx import TensorProto
@@ -47,47 +47,22 @@ def reference(tensor: TensorProto, source: str) -> Reference | None:
     )
 
 
-def confined_path(folder: Path, location: str, source: str) -> Path:
-    """Path of ``location`` inside ``folder``, links resolved. The file need not exist.
+def confined_path(model: Path, location: str, source: str) -> Path:
+    """Path of ``location`` beside ``model``, links resolved. The file need not exist.
 
-    Raises  LoadError if it is outside.
+    A cache may hold model and data elsewhere, each behind a link of its own, as that of the Hugging Face hub
+    does: so the folder in which the model really is counts as well.
+
+    Raises  LoadError if it is outside of both folders.
     """
-    resolved = Path(os.path.realpath(folder / location))
-    if not resolved.is_relative_to(os.path.realpath(folder)):
+    resolved = Path(os.path.realpath(model.parent / location))
+    folders = os.path.realpath(model.parent), os.path.dirname(os.path.realpath(model))
+    if not any(map(resolved.is_relative_to, folders)):
         raise LoadError(
             f"{source}: external data {location!r} is a link out of the model's folder; "
             "put the file itself beside the model"
         )
     return resolved
-
-
-def open_regular(path: Path, source: str) -> BinaryIO:
-    """Open a file for reading, but only a regular one: opening a pipe would wait for ever.
-
-    Raises  LoadError if it is missing, unreadable, or no regular file.
-    """
-    try:
-        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise LoadError(f"{source}: cannot be opened: {reason}") from None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise LoadError(f"{source}: cannot be opened: it is a pipe or device, not a file")
-    return file
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def regular_size(path: Path) -> int | None:
-    """Size of a regular file in bytes; None if there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def map_bytes(path: Path, offset: int, length: int | None, who: str) -> np.ndarray:

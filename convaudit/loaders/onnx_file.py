@@ -19,7 +19,8 @@ from onnx import ModelProto, TensorProto
 
 from convaudit.errors import LoadError
 from convaudit.loaders.expansion import check_expansion
-from convaudit.loaders.external_data import confined_path, map_bytes, open_regular, reference, regular_size
+from convaudit.loaders.external_data import confined_path, map_bytes, reference
+from convaudit.loaders.files import open_regular, regular_size
 from convaudit.loaders.memory import IN_MEMORY, strip
 from convaudit.loaders.names import check_names
 from convaudit.loaders.tensors import check_dims, decode, model_tensors
@@ -65,7 +66,7 @@ class OnnxModel:
             raise LoadError(f"{self.source}: was given without a folder; pass the model's path")
         if location == _own_location(self.path):
             return self.path
-        return confined_path(self.path.parent, location, self.source)
+        return confined_path(self.path, location, self.source)
 
 
 def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
@@ -116,7 +117,7 @@ def _check_tensors(proto: ModelProto, path: Path | None, source: str) -> int | N
         if where is None or where.location in (own, IN_MEMORY) or path is None:
             continue
         if where.location not in sizes:
-            sizes[where.location] = regular_size(confined_path(path.parent, where.location, source))
+            sizes[where.location] = _size_beside(path, where.location, source)
         size = sizes[where.location]
         if size is not None and where.offset + (where.length or 0) > size:
             raise LoadError(
@@ -125,6 +126,14 @@ def _check_tensors(proto: ModelProto, path: Path | None, source: str) -> int | N
             )
     present = [size for size in sizes.values() if size is not None]
     return sum(present) if len(present) == len(sizes) else None
+
+
+def _size_beside(path: Path, location: str, source: str) -> int | None:
+    """Bytes of the file that ``location`` names; None if it is not there, or not to be read."""
+    try:
+        return regular_size(confined_path(path, location, source))
+    except LoadError:
+        return None  # accounting needs no weights; whoever wants them is refused
 
 
 def _read_binary(file: BinaryIO, size: int, path: Path, source: str) -> ModelProto:

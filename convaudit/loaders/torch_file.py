@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import torch
 
 from convaudit.errors import ConvauditError, LoadError
-from convaudit.loaders.external_data import open_regular
+from convaudit.loaders.files import open_regular
 from convaudit.loaders.torch_archive import open_archive
 from convaudit.loaders.torch_export import check_program
 from convaudit.loaders.torch_script import check_code

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convaudit.errors import UsageError
+from convaudit.errors import LoadError, UsageError, first_line
 from convaudit.formulas import Formula
+from convaudit.loaders.files import open_regular
 from convaudit.records import Network, Shape, TensorInfo
 from convaudit.shapes import as_text
 
@@ -140,10 +141,12 @@ def _fits(shape: Shape, actual: tuple[int, ...]) -> bool:
 def _read_npz(path: str | os.PathLike[str]) -> dict[str, Array]:
     name = os.fspath(path)
     try:
-        archive = np.load(name, allow_pickle=False)
-        if isinstance(archive, np.lib.npyio.NpzFile):
-            with archive:
+        with open_regular(Path(name), name) as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.lib.npyio.NpzFile):
                 return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{name}: no readable .npz file: {error}") from None
+    except LoadError as error:
+        raise UsageError(str(error)) from None
+    except Exception as error:  # a damaged zip or header fails in many ways
+        raise UsageError(f"{name}: no readable .npz file: {first_line(error)}") from None
     raise UsageError(f"{name}: one array without a name; save it with numpy.savez(file, NAME=array)")

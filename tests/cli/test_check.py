@@ -69,7 +69,9 @@ def test_exit_codes(run: Run, model: str, options: list[str], code: int, said: s
             ["--baseline", "gone.json"], "does not exist; make it with --write-baseline", id="baseline"
         ),
         pytest.param(["--max-macs", "1", "--write-baseline"], "needs a --baseline FILE", id="nowhere"),
-        pytest.param(["--max-macs", "1", "--config", "gone.toml"], "gone.toml: cannot be read", id="config"),
+        pytest.param(
+            ["--max-macs", "1", "--config", "gone.toml"], "gone.toml: cannot be opened", id="config"
+        ),
         pytest.param(["--max-macs", "1", "--dim", "M=1"], "M", id="no-such-dimension"),
         pytest.param(["--verify", "--verify-isolated"], "exclude each other", id="two-ways-to-verify"),
         pytest.param(["--max-macs", "1", "--junit", "no/such/folder.xml"], "cannot write", id="output"),

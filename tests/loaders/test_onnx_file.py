@@ -285,8 +285,24 @@ def test_link_out_of_the_folder(tmp_path: Path, via: str) -> None:
     else:
         (inside / "sub").symlink_to(outside)
         path = external(inside, location="sub/w.bin")
+    model = load_onnx(path)  # accounting needs no weights
+    assert model.file_bytes is None
     with pytest.raises(LoadError, match="is a link out of the model's folder"):
-        load_onnx(path)
+        weight_of(model)
+
+
+def test_a_cache_that_holds_model_and_data_behind_links(tmp_path: Path) -> None:
+    """As the Hugging Face hub's: a snapshot of links to blobs that are named by their contents."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "main"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    external(blobs, location="model.onnx_data").rename(blobs / "3f2a")
+    (blobs / "77b0").write_bytes(WEIGHT.tobytes())
+    (snapshot / "model.onnx").symlink_to("../../blobs/3f2a")
+    (snapshot / "model.onnx_data").symlink_to("../../blobs/77b0")
+    model = load_onnx(snapshot / "model.onnx")
+    assert model.file_bytes == (blobs / "3f2a").stat().st_size + WEIGHT.nbytes
+    np.testing.assert_array_equal(weight_of(model), WEIGHT)
 
 
 def test_link_that_stays_inside_and_linked_model_are_fine(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Files that are only read if they are files: opening a pipe would wait for ever."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from convaudit.errors import LoadError
+
+
+def open_regular(path: Path, source: str) -> BinaryIO:
+    """Open a file for reading, but only a regular one: opening a pipe would wait for ever.
+
+    Raises  LoadError if it is missing, unreadable, or no regular file.
+    """
+    try:
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LoadError(f"{source}: cannot be opened: {reason}") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise LoadError(f"{source}: cannot be opened: it is a pipe or device, not a file")
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def regular_size(path: Path) -> int | None:
+    """Size of a regular file in bytes; None if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def read_text(path: Path) -> str:
+    """All of a regular file in UTF-8.
+
+    Raises  LoadError as ``open_regular`` does, and if it is not UTF-8.
+    """
+    with open_regular(path, str(path)) as file:
+        try:
+            return file.read().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LoadError(f"{path}: cannot be read: {error}") from error

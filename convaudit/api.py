@@ -56,7 +56,10 @@ def audit(
     data          inputs to verify on, arrays by name or an .npz file of them, else random, from ``seed``; and
                   to run on where only a run determines a shape
     seed          of random input to verify on, by default 0
-    memory_bytes  bound on the activations that are held at a time while verifying in situ, by default 1 GiB
+    memory_bytes  bound on what verifying in situ holds beside what onnxruntime needs, by default 1 GiB:
+                  it decides how many activations are kept at a time, and so how often the model is run; the
+                  judge works on an eighth of it, 8 to 128 MiB. One layer's input and output are always held;
+                  where these alone are too large, onnxruntime makes no layout of its own
     optimization  onnxruntime's graph optimisation while verifying: by default "all", "extended", "basic" or
                   "disabled"
     progress      is called with how many convolutions are verified so far, and of how many

@@ -57,7 +57,8 @@ def verify_options(command: Decorated) -> Decorated:
         click.option(
             "--memory",
             type=SIZE,
-            help="Bound on the activations held at a time while verifying, 1GiB unless given.",
+            help="Bound on what verifying holds beside onnxruntime's own need, 1GiB unless given; less of it "
+            "runs the model more often.",
         ),
         click.option(
             "--opt-level",

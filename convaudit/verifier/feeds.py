@@ -108,7 +108,7 @@ def random_array(generator: np.random.Generator, shape: Sequence[int], dtype: st
         limits = np.iinfo(kind) if kind.kind != "b" and kind.itemsize == 1 else None
         low, high = (limits.min, limits.max) if limits else (0, 1)
         return generator.integers(low, high, size=shape, endpoint=True).astype(kind)
-    return generator.standard_normal(shape, dtype=np.float32).astype(kind)
+    return generator.standard_normal(shape, dtype=np.float32).astype(kind, copy=False)
 
 
 def _dtype(name: str) -> np.dtype[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from convaudit.engine import conv, conv_transpose
 from convaudit.errors import ShapeError
 from convaudit.verifier.execution import Deformation, Execution, Quantization
 from convaudit.verifier.problem import Problem, survey_of
@@ -158,3 +160,45 @@ def test_the_verdict_does_not_depend_on_the_parts(execution: Execution, fault: s
         assert getattr(cut, name) == getattr(whole, name), name
     assert cut.bits == pytest.approx(whole.bits)
     assert cut.bound == pytest.approx(whole.bound)
+
+
+WORKSPACE = 4 << 20
+LARGE = {  # shapes of x and weight, and settings; several times the workspace in float64
+    "dense": ((1, 16, 240, 240), (16, 16, 3, 3), {}),
+    "pointwise": ((1, 16, 300, 300), (24, 16, 1, 1), {"padding": ((0, 0),) * 2}),
+    "depthwise": ((1, 8_000, 9, 9), (8_000, 1, 3, 3), {"groups": 8_000}),
+    "batch": ((300, 16, 18, 18), (16, 16, 1, 1), {"padding": ((0, 0),) * 2}),
+    "signal": ((1, 1, 1_000_000), (1, 1, 3), {}),
+    "volume": ((1, 4, 50, 50, 50), (4, 4, 3, 3, 3), {}),
+    "transposed": ((1, 16, 150, 150), (16, 8, 2, 2), {"transposed": True, "stride": (2, 2)}),
+    "weights": ((1, 2048, 3, 3), (128, 2048, 3, 3), {"padding": ((0, 0),) * 2}),
+}
+
+
+@pytest.mark.parametrize(("x_shape", "weight_shape", "settings"), LARGE.values(), ids=LARGE)
+def test_judging_stays_within_its_workspace(
+    x_shape: tuple[int, ...], weight_shape: tuple[int, ...], settings: dict[str, Any]
+) -> None:
+    execution = layer(np.ones(x_shape, np.float32), normal(*weight_shape), **settings)
+    operands = execution.x, execution.weight
+    options = {"stride": execution.stride, "padding": execution.padding, "groups": execution.groups}
+    ran = replace(execution, output=(conv_transpose if execution.transposed else conv)(*operands, **options))
+    tracemalloc.start()
+    verdict = judge(ran, workspace_bytes=WORKSPACE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert verdict.status in {"exact", "within_rounding"}
+    assert 0 < peak < WORKSPACE
+
+
+def test_explaining_an_error_stays_within_the_workspace() -> None:
+    """The largest layer that is one part, so that every hypothesis about it may be held beside it."""
+    ran = honest(layer(normal(1, 16, 40, 40), normal(16, 16, 3, 3)))
+    assert len(list(Problem(execution=ran, workspace_bytes=WORKSPACE).parts())) == 1
+    ran.output[0, 3] += 1
+    tracemalloc.start()
+    verdict = judge(ran, workspace_bytes=WORKSPACE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (verdict.status, verdict.location) == ("mismatch", "output channel 3")
+    assert 0 < peak < WORKSPACE

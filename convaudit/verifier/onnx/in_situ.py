@@ -11,16 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
 
-from convaudit.analyzer import costs
 from convaudit.errors import ExecutionError
 from convaudit.loaders.external_data import reference
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.loaders.tensors import model_tensors
 from convaudit.records import ConvLayer, Network, Optimization, Verification, Verified
-from convaudit.verifier.feeds import given_feeds, known_shape, open_sizes, random_feeds, sizes_of
+from convaudit.verifier.feeds import given_feeds, open_sizes, random_feeds, sizes_of
 from convaudit.verifier.onnx.exposure import Exposed, Exposure
 from convaudit.verifier.onnx.graphs import Graphs, addresses, prune
 from convaudit.verifier.onnx.log import Log
+from convaudit.verifier.onnx.memory import (
+    MEMORY_BYTES,
+    activation_bytes,
+    affordable,
+    captured_bytes,
+    workspace_bytes,
+)
 from convaudit.verifier.onnx.operands import REORDERED, claimed, dtype_of, execution, known_padding, operands
 from convaudit.verifier.onnx.session import Session
 from convaudit.verifier.onnx.sparse import with_dense_tensors
@@ -29,9 +35,6 @@ from convaudit.walkers.onnx.functions import expand_functions
 from convaudit.walkers.onnx.runnable import make_runnable
 
 Array = NDArray[Any]
-
-MEMORY_BYTES = 2**30
-_GUESSED_BYTES = 16 * 2**20  # of a layer whose size the accounting does not know
 
 
 def verify_in_situ(
@@ -48,7 +51,10 @@ def verify_in_situ(
 
     network       what the walker found in ``model``; one verdict for each of its layers, in their order
     data          arrays by input name, or an .npz file of them; without, random ones from ``seed``
-    memory_bytes  bounds the activations held at a time; the model is run once per batch of layers
+    memory_bytes  bounds what verifying holds beside what the runtime itself needs: the workspace of the
+                  judge, and twice, as the runtime may keep them in another layout, the activations of a
+                  batch of layers. The model is run once per batch. Of a layer that is a batch too large no
+                  other layout is made: "extended" takes the place of "all"
     optimization  of the runtime's graph; "disabled" takes its place where the runtime refuses it
     progress      is told of each layer that is done
 
@@ -64,37 +70,25 @@ def verify_in_situ(
         sizes = open_sizes(network) | sizes_of(network, feeds)
     log = Log(optimization, progress)
     run = _Run(model, network, feeds, sizes, memory_bytes, optimization, log)
-    batches = _batches(network.layers, sizes, memory_bytes)
+    batches = _batches(network.layers, sizes, activation_bytes(memory_bytes))
     verdicts = (verdict for batch in batches for verdict in run.verify(batch))
     shapes = {name: array.shape for name, array in feeds.items()}
     return log.verified(verdicts, seed if data is None else None, shapes)
 
 
-def _batches(
-    layers: Sequence[ConvLayer], sizes: Mapping[str, int], memory_bytes: int
-) -> Iterator[list[ConvLayer]]:
-    """Consecutive layers whose inputs and outputs together fit into memory."""
+def _batches(layers: Sequence[ConvLayer], sizes: Mapping[str, int], limit: int) -> Iterator[list[ConvLayer]]:
+    """Consecutive layers whose inputs and outputs together are within the limit."""
     batch: list[ConvLayer] = []
     held = 0
     for layer in layers:
-        needed = _captured_bytes(layer, sizes)
-        if batch and held + needed > memory_bytes:
+        needed = captured_bytes(layer, sizes)
+        if batch and held + needed > limit:
             yield batch
             batch, held = [], 0
         batch.append(layer)
         held += needed
     if batch:
         yield batch
-
-
-def _captured_bytes(layer: ConvLayer, sizes: Mapping[str, int]) -> int:
-    shaped = replace(
-        layer,
-        input_shape=known_shape(layer.input_shape, sizes),
-        output_shape=known_shape(layer.output_shape, sizes),
-    )
-    count = costs.activation_bytes(shaped)
-    return count if isinstance(count, int) else _GUESSED_BYTES
 
 
 @dataclass(frozen=True)
@@ -138,6 +132,7 @@ class _Run:
         self._expanded = with_dense_tensors(model, expanded.model)
         self._address_of = addresses(expanded)
         self._optimization: Optimization = optimization
+        self._memory_bytes = memory_bytes
         self._log = log
         # weights that do not fit into memory stay on the disk: no copies in a layout of the runtime's own
         self._copy_weights = _weight_bytes(model) <= memory_bytes
@@ -171,10 +166,16 @@ class _Run:
         if not outputs:
             return _Capture(probes, {}, "")
         prune(proto.graph)
-        optimization: Optimization = self._optimization if self._copy_weights else "disabled"
-        session = Session(self._model, proto, optimization, copy_weights=self._copy_weights)
+        session = Session(self._model, proto, self._level(layers), copy_weights=self._copy_weights)
         values = session.run(self._feeds, outputs)
         return _Capture(probes, values, self._log.difference(session))
+
+    def _level(self, layers: Sequence[ConvLayer]) -> Optimization:
+        """The optimisation that was asked for, as far as it costs no more memory than is allowed."""
+        if not self._copy_weights:
+            return "disabled"
+        captured = sum(captured_bytes(layer, self._sizes) for layer in layers)
+        return affordable(self._optimization, captured, self._memory_bytes)
 
     def _probe(
         self, layer: ConvLayer, graphs: Graphs, exposure: Exposure, refusal: ExecutionError | None
@@ -213,7 +214,11 @@ class _Run:
                 return Verification(status="not_executed", reason=reason)
             values[role] = value
         evidence = execution(probe.layer, probe.node, values)
-        return judge(evidence, accounted=claimed(probe.layer, values, self._sizes))
+        return judge(
+            evidence,
+            accounted=claimed(probe.layer, values, self._sizes),
+            workspace_bytes=workspace_bytes(self._memory_bytes),
+        )
 
 
 def _last(value: Array, scans: int) -> Array | None:

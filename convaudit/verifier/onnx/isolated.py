@@ -17,6 +17,7 @@ from convaudit.records import ConvLayer, Network, Optimization, Shape, Verificat
 from convaudit.verifier.feeds import known_shape, open_sizes, random_array, settled
 from convaudit.verifier.onnx.graphs import Graphs, addresses, bodies
 from convaudit.verifier.onnx.log import Log
+from convaudit.verifier.onnx.memory import MEMORY_BYTES, affordable, captured_bytes
 from convaudit.verifier.onnx.operands import (
     REORDERED,
     claimed,
@@ -51,7 +52,8 @@ def verify_isolated(
     network  what the walker found in ``model``; one verdict for each of its layers, in their order
 
     Weights are the real ones, with the nodes that make them from what is stored; all else is random from
-    ``seed``, shaped as audited. The model as a whole need not run, and memory holds one layer at a time.
+    ``seed``, shaped as audited. The model as a whole need not run, and memory holds one layer's input and
+    output, beside what the runtime and the judge work on.
     Raises  LoadError if weights are missing.
     """
     log = Log(optimization, progress)
@@ -122,7 +124,8 @@ class _Alone:
         calculated = [name for name in names.values() if name in self._calculated]
         output = self._node.output[0]
         proto = self._model_of(feeds, [*calculated, output])
-        session = Session(model, proto, optimization)
+        captured = captured_bytes(self._layer, self._sizes)
+        session = Session(model, proto, affordable(optimization, captured, MEMORY_BYTES))
         outputs = session.run(feeds, [*calculated, output]) | feeds
         values = {
             role: outputs[name] if name in outputs else np.asarray(model.array(self._stored[name]))

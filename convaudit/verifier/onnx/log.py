@@ -42,7 +42,7 @@ class Log:
             version=onnxruntime.__version__,
             provider=PROVIDER,
             threads=threads(),
-            optimization="disabled" if self._used == {"disabled"} else self._wanted,
+            optimization=next(iter(self._used)) if len(self._used) == 1 else self._wanted,
             device="cpu",
             seed=seed,
             input_shapes=input_shapes,

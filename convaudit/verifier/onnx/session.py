@@ -81,6 +81,7 @@ def _session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads()
+    options.enable_cpu_mem_arena = False  # of one run it keeps what is free, and takes longer
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimization])
     options.add_session_config_entry(_FOLDER, os.path.abspath(os.sep))
     if not copy_weights:

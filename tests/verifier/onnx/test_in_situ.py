@@ -233,11 +233,14 @@ class Runs:
 
 @pytest.mark.parametrize(
     ("memory", "batches"),
-    [(2**30, [11]), (4 * 2 * 2592, [7, 4]), (2 * 2592, [1, 2, 2, 2, 2, 2]), (1, [1, 2, 2, 2, 2, 2])],
+    [(2**30, [11]), (47_400, [7, 4]), (11_850, [1, 2, 2, 2, 2, 2]), (1, [1, 2, 2, 2, 2, 2])],
     ids=["all-at-once", "two-batches", "one-by-one", "less-than-a-layer"],
 )
 def test_batches(memory: int, batches: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Six layers; outputs per run are the layers' inputs and outputs, without the model's own input."""
+    """Six layers; outputs per run are the layers' inputs and outputs, without the model's own input.
+
+    These take 2592 bytes each, and may take 7 of 16 parts of the memory.
+    """
     runs = Runs(monkeypatch)
     verdicts = verify(cases.chain(6), memory_bytes=memory)
     assert {verdict.status for verdict in verdicts} <= HONEST
@@ -253,6 +256,17 @@ def test_weights_beyond_memory_are_not_copied(tmp_path: Path, monkeypatch: pytes
     assert runs.opened == [(1, "disabled", False)]
     assert verdict.status in HONEST
     assert verdict.reason.endswith("(onnxruntime ran with optimization disabled, not all)")
+
+
+def test_a_layer_too_large_for_a_second_layout_runs_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(monkeypatch)
+    verdicts = verify(cases.chain(2), memory_bytes=10_000)
+    assert [level for _, level, _ in runs.opened] == ["extended", "extended"]
+    assert {verdict.status for verdict in verdicts} <= HONEST
+    assert all("optimization extended, not all" in verdict.reason for verdict in verdicts)
+    runs.opened.clear()
+    verify(cases.chain(2), memory_bytes=10_000, optimization="disabled")
+    assert [level for _, level, _ in runs.opened] == ["disabled", "disabled"]
 
 
 def test_only_what_a_layer_needs_is_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,8 +254,9 @@ def _output_dtype(node: Node) -> str:
 
 
 def _stored_params(weight: Parameter, bias: Parameter | None) -> int | None:
-    """Stored elements where they are not those of the weight: a sparse one."""
-    if not weight.is_partly_stored or weight.elements is None:
+    """Stored elements where they are not those of weight and bias: one of them is sparse."""
+    partly = weight.is_partly_stored or (bias is not None and bias.is_partly_stored)
+    if not partly or weight.elements is None:
         return None
     return weight.elements + ((bias.elements or 0) if bias else 0)
 

@@ -121,6 +121,20 @@ def test_sparse_constant() -> None:
     assert layer.stored_params == 5
 
 
+def test_sparse_bias() -> None:
+    """What the convolutions hold is never more than what the model does."""
+    source = model(
+        f"g (float[1,2,5] x) => (float[n,c,l] y) <float[4,2,3] w = {{{','.join(['1'] * 24)}}}>"
+        " { y = Conv(x, w, b) }"
+    )
+    values = helper.make_tensor("b", TensorProto.FLOAT, [1], [1.0])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [2])
+    source.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
+    report = analyze(walk(source))
+    assert report.layers[0].params == 28
+    assert report.totals.params == report.totals.model_params == 25
+
+
 def test_sparse_initializer() -> None:
     values = numpy_helper.from_array(np.ones(5, np.float32), "w")
     indices = numpy_helper.from_array(np.arange(5, dtype=np.int64), "w_indices")

@@ -37,7 +37,7 @@ def with_claims(
     useful = False
     for address, graph in graphs(completed.graph):
         of_graph = claims.get(address, {})
-        values = {value.name: value for value in (*graph.value_info, *graph.output)}
+        values = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
         for name in dict.fromkeys(
             [*of_graph, *(name for node in graph.node for name in node.output if name)]
         ):

@@ -24,8 +24,10 @@ def prepare(model: ModelProto) -> ModelProto:
 
     Of ``model`` itself, only what it declares of its inner tensors is forgotten.
     """
-    for _, graph in graphs(model.graph):
-        _forget(graph)
+    found = dict(graphs(model.graph))
+    for address, graph in found.items():
+        runs = found[address[:-2]].node[int(address[-2])].op_type if address else ""
+        _forget(graph, runs)
     if not any(_needs_rewriting(node) for _, graph in graphs(model.graph) for node in graph.node):
         return model
     rewritten = ModelProto()
@@ -37,8 +39,10 @@ def prepare(model: ModelProto) -> ModelProto:
     return rewritten
 
 
-def _forget(graph: GraphProto) -> None:
+def _forget(graph: GraphProto, runs: str) -> None:
     """Forget what a graph declares of its inner tensors, but for the element types of foreign operators.
+
+    Of a body's inputs the node that ``runs`` it tells more; the first two of a Loop are scalars by definition.
 
     Such a claim may be stale (a batch size edited at the input only) and would win over inference; it comes
     last (``declared``).
@@ -47,7 +51,8 @@ def _forget(graph: GraphProto) -> None:
     kept = [value for value in graph.value_info if value.name in foreign]
     del graph.value_info[:]
     graph.value_info.extend(kept)
-    for value in (*graph.value_info, *graph.output):
+    given = graph.input[2 if runs == "Loop" else 0 :] if runs else ()
+    for value in (*graph.value_info, *graph.output, *given):
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
 

@@ -130,3 +130,23 @@ def test_run_comes_before_claims() -> None:
         opset=13,
     )
     assert only_layer(source).input_shape == (2, 4, 8, 2)
+
+
+STATE = f"""
+g (float[8,4,8,8] x) => (float[n,c,h,l] y) <{W}, int64 three = {{3}}, bool yes = {{1}}> {{
+    y = Loop (three, yes, x) <
+        body = b (int64 i, bool go, float[1,4,8,8] s) => (bool again, float[1,4,8,8] t) {{
+            again = Identity(go)
+            t = Conv<pads = [1, 1, 1, 1]>(s, w)
+        }}
+    >
+}}"""
+
+
+@pytest.mark.parametrize("allow_run", [True, False])
+def test_stale_claim_of_a_bodys_input_never_wins(*, allow_run: bool) -> None:
+    """The batch was edited to 8 at the model's input only."""
+    layer = only_layer(STATE, allow_run=allow_run)
+    if layer.input_shape != (8, 4, 8, 8):
+        assert DECLARED in layer.notes
+        assert not allow_run

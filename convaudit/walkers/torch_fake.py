@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
+from weakref import ref
 
 from torch._ops import HigherOrderOperator
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._pytree import tree_leaves
 
 
 class SharedFakeMode(FakeTensorMode):
@@ -26,6 +28,7 @@ class SharedFakeMode(FakeTensorMode):
         self._thread = threading.local()
         self.stray: Callable[[], AbstractContextManager[Any] | None] | None = None
         self.closed = False
+        self._made: list[ref[FakeTensor]] = []
         super().__init__(allow_non_fake_inputs=True)
 
     @property
@@ -56,4 +59,10 @@ class SharedFakeMode(FakeTensorMode):
                 return func(*args, **(kwargs or {}))
         if isinstance(func, HigherOrderOperator):
             return func.python_key_table[FakeTensorMode](self, *args, **(kwargs or {}))
-        return super().__torch_dispatch__(func, types, args, kwargs or {})
+        output = super().__torch_dispatch__(func, types, args, kwargs or {})
+        self._made.extend(ref(leaf) for leaf in tree_leaves(output) if isinstance(leaf, FakeTensor))
+        return output
+
+    def living(self) -> list[FakeTensor]:
+        """The tensors that operators made and that somebody still has."""
+        return list({id(tensor): tensor for made in self._made if (tensor := made()) is not None}.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from convaudit.walkers.torch_modules import private_copy, uncompiled, watch
 from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
 from convaudit.walkers.torch_script import in_sight, out_of_sight
 from convaudit.walkers.torch_stored import Stored, in_short
+from convaudit.walkers.torch_survivors import Surroundings, left_behind
 from convaudit.walkers.torch_threads import Threads
 
 Attach = Callable[[nn.Module, Stored], None]
@@ -34,32 +36,46 @@ def walk_module(
     inputs: Any = None,
     source: str | None = None,
     allow_run: bool = True,
+    fake: bool = True,
 ) -> Network:
     """The convolutions of one forward of ``module`` in eval mode; ``make_inputs`` says what it can be given.
 
     The forward runs on fake tensors, which have a shape but no values: no memory, no arithmetic. Where it
-    needs values, or an operator has no fake form, it is run again for real, unless ``allow_run`` is False.
+    needs values, or an operator has no fake form, it is run again for real, unless ``allow_run`` is False. With
+    ``fake`` False it is run for real at once.
     The module, its tensors and torch's global state are as before afterwards, whatever happens.
 
     Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
     """
     module = uncompiled(module)
     arguments = make_inputs(module, input_shape, inputs)
-    notes: tuple[str, ...] = ()
+    if not fake:
+        recorder = real_forward(module, arguments, Values())
+        notes = ["the forward was run for real, as was asked for: counts are those of its inputs' values"]
+        return _network(module, arguments, recorder, source, notes)
+    mode, surroundings = SharedFakeMode(), Surroundings(module)
     try:
-        recorder = _fake_forward(module, arguments)
+        recorder = _fake_forward(module, arguments, mode)
     except ConvauditError:
         raise
     except Exception as error:
+        surroundings.put_back()
         if not allow_run or any(tensor.is_meta for tensor in module.parameters()):
             raise _failure(module, arguments, error) from error
+        notes = [f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}"]
+        del error
         recorder = real_forward(module, arguments, Values())
-        notes = (f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}",)
+        return _network(module, arguments, recorder, source, notes)
+    network = _network(module, arguments, recorder, source, [])
+    del recorder
+    return replace(network, warnings=(*network.warnings, *left_behind(mode, surroundings)))
+
+
+def _network(
+    module: nn.Module, arguments: Inputs, recorder: Recorder, source: str | None, notes: list[str]
+) -> Network:
     if recorder.stored.has_frozen_parameters():
-        notes = (
-            *notes,
-            "frozen TorchScript holds its parameters as constants of its code; those are counted",
-        )
+        notes.append("frozen TorchScript holds its parameters as constants of its code; those are counted")
     return Network(
         source=source or _class_name(module),
         format="torchscript" if isinstance(module, torch.jit.ScriptModule) else "torch",
@@ -102,9 +118,7 @@ def real_forward(
         raise _failure(module, arguments, error) from error
 
 
-def _fake_forward(module: nn.Module, arguments: Inputs) -> Recorder:
-    mode = SharedFakeMode()
-
+def _fake_forward(module: nn.Module, arguments: Inputs, mode: SharedFakeMode) -> Recorder:
     def value(leaf: Tensor | RandomTensor) -> Tensor:
         return leaf.empty() if isinstance(leaf, RandomTensor) else mode.from_tensor(leaf.detach())
 
@@ -119,7 +133,8 @@ def _forward(
     observer: Observer | None = None,
     attach: Attach | None = None,
 ) -> Recorder:
-    duplicate = in_sight(private_copy(module))
+    duplicate, shared = private_copy(module)
+    duplicate = in_sight(duplicate)
     stored = Stored.of(duplicate)
     recorder = Recorder(stored, root=_class_name(module), observer=observer)
     recorder.miss(out_of_sight(duplicate))
@@ -128,7 +143,7 @@ def _forward(
     if attach is not None:
         attach(duplicate, stored)
     with (
-        untouched(stored.tensors().values()) as undo,
+        untouched([*shared, *stored.tensors().values()]) as undo,
         torch.compiler.set_stance("force_eager"),
         optimized_execution(False),
         _separate_attention(),

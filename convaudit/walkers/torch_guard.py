@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from convaudit.walkers.torch_stored import storages
 
@@ -23,24 +26,32 @@ from convaudit.walkers.torch_stored import storages
 def untouched(tensors: Iterable[Tensor]) -> Iterator[TorchDispatchMode]:
     """Run the body without gradients; afterwards tensors, grad mode and random states are as before.
 
-    A tensor is copied only at the moment that an operator is about to write to it; the mode that sees to that
-    is what other threads must enter too.
+    Whatever a tensor is written to, it is copied at that moment and not before; the mode that sees to that is
+    what other threads must enter too. Each step of the clean-up runs even where another one fails.
     """
-    stored = [(tensor, tensor.data, tensor.requires_grad) for tensor in tensors if not is_lazy(tensor)]
-    devices = {tensor.device.index for tensor, _, _ in stored if tensor.is_cuda}
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    undo = _UndoWrites(data for _, data, _ in stored)
-    try:
-        with torch.random.fork_rng(sorted(devices)), torch.no_grad(), without_autocast_cache(), undo:
-            yield undo
-    finally:
-        undo.restore()
-        for tensor, data, requires_grad in stored:
-            if tensor.shape != data.shape or _handles(tensor) != _handles(data):
-                tensor.data = data
-            tensor.requires_grad_(requires_grad)
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    stored = [tensor for tensor in tensors if not is_lazy(tensor)]
+    devices = {tensor.device.index for tensor in stored if tensor.is_cuda}
+    undo = _UndoWrites()
+    with ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())
+        stack.enter_context(torch.random.fork_rng(sorted(devices)))
+        for tensor in stored:
+            gradient = tensor.grad if tensor.is_leaf else None
+            stack.callback(_put_back, tensor, tensor.data, tensor.requires_grad, gradient)
+        stack.callback(undo.restore)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(without_autocast_cache())
+        yield stack.enter_context(undo)
+
+
+def _put_back(tensor: Tensor, data: Tensor, requires_grad: bool, gradient: Tensor | None) -> None:
+    if tensor.shape != data.shape or _handles(tensor) != _handles(data):
+        tensor.data = data
+    if tensor.requires_grad != requires_grad:
+        tensor.requires_grad_(requires_grad)
+    if tensor.is_leaf and tensor.grad is not gradient:
+        tensor.grad = gradient
 
 
 @contextmanager
@@ -51,17 +62,22 @@ def without_autocast_cache() -> Iterator[None]:
     try:
         yield
     finally:
-        torch.clear_autocast_cache()
-        torch.set_autocast_cache_enabled(enabled)
+        try:
+            torch.clear_autocast_cache()
+        finally:
+            torch.set_autocast_cache_enabled(enabled)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep torch's warnings and log lines off the terminal: an error is reported by the exception."""
+    """Keep torch's warnings and log lines off the terminal: an error is reported by the exception.
+
+    What the module itself prints goes to stderr, since stdout is the report's.
+    """
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     disabled, logger.disabled = logger.disabled, True
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -69,14 +85,14 @@ def quiet() -> Iterator[None]:
 
 
 class _UndoWrites(TorchDispatchMode):
-    """Copies a storage before the first operator that writes to it."""
+    """Copies a storage before the first operator that writes to it, unless an operator made it meanwhile."""
 
     supports_higher_order_operators = True
 
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._stored = {s._cdata: s for tensor in tensors for s in storages(tensor)}
-        self._copies: dict[int, Any] = {}
+        self._copies: dict[int, tuple[Any, Any]] = {}  # the storage, which keeps its handle alive, and a copy
+        self._new: dict[int, StorageWeakRef] = {}  # a reference keeps the handle from being used again
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -86,21 +102,31 @@ class _UndoWrites(TorchDispatchMode):
             for argument in schema.arguments:
                 if argument.alias_info is not None and argument.alias_info.is_write:
                     self._save(named.get(argument.name))
-        return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        made = {storage._cdata: storage for leaf in tree_leaves(output) for storage in storages(leaf)}
+        if made:
+            given = {storage._cdata for leaf in tree_leaves((args, kwargs)) for storage in storages(leaf)}
+            self._new |= {key: StorageWeakRef(made[key]) for key in made.keys() - given - self._new.keys()}
+        return output
 
     def _save(self, written: Any) -> None:
         for tensor in written if isinstance(written, list | tuple) else [written]:
             for storage in storages(tensor):
-                if storage._cdata in self._stored and storage._cdata not in self._copies:
+                if storage._cdata not in self._new and storage._cdata not in self._copies:
                     with unset_fake_temporarily():
-                        self._copies[storage._cdata] = storage.clone()
+                        self._copies[storage._cdata] = storage, storage.clone()
 
     def restore(self) -> None:
-        for key, copy in self._copies.items():
-            storage = self._stored[key]
-            if storage.nbytes() != copy.nbytes():  # resizing moves it even where nothing changes
-                storage.resize_(copy.nbytes())
-            storage.copy_(copy)
+        """Write the copies back."""
+        with ExitStack() as stack:
+            for storage, copy in self._copies.values():
+                stack.callback(_write_back, storage, copy)
+
+
+def _write_back(storage: Any, copy: Any) -> None:
+    if storage.nbytes() != copy.nbytes():  # resizing moves it even where nothing changes
+        storage.resize_(copy.nbytes())
+    storage.copy_(copy)
 
 
 def _handles(tensor: Tensor) -> list[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -80,10 +82,14 @@ class Inputs:
 
     def realise(self, tensor: Callable[[Any], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments with ``tensor`` applied to every tensor of the nest."""
-        args, kwargs = tree_map(
-            lambda leaf: tensor(leaf) if isinstance(leaf, Tensor | RandomTensor) else leaf,
-            (self.args, self.kwargs),
-        )
+
+        def realised(leaf: Any) -> Any:
+            if isinstance(leaf, Tensor | RandomTensor):
+                return tensor(leaf)
+            inside = {id(found): tensor(found) for _, found in _leaves("", leaf)}
+            return copy.deepcopy(leaf, inside) if inside else leaf
+
+        args, kwargs = tree_map(realised, (self.args, self.kwargs))
         return args, kwargs
 
     def infos(self, module: nn.Module) -> tuple[TensorInfo, ...]:
@@ -178,12 +184,16 @@ def _takes_keywords(module: nn.Module, inputs: Mapping[str, Any]) -> bool:
     return True
 
 
-def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _leaves(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The tensors of a nest; inside of objects only so deep, since they may refer to each other."""
     if isinstance(value, Tensor | RandomTensor):
         yield name, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _leaves(f"{name}[{key!r}]", item)
+            yield from _leaves(f"{name}[{key!r}]", item, depth)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _leaves(f"{name}[{index}]", item)
+            yield from _leaves(f"{name}[{index}]", item, depth)
+    elif depth < 4 and not isinstance(value, type | nn.Module | FunctionType | ModuleType):
+        for key, item in getattr(value, "__dict__", {}).items():
+            yield from _leaves(f"{name}.{key}", item, depth + 1)

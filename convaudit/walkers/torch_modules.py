@@ -21,12 +21,19 @@ from convaudit.errors import UsageError
 class _ShareTensors(TorchFunctionMode):
     """``deepcopy`` of a plain tensor is the tensor: ``weight_norm`` keeps one that cannot be copied."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared: list[Tensor] = []
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func is Tensor.__deepcopy__ else func(*args, **(kwargs or {}))
+        if func is not Tensor.__deepcopy__:
+            return func(*args, **(kwargs or {}))
+        self.shared.append(args[0])
+        return args[0]
 
 
-def private_copy(module: nn.Module) -> nn.Module:
-    """A copy of ``module`` in eval mode that shares its tensors.
+def private_copy(module: nn.Module) -> tuple[nn.Module, list[Tensor]]:
+    """A copy of ``module`` in eval mode, and all tensors that it shares with the original.
 
     Only uninitialised parameters of Lazy modules are copied, since the forward is going to fill them.
 
@@ -34,14 +41,14 @@ def private_copy(module: nn.Module) -> nn.Module:
     """
     shared = [tensor for tensor in [*module.parameters(), *module.buffers()] if not is_lazy(tensor)]
     try:
-        with _ShareTensors():
+        with _ShareTensors() as sharing:
             duplicate: nn.Module = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
     except Exception as error:
         raise UsageError(
             f"{type(module).__name__} cannot be copied, and an audit does not touch the original: "
             f"{type(error).__name__}: {error}"
         ) from error
-    return duplicate.eval()
+    return duplicate.eval(), [*shared, *sharing.shared]
 
 
 def uncompiled(module: nn.Module) -> nn.Module:

@@ -72,8 +72,6 @@ class Stored:
 
     def _sharing(self, tensor: Tensor) -> list[str]:
         """Names of what is stored in the same memory: ``weight.data`` is another tensor."""
-        if isinstance(tensor, FakeTensor):
-            return []
         return [name for storage in storages(tensor) for name in self._by_storage.get(storage._cdata, [])]
 
     def tensors(self) -> dict[str, Tensor]:
@@ -177,8 +175,8 @@ def in_short(names: Sequence[str], most: int = 5) -> str:
 
 
 def storages(tensor: Any) -> list[Any]:
-    """The tensor's storage, if it has one that is memory: none on meta, none if sparse."""
-    if not isinstance(tensor, Tensor) or is_lazy(tensor):
+    """The tensor's storage, if it has one that is memory: none without values, none if sparse."""
+    if not isinstance(tensor, Tensor) or isinstance(tensor, FakeTensor) or is_lazy(tensor):
         return []
     if tensor.layout is not torch.strided or tensor.is_meta:
         return []

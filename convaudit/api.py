@@ -34,6 +34,7 @@ def audit(
     dims: Mapping[str, int] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     allow_run: bool = True,
+    fake: bool = True,
     verify: Literal["in-situ", "isolated", False] | bool = False,
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     seed: int | None = None,
@@ -51,6 +52,8 @@ def audit(
     dims          values of an ONNX model's symbolic dimensions, by name
     kwargs        arguments of the factory
     allow_run     whether the model may be run once where its structure does not determine a shape
+    fake          False: run a torch module's forward for real at once, where one without values cannot do or
+                  leaves something behind
     verify        True or "in-situ": re-execute every convolution on the activations of one run of the model;
                   "isolated": each alone, with its weights and random input
     data          inputs to verify on, arrays by name or an .npz file of them, else random, from ``seed``; and
@@ -79,6 +82,7 @@ def audit(
         dims=given_dims(dims),
         kwargs=kwargs,
         allow_run=allow_run,
+        fake=fake,
         verify=how,
     )
     subject = open_subject(source, request)

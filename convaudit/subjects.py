@@ -46,6 +46,7 @@ class Request:
     dims: Mapping[str, int] = field(default_factory=dict)
     kwargs: Mapping[str, Any] | None = None  # arguments of a factory
     allow_run: bool = True
+    fake: bool = True  # whether a module's forward may do without values
     verify: VerifyRequest | None = None  # None: not at all
 
 
@@ -55,6 +56,9 @@ class Subject:
 
     network: Network
     verify: Callable[[VerifyRequest], Verified]
+
+
+REAL_RUN = "--real-run (fake=False)"
 
 
 def open_subject(source: Any, request: Request) -> Subject:
@@ -83,6 +87,8 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
     from convaudit.loaders.onnx_file import load_onnx
     from convaudit.walkers.onnx import walk_onnx
 
+    if not request.fake:
+        raise UsageError(f"{REAL_RUN} is for torch modules; an ONNX model's structure is read: leave it out")
     if request.inputs is not None or request.kwargs:
         raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
     model = load_onnx(source)
@@ -117,7 +123,7 @@ def _torch_subject(source: Any, request: Request) -> Subject:
     from convaudit.loaders.files import regular_size
     from convaudit.loaders.torch_source import load_torch_source
 
-    weights = request.verify is not None
+    weights = request.verify is not None or not request.fake
     for option in request.verify.given("optimization", "memory_bytes") if request.verify else ():
         raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
     model = load_torch_source(source, request.kwargs, weights=weights)  # fails well without torch
@@ -131,6 +137,7 @@ def _torch_subject(source: Any, request: Request) -> Subject:
         dims=request.dims,
         source=name,
         allow_run=request.allow_run,
+        fake=request.fake,
     )
     if name is not None:
         network = replace(network, file_bytes=regular_size(Path(name)))

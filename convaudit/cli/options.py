@@ -17,7 +17,7 @@ FILE = click.Path(dir_okay=False)
 
 
 def source_options(command: Decorated) -> Decorated:
-    """``--input``, ``--dim``, ``--kwargs``, ``--no-run``: what a model is built and walked with."""
+    """What a model is built and walked with: ``--input``, ``--dim``, ``--kwargs``, and how it may be run."""
     return decorated(
         command,
         click.option(
@@ -36,6 +36,11 @@ def source_options(command: Decorated) -> Decorated:
         ),
         click.option(
             "--no-run", is_flag=True, help="Never run the model to find shapes that its structure hides."
+        ),
+        click.option(
+            "--real-run",
+            is_flag=True,
+            help="Run a torch module for real, where tensors without values cannot do.",
         ),
     )
 
@@ -87,6 +92,7 @@ def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
         "dims": unique(options["dims"], "--dim"),
         "kwargs": options["kwargs"],
         "allow_run": not options["no_run"],
+        "fake": not options["real_run"],
     }
 
 

@@ -20,6 +20,7 @@ from convaudit.walkers.torch_recorder import Observer
 from convaudit.walkers.torch_stored import Stored
 
 TorchModel: TypeAlias = nn.Module | ExportedProgram
+_REAL_RUN = "--real-run (fake=False)"
 
 
 def walk_torch(
@@ -30,6 +31,7 @@ def walk_torch(
     dims: Mapping[str, int] | None = None,
     source: str | None = None,
     allow_run: bool = True,
+    fake: bool = True,
 ) -> Network:
     """The convolutions of a torch model.
 
@@ -37,17 +39,24 @@ def walk_torch(
                          only its symbolic dimensions can be fixed
     dims                 symbolic dimensions of a program by name
     allow_run            whether a forward that needs values may be run for real
+    fake                 False: it is run for real at once; a program has no forward of its own to run
 
     Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
     """
     if isinstance(model, ExportedProgram):
+        if not fake:
+            raise UsageError(f"{_REAL_RUN} is for modules; an exported program's graph is read: leave it out")
         given = _by_name(model, input_shape, inputs)
         return walk_program(model, input_shapes=given, dims=dims, source=source)
     if dims:
         raise UsageError(
             f"{type(model).__name__}: a module has no symbolic dimensions; give its input's shape"
         )
-    return walk_module(model, input_shape=input_shape, inputs=inputs, source=source, allow_run=allow_run)
+    if not fake and not allow_run:
+        raise UsageError(f"{_REAL_RUN} and --no-run (allow_run=False) exclude each other")
+    return walk_module(
+        model, input_shape=input_shape, inputs=inputs, source=source, allow_run=allow_run, fake=fake
+    )
 
 
 def run_torch(

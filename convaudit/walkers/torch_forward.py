@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.jit._fuser import optimized_execution
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convaudit.errors import ConvauditError, ExecutionError
+from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.records import Network
 from convaudit.walkers.torch_fake import SharedFakeMode
 from convaudit.walkers.torch_guard import quiet, untouched, without_autocast_cache
@@ -41,8 +41,8 @@ def walk_module(
     """The convolutions of one forward of ``module`` in eval mode; ``make_inputs`` says what it can be given.
 
     The forward runs on fake tensors, which have a shape but no values: no memory, no arithmetic. Where it
-    needs values, or an operator has no fake form, it is run again for real, unless ``allow_run`` is False. With
-    ``fake`` False it is run for real at once.
+    needs values, or an operator has no fake form, it is run again for real, unless ``allow_run`` is False.
+    With ``fake`` False it is run for real at once.
     The module, its tensors and torch's global state are as before afterwards, whatever happens.
 
     Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
@@ -50,17 +50,19 @@ def walk_module(
     module = uncompiled(module)
     arguments = make_inputs(module, input_shape, inputs)
     if not fake:
+        if _has_no_values(module):
+            raise UsageError(f"{_class_name(module)}: it is on the meta device and has no values to run on")
         recorder = real_forward(module, arguments, Values())
         notes = ["the forward was run for real, as was asked for: counts are those of its inputs' values"]
         return _network(module, arguments, recorder, source, notes)
     mode, surroundings = SharedFakeMode(), Surroundings(module)
     try:
         recorder = _fake_forward(module, arguments, mode)
-    except ConvauditError:
-        raise
-    except Exception as error:
+    except BaseException as error:
         surroundings.put_back()
-        if not allow_run or any(tensor.is_meta for tensor in module.parameters()):
+        if isinstance(error, ConvauditError) or not isinstance(error, Exception):
+            raise
+        if not allow_run or _has_no_values(module):
             raise _failure(module, arguments, error) from error
         notes = [f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}"]
         del error
@@ -95,6 +97,10 @@ def _network(
 def warm_up() -> None:
     """Have torch import what it only imports for the first forward, which takes as long as torch itself."""
     walk_module(nn.Conv2d(1, 1, 1), input_shape=(1, 1, 1, 1))
+
+
+def _has_no_values(module: nn.Module) -> bool:
+    return any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
 
 
 def real_forward(

@@ -33,7 +33,7 @@ class Surroundings:
         self._before = [(place, _contents(place)) for place in _places(module)]
 
     def put_back(self) -> None:
-        """Undo changes where a tensor without values was left; caches of functions that have one are cleared."""
+        """Undo changes where a tensor without values was left; clear caches of functions that have one."""
         for place, before in self._before:
             now = _contents(place)
             if now is not None and any(_holds_fake(value) for value in _values(now)):
@@ -113,18 +113,19 @@ def _contents(place: Any) -> Any:
     if isinstance(place, dict | list | set | deque):
         return place.copy()
     if isinstance(place, types.CellType):
-        try:
-            return [place.cell_contents]
-        except ValueError:  # it is empty
-            return []
-    if isinstance(place, type):
-        return None if _is_foreign(place.__module__) else dict(vars(place))
-    if isinstance(place, nn.Module | Tensor | types.ModuleType | types.FunctionType):
-        return None
-    if _is_foreign(type(place).__module__):
+        return _of_cell(place)
+    kind = place if isinstance(place, type) else type(place)
+    if isinstance(place, nn.Module | Tensor | types.ModuleType) or _is_foreign(kind.__module__):
         return None
     attributes = getattr(place, "__dict__", None)
-    return dict(attributes) if isinstance(attributes, dict) else None
+    return None if attributes is None else dict(attributes)
+
+
+def _of_cell(cell: types.CellType) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # it is empty
+        return []
 
 
 def _values(contents: Any) -> list[Any]:
@@ -177,33 +178,30 @@ def _put(place: Any, key: Any, value: Any) -> None:
 
 def _holders(tensor: Any, alive: list[Any]) -> list[str]:
     """Names of what refers to ``tensor``, as far as Python tells."""
-    return [
-        place
-        for holder in gc.get_referrers(tensor)
-        if holder is not alive and not isinstance(holder, types.FrameType)
-        for place in _named(holder, tensor)
-    ]
+    places: list[str] = []
+    for holder in gc.get_referrers(tensor):
+        if holder is not alive and not isinstance(holder, types.FrameType | types.GeneratorType):
+            places += _named(holder, tensor)
+    return places
 
 
-def _named(holder: Any, tensor: Any) -> Iterator[str]:
+def _named(holder: Any, tensor: Any) -> list[str]:
     if isinstance(holder, dict):
-        keys = [key for key, value in holder.items() if value is tensor]
-        owners = [
-            item
-            for item in gc.get_referrers(holder)
-            if isinstance(item, types.ModuleType | type) or getattr(item, "__dict__", None) is holder
+        owner = next((item for item in gc.get_referrers(holder) if _attributes(item) is holder), None)
+        return [
+            f"a dictionary's {key!r}" if owner is None else f"{_name(owner)}.{key}"
+            for key, value in list(holder.items())
+            if id(value) == id(tensor)
         ]
-        for key in keys:
-            yield f"{_name(owners[0])}.{key}" if owners else f"a dictionary's {key!r}"
-    elif isinstance(holder, types.CellType):
-        yield "a function's closure"
-    elif isinstance(holder, list | tuple | set | deque):
-        yield f"a {type(holder).__name__}"
-    else:
-        names = [name for kind in type(holder).__mro__ for name in getattr(kind, "__slots__", ())]
-        names += list(getattr(holder, "__dict__", ()))
-        held = [name for name in names if getattr(holder, name, None) is tensor]
-        yield f"{_name(holder)}.{held[0]}" if held else f"a {type(holder).__name__}"
+    if isinstance(holder, types.CellType):
+        return ["a function's closure"]
+    names = [name for kind in type(holder).__mro__ for name in getattr(kind, "__slots__", ())]
+    held = [name for name in (*names, *(_attributes(holder) or ())) if getattr(holder, name, None) is tensor]
+    return [f"{_name(holder)}.{held[0]}" if held else f"a {type(holder).__name__}"]
+
+
+def _attributes(item: Any) -> Any:
+    return getattr(item, "__dict__", None)
 
 
 def _name(owner: Any) -> str:

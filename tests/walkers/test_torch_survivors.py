@@ -1,4 +1,4 @@
-"""Whatever a forward writes to, fills or keeps outside the module's own attributes is as before afterwards."""
+"""Whatever a forward writes to, fills or keeps outside the module is as before afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from convaudit.errors import ConvauditError
+from convaudit.errors import ConvauditError, UsageError
 from convaudit.walkers.torch import walk_torch
 from convaudit.walkers.torch_forward import real_forward
 from convaudit.walkers.torch_inputs import Values, make_inputs
@@ -87,14 +87,14 @@ CACHE: dict[Any, Any] = {"old": torch.ones(1)}
 class Caches(nn.Module):
     """Fills caches of functions, of its class, of its module."""
 
-    shapes: dict[Any, Tensor] = {}
-    last: Any = None
+    shapes: ClassVar[dict[Any, Tensor]] = {}
+    last: ClassVar[Any] = None
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(4, 4, 3, padding=1)
 
-    @lru_cache(maxsize=4)
+    @lru_cache(maxsize=4)  # noqa: B019
     def scaled(self, factor: int) -> Tensor:
         return torch.ones(1) * factor
 
@@ -278,3 +278,41 @@ def test_what_a_forward_prints_does_not_go_to_stdout(
 
     forward(Talks(4, 4, 3))
     assert capfd.readouterr() == ("", "shape (2, 4, 5, 5)\n")
+
+
+def test_a_forward_for_real_is_asked_for_where_fake_tensors_cannot_do() -> None:
+    class AsksForValues(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x[:, :, : 3 + int(x.abs().sum() > 0)])
+
+    def network(**options: Any) -> Any:
+        return walk_torch(AsksForValues(4, 4, 3), inputs=torch.ones(SHAPE), **options)
+
+    asked, fallen_back = network(fake=False), network()
+    assert asked.layers == fallen_back.layers
+    assert asked.layers[0].input_shape == (2, 4, 4, 5)
+    assert asked.warnings == (
+        "the forward was run for real, as was asked for: counts are those of its inputs' values",
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        pytest.param(
+            lambda: torch.export.export(nn.Conv2d(4, 4, 3), (torch.ones(SHAPE),)),
+            {},
+            "for modules",
+            id="program",
+        ),
+        pytest.param(lambda: nn.Conv2d(4, 4, 3), {"allow_run": False}, "exclude each other", id="no-run"),
+        pytest.param(lambda: nn.Conv2d(4, 4, 3, device="meta"), {}, "on the meta device", id="meta"),
+    ],
+)
+def test_a_real_run_that_makes_no_sense_is_refused(
+    model: Callable[[], Any], options: dict[str, Any], message: str
+) -> None:
+    built = model()
+    given = {"input_shape": SHAPE} if isinstance(built, nn.Module) else {}
+    with pytest.raises(UsageError, match=message):
+        walk_torch(built, fake=False, **given, **options)

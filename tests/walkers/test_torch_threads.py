@@ -112,6 +112,7 @@ def worker() -> Iterator[queue.Queue[Any]]:
     def serve() -> None:
         for module, x, results in iter(work.get, None):
             results.put(module(x))
+            del module, x, results  # while it waits a thread keeps what it was given
 
     thread = threading.Thread(target=serve)
     thread.start()

@@ -57,7 +57,7 @@ def audit(
     verify        True or "in-situ": re-execute every convolution on the activations of one run of the model;
                   "isolated": each alone, with its weights and random input
     data          inputs to verify on, arrays by name or an .npz file of them, else random, from ``seed``; and
-                  to run on where only a run determines a shape
+                  to run on where only a run determines a shape; a torch module without shapes takes theirs
     seed          of random input to verify on, by default 0
     memory_bytes  bound on what verifying in situ holds beside what onnxruntime needs, by default 1 GiB:
                   it decides how many activations are kept at a time, and so how often the model is run; the

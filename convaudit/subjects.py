@@ -130,9 +130,12 @@ def _torch_subject(source: Any, request: Request) -> Subject:
     from convaudit.walkers.torch import walk_torch
 
     name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    input_shape, data = request.input_shape, request.verify.data if request.verify is not None else None
+    if data is not None and input_shape is None and request.inputs is None:
+        input_shape = _shaped_as(data)
     network = walk_torch(
         model,
-        input_shape=request.input_shape,
+        input_shape=input_shape,
         inputs=request.inputs,
         dims=request.dims,
         source=name,
@@ -151,12 +154,25 @@ def _torch_subject(source: Any, request: Request) -> Subject:
             return verify_in_situ(
                 model,
                 network,
-                input_shape=request.input_shape,
+                input_shape=input_shape,
                 inputs=request.inputs,
                 **how.given("data", "seed", "progress"),
             )
 
     return Subject(network, verify)
+
+
+def _shaped_as(data: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, GivenInput]:
+    """What the user's arrays say of a module's inputs; real numbers take the module's own type."""
+    import numpy as np
+
+    from convaudit.verifier.feeds import read_arrays
+
+    def given(array: Any) -> GivenInput:
+        real = array.dtype.kind in "fV"  # V: what NumPy borrows from ml_dtypes
+        return GivenInput(array.shape, None if real else array.dtype.name)
+
+    return {name: given(np.asarray(array)) for name, array in read_arrays(data).items()}
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def given_feeds(
 
     Raises  UsageError if a name, a number of axes or a size does not fit the audited inputs.
     """
-    arrays = dict(data) if isinstance(data, Mapping) else _read_npz(data)
+    arrays = read_arrays(data)
     wanted = {tensor.name: tensor for tensor in inputs}
     if arrays.keys() != wanted.keys():
         raise UsageError(
@@ -67,6 +67,11 @@ def given_feeds(
             f"got {', '.join(sorted(arrays)) or 'none'}"
         )
     return {name: _checked(tensor, np.asarray(arrays[name])) for name, tensor in wanted.items()}
+
+
+def read_arrays(data: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str, Array]:
+    """The user's arrays by name, from a mapping or an ``.npz`` file."""
+    return dict(data) if isinstance(data, Mapping) else _read_npz(data)
 
 
 def sizes_of(network: Network, feeds: Mapping[str, Array]) -> dict[str, int]:

@@ -266,7 +266,8 @@ def _equal(own: Tensor, other: Tensor) -> bool:
         return own.dtype == other.dtype and _strides(own) == _strides(other)
     if own.shape != other.shape or own.layout != other.layout:
         return own.layout != other.layout  # of opaque layouts nothing is said
-    return bool(torch.equal(own.to(other.dtype).nan_to_num(), other.nan_to_num()))
+    own = own.to(other.dtype)
+    return torch.equal(own, other) or bool(((own == other) | (own.isnan() & other.isnan())).all())
 
 
 def _strides(tensor: Tensor) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.ao.nn import quantized
 
+import convaudit
 from convaudit import verifier
 from convaudit.errors import UsageError
 from convaudit.records import Verification
@@ -195,6 +196,34 @@ def test_the_users_arrays_are_run(build: Callable[[], TorchModel], as_file: bool
         zeros = tmp_path / "data.npz"
     verdicts = in_situ(model, {"input_shape": shapes}, data=zeros)
     assert verdicts[0].status == "vacuous"  # which random input is not
+
+
+class Embedded(nn.Module):
+    """Takes indices and a scalar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+        self.conv = nn.Conv1d(4, 8, 3)
+
+    def forward(self, ids: Tensor, scale: Tensor) -> Tensor:
+        return self.conv(self.table(ids).transpose(1, 2) * scale)
+
+
+def test_the_users_arrays_say_what_a_module_takes() -> None:
+    data = {"ids": np.arange(9).reshape(1, 9), "scale": np.array(2.0)}
+    report = convaudit.audit(Embedded(), verify=True, data=data)
+    assert report.layers[0].verification is not None
+    assert report.layers[0].verification.verified
+    assert [(tensor.name, tensor.dtype, tensor.shape) for tensor in report.inputs] == [
+        ("ids", "int64", (1, 9)),
+        ("scale", "float32", ()),
+    ]
+
+
+def test_arrays_that_a_module_does_not_take_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"its forward takes ids, scale, not 'image'"):
+        convaudit.audit(Embedded(), verify=True, data={"image": np.zeros((1, 4, 9))})
 
 
 def test_unknown_input_names_are_refused() -> None:

@@ -49,7 +49,7 @@ def flag(value: object) -> bool:
 
 def path(value: object) -> Path:
     """A file's path, as text."""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise UsageError(f"{value!r} is no path; write one such as 'convaudit-baseline.json'")
     return Path(value)
 

@@ -11,7 +11,7 @@ import click
 
 from convaudit.arguments import read_input
 from convaudit.checks.budgets import evaluate
-from convaudit.checks.config import find_config, load_config
+from convaudit.checks.config import Config, find_config, load_config
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS, Settings
 from convaudit.cli.baselines import Baselines
@@ -92,7 +92,7 @@ def check(
     **options: Any,
 ) -> None:
     """Check each MODEL, or all that a file names, against budgets and a baseline."""
-    file = load_config(Path(config)) if config else find_config(Path.cwd())
+    file = load_config(Path(config)) if config else _nearest_config()
     sources = models or file.sources()
     if not sources:
         raise UsageError("no MODEL is given, and no convaudit.toml or pyproject.toml names one")
@@ -181,6 +181,13 @@ def write_github(checked: Sequence[CheckedModel]) -> None:
                 file.write(render_outcomes_markdown(checked))
         except OSError as error:
             raise UsageError(f"cannot write GITHUB_STEP_SUMMARY: {error}") from error
+
+
+def _nearest_config() -> Config:
+    try:
+        return find_config(Path.cwd())
+    except FileNotFoundError:
+        return Config()  # the working directory is gone, which the models need not be
 
 
 def _refuse_idle(options: Mapping[str, Any], settings: Sequence[Settings], write_baseline: bool) -> None:

@@ -27,6 +27,11 @@ class Command(click.Command):
             fail(f"{error.format_message().rstrip('.')}; see '{ctx.command_path} --help'")
             ctx.exit(ExitCode.TROUBLE)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Help is written on the way."""
+        with handled():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         from convaudit.subjects import factories_apart
 

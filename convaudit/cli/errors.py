@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
+from typing import Any
 
 import click
 
@@ -30,19 +31,39 @@ def handled() -> Iterator[None]:
     """Turn every exception of the block into its exit code, with one line where there is something to say."""
     try:
         yield
-        sys.stdout.flush()
     except (click.exceptions.Exit, click.ClickException):
         raise
     except BrokenPipeError:
-        # whoever read our output has enough; without this the interpreter complains when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)  # whoever read our output has enough
         sys.exit(ExitCode.BROKEN_PIPE)
     except (KeyboardInterrupt, click.Abort):
-        click.echo(err=True)
+        _to_stderr("")
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
         report_failure(error)
+        if isinstance(error, OSError):
+            silence(sys.stdout)
         sys.exit(ExitCode.TROUBLE)
+
+
+def open_standard_streams() -> None:
+    """Give what the caller closed a place that swallows all, but for our results.
+
+    Else the first file that is opened becomes standard output, for native code, and ``sys.stderr`` is None.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # as long as the process
+
+
+def silence(stream: Any) -> None:
+    """Drop what a stream still holds, which the interpreter would complain about at its end."""
+    with suppress(OSError, AttributeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def report_failure(error: Exception, source: str = "") -> None:
@@ -50,7 +71,7 @@ def report_failure(error: Exception, source: str = "") -> None:
     if os.environ.get(DEBUG_VARIABLE):
         import traceback
 
-        traceback.print_exception(error)
+        _to_stderr("".join(traceback.format_exception(error)).rstrip("\n"))
     fail(failure_text(error, source))
 
 
@@ -60,6 +81,8 @@ def failure_text(error: Exception, source: str = "") -> str:
         text = str(error)
     elif isinstance(error, MemoryError):
         text = "out of memory"
+    elif isinstance(error, OSError) and error.strerror:  # a full disk, a folder that is gone
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = (
             f"internal error: {type(error).__name__}: {str(error)[:200]}; please report it with the model "
@@ -72,4 +95,12 @@ def fail(message: str) -> None:
     """One line on stderr; nothing that a file smuggled into the message reaches the terminal raw."""
     from convaudit.reporters.text import printable
 
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
+    _to_stderr(f"{click.style('error:', fg='red', bold=True)} {printable(message)}")
+
+
+def _to_stderr(line: str) -> None:
+    """A line for people; where none can be written, the exit code says it all."""
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        silence(sys.stderr)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from convaudit.cli.errors import handled, open_standard_streams
 from convaudit.version import __version__
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ class DefaultGroup(click.Group):
         if args and args[0] not in (*COMMANDS, *_OWN_OPTIONS):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Help and version are written on the way."""
+        with handled():
+            return super().make_context(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -94,7 +100,9 @@ def main() -> None:
     # What a short process imports lives until its end. Searching it for garbage, on the way and once more
     # at exit, takes a tenth of the time of an audit.
     gc.set_threshold(50_000)
+    open_standard_streams()
     try:
-        cli(prog_name="convaudit")
+        with handled():
+            cli(prog_name="convaudit")
     finally:
         gc.freeze()

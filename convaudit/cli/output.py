@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from convaudit.cli.errors import silence
 from convaudit.errors import UsageError
 
 
@@ -16,15 +17,28 @@ def write_result(text: str, output: str | None) -> None:
     Raises  UsageError if the file cannot be written.
     """
     if output is None or output == "-":
-        if hasattr(sys.stdout, "reconfigure"):
-            # a name that the terminal cannot show must not end the report
-            sys.stdout.reconfigure(errors="backslashreplace")
-        click.echo(text, nl=False)
+        _print(text)
         return
     try:
         write_atomically(text, output)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise UsageError(f"cannot write {output!r}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:
+        raise UsageError("cannot write the result: standard output is closed; name a file with --output")
+    if hasattr(sys.stdout, "reconfigure"):
+        # a name that the terminal cannot show must not end the report
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        click.echo(text, nl=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise UsageError(f"cannot write {output!r}: {error.strerror or error}") from error
+        silence(sys.stdout)
+        raise UsageError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def write_atomically(text: str, output: str) -> None:

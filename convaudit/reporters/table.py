@@ -38,7 +38,8 @@ DEFAULT_LAYOUT = Layout()
 
 def terminal_width() -> int | None:
     """Columns of the terminal, or of ``COLUMNS``; None if output goes elsewhere, where nothing wraps."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+    terminal = sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
+    if terminal or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
     return None
 

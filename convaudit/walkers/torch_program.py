@@ -20,7 +20,7 @@ from torch.export.graph_signature import InputKind
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
-from convaudit.formulas import Count, Formula
+from convaudit.formulas import Count, Formula, symbol
 from convaudit.records import Network, TensorInfo
 from convaudit.shapes import as_text
 from convaudit.walkers.torch_bodies import Follower
@@ -230,24 +230,41 @@ def _resolved(inputs: Mapping[str, Tensor], given: Mapping[str, GivenInput]) -> 
 def _symbol_sizes(
     inputs: Mapping[str, Tensor], given: Mapping[str, GivenInput], dims: Mapping[str, int]
 ) -> dict[str, Count]:
-    """Sizes of symbolic dimensions, from ``dims`` and from the shapes of inputs."""
+    """Sizes of symbolic dimensions, from ``dims`` and from the shapes of inputs; open ones by their names."""
     declared_sizes = [size for value in inputs.values() for size in shape(value)]
     symbols = {name for size in declared_sizes if isinstance(size, Formula) for name in size.symbols}
+    names = {name: given_name for name, given_name in _given_names(inputs).items() if name in symbols}
+    by_name = {**{name: name for name in symbols}, **{given: name for name, given in names.items()}}
     for name in dims:
-        if name not in symbols:
-            known = ", ".join(sorted(symbols)) or "none"
+        if name not in by_name:
+            known = ", ".join(sorted(names.get(name, name) for name in symbols)) or "none"
             raise UsageError(f"no symbolic dimension is called {name!r}; the program's are: {known}")
-    sizes: dict[str, Count] = dict(dims)
+    shown = {name: symbol(given_name) for name, given_name in names.items()}
+    sizes: dict[str, Count] = {by_name[name]: size for name, size in dims.items()}
     for key, one in given.items():
         wanted = one.shape
         if wanted is None:
             continue
         declared, text = shape(inputs[key]), as_text(wanted)
         if len(wanted) != len(declared):
-            raise UsageError(f"{key}: {text} has {len(wanted)} axes, not {as_text(declared)}'s")
+            as_shown = as_text(shape_with_sizes(declared, shown))
+            raise UsageError(f"{key}: {text} has {len(wanted)} axes, not {as_shown}'s")
         for size, value in zip(declared, wanted, strict=True):
             if isinstance(size, Formula) and str(size).isidentifier():
                 sizes.setdefault(str(size), value)
         if shape_with_sizes(declared, sizes) != wanted:
-            raise UsageError(f"{key}: {text} does not fit the exported {as_text(declared)}")
-    return sizes
+            as_shown = as_text(shape_with_sizes(declared, shown))
+            raise UsageError(f"{key}: {text} does not fit the exported {as_shown}")
+    return {**shown, **sizes}
+
+
+def _given_names(inputs: Mapping[str, Tensor]) -> dict[str, str]:
+    """What the user called a dimension (``Dim("batch")``), by torch's own name; a saved file lost it."""
+    modes = [value.fake_mode for value in inputs.values() if isinstance(value, FakeTensor)]
+    environments = [mode.shape_env for mode in modes if mode.shape_env is not None]
+    return {
+        str(own): name
+        for environment in environments
+        for source, own in environment.source_to_var.items()
+        if (name := environment.source_name_to_debug_name.get(source, source)).isidentifier()
+    }

@@ -32,6 +32,7 @@ from convaudit.cli.progress import progress_bar
 from convaudit.cli.values import Value, read_dim
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport
+from convaudit.reporters.text import printable
 
 EPILOG = """
 Examples:
@@ -110,7 +111,7 @@ def check(
     if any(model.error is not None for model in checked):
         click.get_current_context().exit(ExitCode.TROUBLE)
     for path in baselines.save():
-        click.echo(f"wrote {path}", err=True)
+        click.echo(f"wrote {printable(str(path))}", err=True)
     failed = any(model.failures for model in checked)
     click.get_current_context().exit(ExitCode.FINDING if failed else ExitCode.OK)
 

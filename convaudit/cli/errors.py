@@ -71,7 +71,10 @@ def report_failure(error: Exception, source: str = "") -> None:
     if os.environ.get(DEBUG_VARIABLE):
         import traceback
 
-        _to_stderr("".join(traceback.format_exception(error)).rstrip("\n"))
+        from convaudit.reporters.text import printable
+
+        trace = "".join(traceback.format_exception(error)).rstrip("\n")
+        _to_stderr("\n".join(map(printable, trace.split("\n"))))
     fail(failure_text(error, source))
 
 

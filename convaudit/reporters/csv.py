@@ -14,6 +14,7 @@ from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
 
 Scalar: TypeAlias = str | int | float | bool | None
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones too
 _NESTED = ("formula", "verification", "branches")
 _VERDICT = ("status", "reason", "max_abs_error", "bits", "bound", "location", "format", "executed_macs")
 CSV_COLUMNS = (
@@ -68,4 +69,4 @@ def _cell(value: Scalar) -> Scalar:
     if not isinstance(value, str):
         return value
     text = printable(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from convaudit.checks.diff import Difference, LayerChange, Total
@@ -15,7 +14,7 @@ from convaudit.reporters.columns import Column
 from convaudit.reporters.json import layer_dict
 from convaudit.reporters.markdown import markdown_table
 from convaudit.reporters.table import Layout, laid_out, wrapped
-from convaudit.reporters.text import markdown_code, markdown_text, printable
+from convaudit.reporters.text import json_text, markdown_code, markdown_text, printable
 from convaudit.units import human, human_percentage
 
 SCHEMA_VERSION = 1
@@ -81,7 +80,7 @@ def render_difference_json(difference: Difference) -> str:
         },
         "notes": difference.notes,
     }
-    return json.dumps(document, indent=2, default=str, allow_nan=False) + "\n"
+    return json_text(document, default=str)
 
 
 def _layer_rows(difference: Difference) -> Iterator[tuple[str, str, str]]:

@@ -6,7 +6,6 @@ of an exact result, for one, whose ``status`` says so.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from convaudit.formulas import Count, Formula
 from convaudit.records import AuditReport, Branch, LayerCost, Runtime, TensorInfo, Totals, Verification
 from convaudit.reporters.select import EVERYTHING, Selection, select
+from convaudit.reporters.text import json_text
 from convaudit.version import __version__
 
 SCHEMA_VERSION = 2
@@ -69,7 +69,7 @@ def render_json(
 ) -> str:
     """One report's object, or ``as_list`` those of all."""
     objects = [report_dict(report, selection) for report in reports]
-    return json.dumps(objects if as_list else objects[0], indent=2, allow_nan=False) + "\n"
+    return json_text(objects if as_list else objects[0])
 
 
 def layer_dict(layer: LayerCost) -> dict[str, Any]:

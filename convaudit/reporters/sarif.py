@@ -5,7 +5,6 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from convaudit.checks.baseline import QUANTITIES
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS
 from convaudit.reporters.outcomes import culprit_text, shown_culprits
-from convaudit.reporters.text import printable
+from convaudit.reporters.text import json_text, printable
 from convaudit.version import __version__
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -46,7 +45,7 @@ def render_sarif(models: Sequence[CheckedModel]) -> str:
             _result(model.source, failure, list(rules)) for model in models for failure in model.failures
         ],
     }
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+    return json_text({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _result(source: str, failure: Outcome, rules: Sequence[str]) -> dict[str, Any]:

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<#|&~])")
+_LINK = re.compile(r"(?<=@)(?=\w)|(?<=:)(?=//)|(?<=www)(?=\.)", re.I)
+_AT_LINE_START = re.compile(r"(?:^|(?<=\s)):(?=:)")
+_ANYWHERE = re.compile(r"##(\w*)\[")
 
 
 def printable(text: str) -> str:
-    r"""Text without control characters: what would move a cursor or reverse a line is spelled out.
+    r"""Text that commands neither a terminal nor a CI runner: what could is spelled out.
 
-    >>> printable("conv\x1b[2J\n")
-    'conv\\x1b[2J\\n'
+    Control characters move a cursor or reverse a line. GitHub's runner obeys ``::error::`` at the start of a
+    line, which wrapping can make of any blank, and ``##[group]`` wherever it stands, as does Azure's.
+
+    >>> printable("conv\x1b[2J\n"), printable("::error::x"), printable("##[group]x")
+    ('conv\\x1b[2J\\n', '\\x3a:error::x', '##\\x5bgroup]x')
     """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if "::" in text:
+        text = _AT_LINE_START.sub(r"\\x3a", text)
+    return _ANYWHERE.sub(r"##\1\\x5b", text) if "##" in text else text
+
+
+def json_text(document: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """A document as JSON, exact, in which no runner finds a command: JSON can spell any character."""
+    text = json.dumps(document, indent=2, allow_nan=False, default=default)
+    return _ANYWHERE.sub(r"##\1\\u005b", text) + "\n"
 
 
 def shorten(text: str, width: int, tail: float = 0.5) -> str:
@@ -65,12 +81,12 @@ def without_repetition(path: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    r"""Text in which Markdown finds no markup.
+    r"""Text in which Markdown finds no markup, no link, and nobody to notify.
 
     >>> markdown_text("a|b_c")
     'a\\|b\\_c'
     """
-    return _MARKDOWN.sub(r"\\\1", printable(text))
+    return _LINK.sub("&#8203;", _MARKDOWN.sub(r"\\\1", printable(text)))
 
 
 def markdown_code(text: str) -> str:

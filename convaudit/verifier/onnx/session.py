@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto
 
 from convaudit.errors import ExecutionError, first_line
-from convaudit.loaders.external_data import map_bytes, reference
-from convaudit.loaders.memory import IN_MEMORY
+from convaudit.loaders.mapped_weights import ROOTED, map_weights
 from convaudit.loaders.onnx_file import OnnxModel
-from convaudit.loaders.tensors import model_tensors
 from convaudit.records import Optimization
 
 if TYPE_CHECKING:
@@ -29,9 +26,7 @@ _LEVELS: dict[str, str] = {
     "basic": "ORT_ENABLE_BASIC",
     "disabled": "ORT_DISABLE_ALL",
 }
-_FOLDER = "session.model_external_initializers_file_folder_path"
 _ADDRESS = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ .*?\) (?=[A-Z]))?")
-_AS_STORED = ("raw_data", "float_data", "double_data")  # fields whose bytes are external data as they are
 
 
 class Session:
@@ -45,7 +40,7 @@ class Session:
         ``copy_weights`` lets the runtime keep weights in a layout of its own, beside the mapped ones.
         Raises  ExecutionError if onnxruntime refuses it; LoadError if weights are missing.
         """
-        _map_weights(model, proto)
+        map_weights(model, proto)
         self.optimization: Optimization = optimization
         try:
             self._session = _session(proto, optimization, copy_weights)
@@ -83,7 +78,7 @@ def _session(
     options.intra_op_num_threads = threads()
     options.enable_cpu_mem_arena = False  # of one run it keeps what is free, and takes longer
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[optimization])
-    options.add_session_config_entry(_FOLDER, os.path.abspath(os.sep))
+    options.add_session_config_entry(*ROOTED)
     if not copy_weights:
         options.add_session_config_entry("session.disable_prepacking", "1")
     try:
@@ -98,28 +93,3 @@ def _refusal(error: Exception) -> ExecutionError:
     message = str(error).rpartition("Status Message: ")[2]
     message = _ADDRESS.sub("", message)
     return ExecutionError(f"onnxruntime: {first_line(ExecutionError(message))}")
-
-
-def _map_weights(model: OnnxModel, proto: ModelProto) -> None:
-    """Turn the loader's references into external data relative to the file system's root.
-
-    So the model's own file and every file that it refers to can be named, whatever links lead to them; the
-    loader has checked where they are.
-    """
-    for tensor in model_tensors(proto):
-        where = reference(tensor, model.source)
-        if where is None:
-            continue
-        if where.location == IN_MEMORY or where.field not in _AS_STORED:
-            tensor.CopyFrom(numpy_helper.from_array(np.asarray(model.array(tensor)), tensor.name))
-            continue
-        path = Path(os.path.realpath(model.data_path(where.location)))
-        map_bytes(
-            path, where.offset, where.length, f"{model.source}: tensor {tensor.name!r}"
-        )  # they are there
-        entries = {"location": path.relative_to(path.anchor).as_posix(), "offset": str(where.offset)}
-        if where.length is not None:
-            entries["length"] = str(where.length)
-        del tensor.external_data[:]
-        for key, value in entries.items():
-            tensor.external_data.add(key=key, value=value)

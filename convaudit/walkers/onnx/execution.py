@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from convaudit.errors import ExecutionError, first_line
+from convaudit.loaders.mapped_weights import ROOTED, map_weights
 from convaudit.loaders.onnx_file import OnnxModel
-from convaudit.loaders.tensors import model_tensors
 from convaudit.records import TensorInfo
 from convaudit.shapes import is_static
 from convaudit.walkers.onnx.inferred import graphs
@@ -25,7 +25,6 @@ from convaudit.walkers.onnx.inputs import Feeds
 from convaudit.walkers.onnx.runnable import make_runnable_for_sizes
 from convaudit.walkers.onnx.weights import known_elements
 
-_MOST_BYTES = 2**31 - 2**20  # protobuf's limit for a model given as bytes
 _MOST_ELEMENTS = 2**28  # of the inputs; what a hostile model makes of them, no one knows
 _MOST_SECONDS = 60.0
 
@@ -52,8 +51,10 @@ def run_once(
         for index, node in enumerate(graph.node):
             node.name = _node_name((*address, index))
             make_runnable_for_sizes(node)
-    known = _with_weights(source, named)
-    events, problem = _profile(known, feeds or {tensor.name: _made_up(tensor) for tensor in inputs})
+    complete = ModelProto()
+    complete.CopyFrom(named)
+    map_weights(source, complete)
+    events, problem = _profile(complete, feeds or {tensor.name: _made_up(tensor) for tensor in inputs})
     shapes = _read_profile(events)
     stored = {tensor.name for _, graph in graphs(named.graph) for tensor in graph.initializer}
     for address, graph in graphs(named.graph):
@@ -66,19 +67,7 @@ def _node_name(address: tuple[str | int, ...]) -> str:
     return ".".join(str(step) for step in address)
 
 
-def _with_weights(source: OnnxModel, model: ModelProto) -> bytes:
-    complete = ModelProto()
-    complete.CopyFrom(model)
-    references = [t for t in model_tensors(complete) if t.data_location == TensorProto.EXTERNAL]
-    arrays = [source.array(tensor) for tensor in references]
-    if sum(array.nbytes for array in arrays) > _MOST_BYTES:
-        raise ExecutionError("the model's weights are too large to run it just for its shapes")
-    for tensor, array in zip(references, arrays, strict=True):
-        tensor.CopyFrom(numpy_helper.from_array(np.asarray(array), tensor.name))
-    return bytes(complete.SerializeToString())
-
-
-def _profile(model: bytes, feeds: Feeds) -> tuple[list[dict[str, Any]], str | None]:
+def _profile(model: ModelProto, feeds: Feeds) -> tuple[list[dict[str, Any]], str | None]:
     """The events of a run, and what ended it before its end."""
     import onnxruntime
 
@@ -86,13 +75,15 @@ def _profile(model: bytes, feeds: Feeds) -> tuple[list[dict[str, Any]], str | No
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.enable_profiling = True
+    options.add_session_config_entry(*ROOTED)
     run_options = onnxruntime.RunOptions()
     run_options.log_severity_level = 4
     problem = None
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "shapes")
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            data = model.SerializeToString()
+            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises many types, none of them documented
             raise ExecutionError(f"onnxruntime: {first_line(error)}") from None
         watchdog = threading.Timer(_MOST_SECONDS, setattr, (run_options, "terminate", True))

@@ -40,6 +40,7 @@ class _Running:
     module: Any
     x: Tensor | None
     sized: bool  # a transposed one was told its output's size
+    transformed: bool  # by vmap or a gradient, which may fold an axis of their own into groups
     calls: int = 0
     place: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -69,10 +70,12 @@ class Declarations:
 
     def ran(self, place: int, call: ConvCall, output: Tensor) -> None:
         """A convolution ran, of the network's layer at ``place``."""
-        if not self._running or call.packed or output.is_meta or _is_transformed():
+        if not self._running or call.packed or output.is_meta:
             return
         running = self._running[-1]
         running.calls += 1
+        if running.transformed:
+            return
         running.place = place
         running.findings = list(_differences(running, call, self._stored))
         running.output, running.version = output, _version(output)
@@ -85,11 +88,12 @@ class Declarations:
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         given = [*args, *kwargs.values()]
         x = given[0] if given and isinstance(given[0], Tensor) else None
-        self._running.append(_Running(module, x, sized=len(given) > 1))
+        transformed = torch._C._functorch.peek_interpreter_stack() is not None
+        self._running.append(_Running(module, x, sized=len(given) > 1, transformed=transformed))
 
     def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
         running = self._running.pop()
-        if running.calls == 1:  # several make up one of complex numbers, or of parts
+        if running.calls == 1 and not running.transformed:  # several make up one of complex numbers
             findings = [*running.findings, *_changed_output(running, output)]
             self.found.setdefault(running.place, []).extend(findings)
 
@@ -280,8 +284,3 @@ def _strides(tensor: Tensor) -> tuple[int, ...]:
 def _version(tensor: Tensor) -> int | None:
     """How often it was written to in place; inference tensors do not tell."""
     return None if tensor.is_inference() else tensor._version
-
-
-def _is_transformed() -> bool:
-    """Whether vmap or a gradient transform runs, which may fold its own axis into groups."""
-    return torch._C._functorch.peek_interpreter_stack() is not None

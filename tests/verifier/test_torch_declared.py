@@ -263,6 +263,38 @@ class ToSize(nn.Module):
         return self.up(x, output_size=[20, 20])
 
 
+class Ensemble(nn.Module):
+    """vmap runs three convolutions as one of more groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3, groups=2, bias=False)
+        self.weights = nn.Parameter(torch.randn(3, 8, 2, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.vmap(lambda weight: torch.func.functional_call(self.conv, {"weight": weight}, (x,)))(
+            self.weights
+        )
+
+
+class Gradient(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.func.grad(lambda x: self.conv(x).sum())(x)  # type: ignore[no-any-return]
+
+
+class WithAnothersWeight(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        return torch.func.functional_call(self.conv, {"weight": 2 * self.conv.weight}, (x,))
+
+
 def weight_norm(module: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
@@ -309,6 +341,9 @@ HONEST = [
     pytest.param(lambda: nn.LazyConv2d(8, 3, padding=1), IMAGE, "", id="lazy"),
     pytest.param(lambda: nn.Conv2d(4, 8, 3).bfloat16(), IMAGE, "", id="bfloat16"),
     pytest.param(tied, IMAGE, "", id="tied"),
+    pytest.param(Ensemble, IMAGE, "", id="vmap"),
+    pytest.param(Gradient, IMAGE, "", id="grad"),
+    pytest.param(WithAnothersWeight, IMAGE, "", id="functional-call"),
     pytest.param(lambda: weight_norm(nn.Conv2d(4, 8, 3)), IMAGE, "", id="weight-norm"),
     pytest.param(
         lambda: utils.parametrizations.weight_norm(nn.Conv2d(4, 8, 3)), IMAGE, "", id="parametrised"

@@ -142,17 +142,22 @@ class _Run:
         try:
             capture = self._capture(layers, None)
         except ExecutionError as error:
-            nested = [layer for layer in layers if len(self._address_of(layer)) > 1]
-            if len(nested) in (0, len(layers)):
-                raise ExecutionError(
-                    f"{self._model.source}: the model does not run: {error}; give input that it accepts "
-                    "with --input or --data, or verify each layer alone with --verify-isolated"
-                ) from None
+            if all(len(self._address_of(layer)) == 1 for layer in layers):
+                raise self._failure(error) from None
             # perhaps it was for what is handed out of the bodies
-            capture = self._capture(layers, error)
+            try:
+                capture = self._capture(layers, error)
+            except ExecutionError as own:
+                raise self._failure(own) from None
         for probe in capture.probes:
             verdict = probe if isinstance(probe, Verification) else self._judge(probe, capture.values)
             yield replace(verdict, reason=verdict.reason + capture.note)
+
+    def _failure(self, error: ExecutionError) -> ExecutionError:
+        return ExecutionError(
+            f"{self._model.source}: the model does not run: {error}; give input that it accepts "
+            "with --input or --data, or verify each layer alone with --verify-isolated"
+        )
 
     def _capture(self, layers: Sequence[ConvLayer], refusal: ExecutionError | None) -> _Capture:
         proto = ModelProto()
@@ -162,6 +167,8 @@ class _Run:
             node = exposure.node(self._address_of(layer))
             make_runnable(node, known_padding(layer, node, self._sizes))
         probes = [self._probe(layer, graphs, exposure, refusal) for layer in layers]
+        if refusal is not None and not proto.graph.output:
+            proto.graph.output.extend(self._expanded.graph.output)  # does it run at all?
         outputs = [output.name for output in proto.graph.output]
         if not outputs:
             return _Capture(probes, {}, "")

@@ -34,13 +34,18 @@ def operands(node: NodeProto) -> dict[str, str]:
 
 
 def dtype_of(layer: ConvLayer, role: str) -> str:
-    """Element type of an operand, or of the ``output``, as the accounting has it."""
+    """Element type of an operand, or of the ``output``, as far as the accounting knows it.
+
+    What it calls the type of a weight is that of the stored tensor, which may be dequantised first.
+    """
+    if not CONV_OPS[layer.op].quantized:
+        return layer.dtype
     match role:
         case "weight" | "w_zero_point":
             return layer.weight_dtype
         case "bias":
-            return layer.bias_dtype or "unknown"
-        case "output" | "y_zero_point" | "residual":
+            return "int32"
+        case "output" | "y_zero_point":
             return layer.output_dtype
         case "x_scale" | "w_scale" | "y_scale":
             return "float32"

@@ -169,6 +169,37 @@ def test_scan_and_nested_bodies() -> None:
     assert skipped.status == "not_executed"
 
 
+def test_a_dequantised_weight_in_a_body() -> None:
+    """The accounting's type of it is the stored one's."""
+    source = cases.stored(
+        "g (bool c, float[1,4,9,9] x, int8[4,4,3,3] q) => (float[n,m,h,l] y) <float s = {0.01}> {"
+        " y = If (c) <then_branch = t () => (float[n,m,h,l] a) {"
+        "  w = DequantizeLinear(q, s) a = Conv(x, w) },"
+        " else_branch = e () => (float[n,m,h,l] b) { b = Relu(x) }> }",
+        "q",
+    )
+    (verdict,) = verify(source, data={"c": TRUE, "x": image()})
+    assert verdict.status in HONEST, verdict.reason
+
+
+def test_a_body_that_hands_out_nothing_is_not_a_model_that_does_not_run() -> None:
+    """An If before opset 11 wants one shape of both arms."""
+    source = cases.if_model()
+    source.opset_import[0].version = 10
+    verdicts = verify(source, data={"c": TRUE, "x": image()})
+    assert {verdict.status for verdict in verdicts} == {"not_executed"}
+    assert all("it cannot be observed in its body: onnxruntime: " in verdict.reason for verdict in verdicts)
+
+
+def test_a_model_of_bodies_that_does_not_run() -> None:
+    source = cases.if_model()
+    (arm,) = [item.g for item in source.graph.node[0].attribute if item.name == "then_branch"]
+    arm.node.append(onnx.helper.make_node("Unknown", ["a"], ["b"], domain="custom"))
+    arm.output[0].name = "b"
+    with pytest.raises(ExecutionError, match=r"the model does not run: onnxruntime: .*Unknown"):
+        verify(source, data={"c": TRUE, "x": image()})
+
+
 @pytest.mark.parametrize("level", ["ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
 def test_bodies_that_onnxruntime_optimised(level: str, tmp_path: Path) -> None:
     """It fuses into operators whose element types onnx does not infer."""

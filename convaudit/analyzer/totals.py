@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
 
 from convaudit.analyzer.costs import known_sum, stored_tensors, weight_elements
 from convaudit.formulas import Count, maximum
@@ -94,7 +93,7 @@ def _largest(counts: Sequence[Count | None]) -> Count | None:
     if len(known) < len(counts):
         return None
     # not from 0 on: "max(0, formula)" would say nothing more
-    return reduce(maximum, known) if known else 0
+    return maximum(*known) if known else 0
 
 
 def _times(count: Count | None, calls: Count | None) -> Count | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property
 from math import gcd, prod
 from typing import TypeAlias, Union
+from zlib import crc32
 
 Atom: TypeAlias = Union[str, "FloorDivision", "Maximum", "Minimum"]
 Monomial: TypeAlias = tuple[Atom, ...]
@@ -27,6 +28,10 @@ class FloorDivision:
     divisor: int
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         constant = dict(self.numerator.terms).get((), 0)
         if constant == self.divisor - 1:
             # the way people write it: ceil(H/2), not floor((H + 1)/2)
@@ -41,6 +46,10 @@ class Maximum:
     operands: tuple[Count, ...]
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         return f"max({', '.join(str(operand) for operand in self.operands)})"
 
 
@@ -51,6 +60,10 @@ class Minimum:
     operands: tuple[Count, ...]
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         return f"min({', '.join(str(operand) for operand in self.operands)})"
 
 
@@ -103,6 +116,11 @@ class Formula:
                 names |= {atom} if isinstance(atom, str) else _inner_symbols(atom)
         return frozenset(names)
 
+    @cached_property
+    def samples(self) -> tuple[int, ...]:
+        """Values at a few sizes: they refute at once most of what is not true."""
+        return tuple([_value(self, scale) for scale in _SCALES])
+
     def substitute(self, sizes: Mapping[str, Count]) -> Count:
         """The formula with the dimensions named in ``sizes`` replaced by their values."""
         total: Count = 0
@@ -123,6 +141,33 @@ class Formula:
             lead = ("-" if coefficient < 0 else "") if not text else f" {sign} "
             text += lead + "*".join(factors)
         return text
+
+
+_SCALES = (0, 1, 7, 1000, 10**6)
+
+
+def _value(count: Count, scale: int) -> int:
+    """A count's value where all dimensions are about as large as ``scale``, and different."""
+    if isinstance(count, int):
+        return count
+    return sum(
+        coefficient * prod(_atom_value(atom, scale) for atom in monomial)
+        for monomial, coefficient in count.terms
+    )
+
+
+def _atom_value(atom: Atom, scale: int) -> int:
+    if isinstance(atom, str):
+        return 1 + scale * (1 + crc32(atom.encode()) % 97) // 10
+    if isinstance(atom, FloorDivision):
+        return _value(atom.numerator, scale) // atom.divisor
+    values = [_value(operand, scale) for operand in atom.operands]
+    return max(values) if isinstance(atom, Maximum) else min(values)
+
+
+def samples(count: Count) -> tuple[int, ...]:
+    """Values of a count at the same sizes as ``Formula.samples``."""
+    return count.samples if isinstance(count, Formula) else (count,) * len(_SCALES)
 
 
 def symbol(name: str) -> Formula:
@@ -227,7 +272,7 @@ def _substitute_atom(atom: Atom, sizes: Mapping[str, Count]) -> Count:
     if isinstance(atom, FloorDivision):
         return atom.numerator.substitute(sizes) // atom.divisor
     replaced = [part.substitute(sizes) if isinstance(part, Formula) else part for part in atom.operands]
-    return reduce(maximum if isinstance(atom, Maximum) else minimum, replaced)
+    return (maximum if isinstance(atom, Maximum) else minimum)(*replaced)
 
 
 def _operand(numerator: Count) -> str:

@@ -42,7 +42,7 @@ def is_nonnegative(value: Count) -> bool:
     """
     if isinstance(value, int):
         return value >= 0
-    return _is_proven(value)
+    return min(value.samples) >= 0 and _is_proven(value)
 
 
 def is_equal(first: Count, second: Count) -> bool:
@@ -85,7 +85,9 @@ class _Proof:
         below = _sum(above, {(): Fraction(1 - atom.divisor, atom.divisor)})
         if self.holds(_replace(terms, atom, below, above)):
             return True
-        return self.holds(numerator) and self.holds(_replace(terms, atom, {}, above))
+        least = max(atom.numerator.samples[0] // atom.divisor, 0)
+        reaches = self.holds(_sum(numerator, {(): Fraction(-least * atom.divisor)}))
+        return reaches and self.holds(_replace(terms, atom, {(): Fraction(least)}, above))
 
     def _extreme(self, terms: _Rational, atom: Maximum | Minimum) -> bool:
         operands = [_rational(operand) for operand in atom.operands]

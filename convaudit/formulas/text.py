@@ -119,7 +119,7 @@ def _call(name: str, arguments: list[_Ratio]) -> _Ratio:
     if name in _OF_ONE and len(arguments) == 1:
         return _OF_ONE[name](arguments[0])
     if name.lower() in _OF_MANY and arguments:
-        return reduce(_OF_MANY[name.lower()], [_integral(argument) for argument in arguments]), 1
+        return _OF_MANY[name.lower()](*map(_integral, arguments)), 1
     raise ValueError("not a function of formulas")
 
 
@@ -157,4 +157,4 @@ def _negative(value: _Ratio) -> _Ratio:
 
 
 _OF_ONE: dict[str, Callable[[_Ratio], _Ratio]] = {"floor": _floor, "ceil": _ceiling, "ceiling": _ceiling}
-_OF_MANY: dict[str, Callable[[Count, Count], Count]] = {"max": maximum, "min": minimum}
+_OF_MANY: dict[str, Callable[..., Count]] = {"max": maximum, "min": minimum}

@@ -3,12 +3,13 @@
 Inference itself crashes on a GatherND with negative ``batch_dims``, and makes room for as many outputs as a
 Split claims. Data propagation, which works out shapes that are themselves data, counts the steps of Slice in
 32 bits: with one of 2**32 it never arrives, one of 2**31 ends the process. And it lists every element of what
-ConstantOfShape makes, as symbolic inference does.
+ConstantOfShape makes, and of what a chain of Concats does, each of which may double it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
@@ -17,6 +18,7 @@ from convaudit.walkers.onnx.inferred import graphs
 
 _STEPS, _MAX_STEP = 4, 2**31 - 1  # the input of Slice
 _SHAPE, _MAX_ELEMENTS = 0, 2**10  # the input of ConstantOfShape
+_RANK, _MAX_JOINED = 8, 2**14  # elements: of a shape, and of the longest list, at 800 bytes each
 
 
 def hazard(model: ModelProto) -> str | None:
@@ -42,7 +44,31 @@ def propagates_safely(model: ModelProto) -> bool:
     """
     steps = set(_operands(model, "Slice", _STEPS))
     small = _small_constants(model, steps, _MAX_STEP)
-    return not makes_long_lists(model) and all(small.get(step, False) for step in steps)
+    if makes_long_lists(model) or not all(small.get(step, False) for step in steps):
+        return False
+    return not _concatenates_without_end(model)
+
+
+def _concatenates_without_end(model: ModelProto) -> bool:
+    """True if Concats may make a list that no memory holds."""
+    joins = [node for _, graph in graphs(model.graph) for node in graph.node if _joins_lists(node)]
+    if prod(len(node.input) for node in joins) <= _MAX_JOINED:
+        return False  # not even if each were behind the other
+    lengths: dict[str, int] = {}
+    for _, graph in graphs(model.graph):
+        lengths.update((tensor.name, prod(tensor.dims)) for tensor in graph.initializer)
+        for node in graph.node:
+            parts = [lengths.get(name, _RANK) for name in node.input if name]
+            length = sum(parts) if _joins_lists(node) else min(max(parts, default=1), _MAX_JOINED)
+            if _joins_lists(node) and length > _MAX_JOINED:
+                return True
+            for name in node.output:
+                lengths[name] = _RANK if node.op_type == "Shape" else length
+    return False
+
+
+def _joins_lists(node: NodeProto) -> bool:
+    return node.op_type == "Concat" and any(a.name == "axis" and a.i in (0, -1) for a in node.attribute)
 
 
 def makes_long_lists(model: ModelProto) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from onnx import ModelProto, shape_inference
 
@@ -12,7 +10,7 @@ from convaudit.errors import ConvauditError, first_line
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
-from convaudit.walkers.onnx.hazards import hazard, makes_long_lists, propagates_safely
+from convaudit.walkers.onnx.hazards import hazard, propagates_safely
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import Feeds, Inputs
 from convaudit.walkers.onnx.prepared import prepare
@@ -26,19 +24,16 @@ DECLARED = "its sizes are those that the file declares; nothing else tells them"
 def stages(model: ModelProto, inferred: Inferred) -> Iterator[str | None]:
     """Add the findings of one stage after the other to ``inferred``; yield a warning, if there is one.
 
-    The caller stops as soon as it knows all it needs: the last stage costs an import of a computer algebra
-    system.
+    The caller stops as soon as it knows all it needs.
     """
     prepared = prepare(model)
     yield _static(prepared, inferred)
 
-    # late: only a model that static inference does not understand pays for these imports
-    from convaudit.walkers.onnx.folding import fold_constants
+    # late: only a model that static inference does not understand pays for this import
+    from convaudit.walkers.onnx.symbolic.engine import infer
 
-    folded = fold_constants(prepared, inferred)
-    if folded is not None:
-        yield _static(folded, inferred)
-    yield _symbolic(folded or prepared, inferred)
+    inferred.add_found(infer(prepared, inferred))
+    yield None
 
 
 def execute(
@@ -85,37 +80,3 @@ def _static(model: ModelProto, inferred: Inferred, dimensions: Dimensions | None
         inferred.add(model, dimensions)
         return f"onnx's shape inference refuses the model: {first_line(error)}"
     return None
-
-
-def _symbolic(model: ModelProto, inferred: Inferred) -> str | None:
-    """Inference in formulas of the inputs' dimensions."""
-    if makes_long_lists(model):
-        return "symbolic shape inference is left out: ConstantOfShape makes a tensor too long to be a shape"
-    try:
-        import onnx_ir
-        from onnx_shape_inference import infer_symbolic_shapes
-
-        with _quiet("onnx_ir", "onnx_shape_inference"):
-            symbolic = onnx_ir.serde.deserialize_model(model)
-            infer_symbolic_shapes(symbolic, warn_on_missing=False, adopt_declared_symbols=False)
-            inferred.add(onnx_ir.serde.serialize_model(symbolic))
-    except Exception as error:  # whatever it stumbles over, the audit goes on without it
-        return f"symbolic shape inference failed: {first_line(error)}"
-    return None
-
-
-@contextmanager
-def _quiet(*loggers: str) -> Iterator[None]:
-    """Keep libraries from printing what the report says better, or what does not matter."""
-    import logging
-
-    levels = {name: logging.getLogger(name).level for name in loggers}
-    try:
-        for name in loggers:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

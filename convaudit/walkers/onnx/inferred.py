@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, TensorProto, TypeProto
 
@@ -12,12 +13,31 @@ from convaudit.walkers.onnx.dtypes import dtype_name
 from convaudit.walkers.onnx.functions import Address
 
 
+class Known(Protocol):
+    """What one stage knows of a tensor."""
+
+    @property
+    def shape(self) -> Shape | None:
+        """Its sizes; None if not even the rank is known."""
+
+    @property
+    def dtype(self) -> int:
+        """Its element type, as in TensorProto; 0 if unknown."""
+
+
+class Stage(Protocol):
+    """One stage's findings."""
+
+    def of(self, graph: Address, name: str) -> Known | None:
+        """What it knows of a tensor; None if nothing."""
+
+
 class Inferred:
     """What the stages of shape inference found, the first one first; a later one fills what is still open."""
 
     def __init__(self, dimensions: Dimensions) -> None:
         self._dimensions = dimensions
-        self._stages: list[tuple[dict[Address, dict[str, TypeProto]], Dimensions]] = []
+        self._stages: list[Stage] = []
         self._shapes: dict[tuple[Address, str], Shape | None] = {}
 
     def add(self, model: ModelProto, dimensions: Dimensions | None = None) -> None:
@@ -25,8 +45,15 @@ class Inferred:
 
         ``dimensions`` reads its sizes, where it has other names for them than the stages before.
         """
-        found = {address: _declared(graph) for address, graph in graphs(model.graph)}
-        self._stages.append((found, dimensions or self._dimensions))
+        types = {address: _declared(graph) for address, graph in graphs(model.graph)}
+        self._add(_Types(types, dimensions or self._dimensions))
+
+    def add_found(self, found: Mapping[Address, Mapping[str, Known]]) -> None:
+        """Add what one more stage found, by graph and tensor."""
+        self._add(_Found(found))
+
+    def _add(self, stage: Stage) -> None:
+        self._stages.append(stage)
         self._shapes.clear()
 
     def shape(self, graph: Address, name: str) -> Shape | None:
@@ -41,19 +68,49 @@ class Inferred:
         if stored is not None:
             tensor = stored.values if isinstance(stored, SparseTensorProto) else stored
             return dtype_name(tensor.data_type)
-        for stage, _ in self._stages:
-            declared = stage.get(graph, {}).get(name)
-            if declared is not None and declared.tensor_type.elem_type:
-                return dtype_name(declared.tensor_type.elem_type)
-        return "unknown"
+        return dtype_name(self.element_type(graph, name))
+
+    def element_type(self, graph: Address, name: str) -> int:
+        """Element type of a tensor that is not stored, as in TensorProto; 0 if unknown."""
+        for stage in self._stages:
+            known = stage.of(graph, name)
+            if known is not None and known.dtype:
+                return known.dtype
+        return 0
 
     def _merged(self, graph: Address, name: str) -> Shape | None:
         merged: Shape | None = None
-        for stage, dimensions in self._stages:
-            merged = first_known(merged, dimensions.shape(stage.get(graph, {}).get(name)))
+        for stage in self._stages:
+            known = stage.of(graph, name)
+            merged = first_known(merged, known.shape if known is not None else None)
             if merged is not None and None not in merged:
                 break
         return merged
+
+
+class _Typed(NamedTuple):
+    shape: Shape | None
+    dtype: int
+
+
+class _Types(NamedTuple):
+    """A model's value_info, and how its sizes read."""
+
+    types: Mapping[Address, Mapping[str, TypeProto]]
+    dimensions: Dimensions
+
+    def of(self, graph: Address, name: str) -> Known | None:
+        declared = self.types.get(graph, {}).get(name)
+        if declared is None:
+            return None
+        return _Typed(self.dimensions.shape(declared), declared.tensor_type.elem_type)
+
+
+class _Found(NamedTuple):
+    found: Mapping[Address, Mapping[str, Known]]
+
+    def of(self, graph: Address, name: str) -> Known | None:
+        return self.found.get(graph, {}).get(name)
 
 
 def first_known(shape: Shape | None, later: Shape | None) -> Shape | None:

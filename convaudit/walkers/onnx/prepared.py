@@ -8,12 +8,16 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from convaudit.walkers.onnx.attributes import Attributes
 from convaudit.walkers.onnx.inferred import graphs
+from convaudit.walkers.onnx.misinferred import Misinferred
 
 # Ops of onnxruntime with the shapes of a standard one, and how many operands that one has.
 _STAND_INS = {
     ("com.microsoft", "FusedConv"): ("Conv", 3),
     ("com.microsoft", "QLinearConv"): ("QLinearConv", 9),
 }
+
+OURS = "convaudit"
+"""Domain of ONNX's own ops that are left to our rules."""
 
 _TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
 _EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
@@ -28,14 +32,16 @@ def prepare(model: ModelProto) -> ModelProto:
     for address, graph in found.items():
         runs = found[address[:-2]].node[int(address[-2])].op_type if address else ""
         _forget(graph, runs)
-    if not any(_needs_rewriting(node) for _, graph in graphs(model.graph) for node in graph.node):
+    misinferred = Misinferred(model)
+    if not any(_needs_rewriting(node, misinferred) for graph in found.values() for node in graph.node):
         return model
     rewritten = ModelProto()
     rewritten.CopyFrom(model)
+    rewritten.opset_import.add(domain=OURS, version=1)
     for _, graph in graphs(rewritten.graph):
         for node in graph.node:
-            if _needs_rewriting(node):
-                _rewrite(node)
+            if _needs_rewriting(node, misinferred):
+                _rewrite(node, misinferred)
     return rewritten
 
 
@@ -57,24 +63,18 @@ def _forget(graph: GraphProto, runs: str) -> None:
             value.type.tensor_type.ClearField("shape")
 
 
-def _needs_rewriting(node: NodeProto) -> bool:
-    if node.op_type == "ConvTranspose":
-        return {"auto_pad", "output_padding"} <= {attribute.name for attribute in node.attribute}
+def _needs_rewriting(node: NodeProto, misinferred: Misinferred) -> bool:
     if node.op_type == "Einsum":
         return not _EQUATION.fullmatch(_attributes(node).string("equation", "").replace(" ", ""))
-    return (node.domain, node.op_type) in _STAND_INS
+    return node in misinferred or (node.domain, node.op_type) in _STAND_INS
 
 
-def _rewrite(node: NodeProto) -> None:
+def _rewrite(node: NodeProto, misinferred: Misinferred) -> None:
     attributes = _attributes(node)
     if node.op_type == "Einsum":
         node.domain = "malformed"  # onnx's inference never comes back from "i...j..."; no one infers this
-    elif node.op_type == "ConvTranspose":
-        # SAME makes the output stride*size long; onnx's inference then adds output_padding once more
-        if attributes.string("auto_pad", "").startswith("SAME"):
-            kept = [attribute for attribute in node.attribute if attribute.name != "output_padding"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
+    elif node in misinferred:
+        node.domain = OURS
     elif not attributes.integer("channels_last", 0):
         node.op_type, operands = _STAND_INS[node.domain, node.op_type]
         node.domain = ""

@@ -1,0 +1,101 @@
+"""Nodes whose shape onnx's own inference (1.23) gets wrong: they are left to our rules.
+
+=========================== ==============================================================================
+pooling, ``ceil_mode``      a window that starts in the end padding is kept
+ConvTranspose, ``auto_pad`` ``output_padding`` is added to SAME's ``stride * size``
+..., ``output_shape``       a size below the input's ends the shape before its spatial axes
+Attention                   an open size is taken for 0
+Slice, opset 10             an open size stays as it is
+If, before opset 11         the result has the shape of one branch, whatever the other's
+Resize, Upsample            ``size * scale`` is rounded as no runtime does, where a float32 cannot hold it
+=========================== ==============================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
+
+from convaudit.walkers.onnx.inferred import graphs
+
+_ALWAYS: tuple[set[str], ...] = (set(),)
+# By op: opsets, and attributes (if not 0) that make inference wrong, any of the sets.
+_WRONG: dict[str, tuple[range, tuple[set[str], ...]]] = {
+    "Attention": (range(99), _ALWAYS),
+    "AveragePool": (range(99), ({"ceil_mode"},)),
+    "ConvTranspose": (range(99), ({"auto_pad", "output_padding"}, {"output_shape"})),
+    "If": (range(11), _ALWAYS),
+    "LpPool": (range(99), ({"ceil_mode"},)),
+    "MaxPool": (range(99), ({"ceil_mode"},)),
+    "Slice": (range(10, 11), _ALWAYS),
+}
+_MOST_SCALES = 16
+_LARGEST_FACTOR = 2**7  # with 17 bits of a size, a float32 holds the product
+
+
+class Misinferred:
+    """The nodes of one model that onnx's inference gets wrong."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self._model = model
+        imports = model.opset_import
+        self._opset = next((item.version for item in imports if item.domain in ("", "ai.onnx")), 1)
+        self._plain: set[str] | None = None
+
+    def __contains__(self, node: NodeProto) -> bool:
+        if node.domain not in ("", "ai.onnx"):
+            return False
+        if node.op_type in ("Resize", "Upsample"):
+            return self._rounds(node)
+        if node.op_type not in _WRONG:
+            return False
+        opsets, wrong = _WRONG[node.op_type]
+        if self._opset not in opsets:
+            return False
+        present = {a.name for a in node.attribute if a.type != AttributeProto.INT or a.i}
+        return any(names <= present for names in wrong)
+
+    def _rounds(self, node: NodeProto) -> bool:
+        """Whether a scale may make a product that is not exact."""
+        index = 2 if node.op_type == "Resize" and self._opset >= 11 else 1
+        if len(node.input) <= index:
+            scales = [scale for a in node.attribute if a.name == "scales" for scale in a.floats]
+            return not _are_plain(scales)
+        if not node.input[index]:
+            return False
+        if self._plain is None:
+            self._plain = {name for name, tensor in _small_floats(self._model) if _are_plain_of(tensor)}
+        return node.input[index] not in self._plain
+
+
+def _are_plain(scales: Iterable[float]) -> bool:
+    """Whether the scales are such as 2 and 0.75, whose product with a size no float rounds."""
+    try:
+        ratios = [float(scale).as_integer_ratio() for scale in scales]
+    except (ValueError, OverflowError):
+        return False
+    return all(0 < (a // (a & -a) if a else 0) < _LARGEST_FACTOR and b <= 2**16 for a, b in ratios)
+
+
+def _are_plain_of(tensor: TensorProto) -> bool:
+    try:
+        return _are_plain(numpy_helper.to_array(tensor).ravel().tolist())
+    except (ValueError, TypeError, KeyError, OSError):  # damaged, or its data are elsewhere
+        return False
+
+
+def _small_floats(model: ModelProto) -> Iterator[tuple[str, TensorProto]]:
+    for _, graph in graphs(model.graph):
+        stored = [(tensor.name, tensor) for tensor in graph.initializer]
+        stored += [
+            (node.output[0], a.t)
+            for node in graph.node
+            if node.op_type == "Constant" and node.output
+            for a in node.attribute
+            if a.name == "value"
+        ]
+        for name, tensor in stored:
+            few = len(tensor.dims) == 1 and 0 <= tensor.dims[0] <= _MOST_SCALES
+            if few and tensor.data_type == TensorProto.FLOAT and not tensor.data_location:
+                yield name, tensor

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
 
 from convaudit.checks.quantities import depends_text
 from convaudit.errors import UsageError
@@ -16,10 +16,51 @@ from convaudit.formulas import Formula, parse
 from convaudit.records import AuditReport, LayerCost, TensorInfo, Totals
 
 SCHEMA_VERSION = 1
+"""Rises when a stored field goes or changes its meaning; one that is added is ignored by older readers."""
 
-_NOT_STORED = {"weight_shape", "output_dtype", "bias_dtype", "weight_name", "bias_name", "stored_params"}
-_NOT_STORED |= {"stored", "branches", "scope", "address", "notes", "verification"}
-_LAYER_FIELDS = [field for field in fields(LayerCost) if field.name not in _NOT_STORED]
+_TEXT, _FLAG, _INTEGER = (str,), (bool,), (int,)
+_COUNT, _SIZES = (int, type(None)), (tuple, type(None))
+_LAYER: dict[str, tuple[type, ...]] = {
+    "name": _TEXT,
+    "op": _TEXT,
+    "in_channels": _COUNT,
+    "out_channels": _COUNT,
+    "kernel_size": _SIZES,
+    "stride": _SIZES,
+    "padding": _SIZES,
+    "dilation": _SIZES,
+    "groups": _INTEGER,
+    "output_padding": _SIZES,
+    "transposed": _FLAG,
+    "deformable": _FLAG,
+    "input_shape": _SIZES,
+    "output_shape": _SIZES,
+    "dtype": _TEXT,
+    "weight_dtype": _TEXT,
+    "bias": _FLAG,
+    "layout": _TEXT,
+    "calls": _COUNT,
+    "params": _COUNT,
+    "macs": _COUNT,
+    "dense_params": _COUNT,
+    "dense_macs": _COUNT,
+    "weight_bytes": _COUNT,
+    "activation_bytes": _COUNT,
+}
+"""What is stored of a layer; a field that has its record's default value is left out."""
+_TOTALS: dict[str, tuple[type, ...]] = {
+    "layers": _INTEGER,
+    "params": _COUNT,
+    "macs": _COUNT,
+    "dense_params": _COUNT,
+    "dense_macs": _COUNT,
+    "weight_bytes": _COUNT,
+    "peak_activation_bytes": _COUNT,
+    "macs_at_least": _COUNT,
+    "model_params": _COUNT,
+    "model_macs": _COUNT,
+}
+Record = TypeVar("Record", LayerCost, Totals)
 
 
 def dumps(reports: Mapping[str, AuditReport]) -> str:
@@ -34,26 +75,32 @@ def dumps(reports: Mapping[str, AuditReport]) -> str:
 def loads(text: str, where: str) -> dict[str, AuditReport]:
     """Reports by name, with no more in them than a comparison needs.
 
-    Raises  UsageError, naming ``where``, if ``text`` is no baseline.
+    Fields that this version does not know are ignored; those that it knows and an older one did not, unknown.
+    Raises  UsageError, naming ``where``, if ``text`` is no baseline, or of a newer form.
     """
     try:
         document = json.loads(text)
-        version = document["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise ValueError(f"schema_version is {version!r}, this convaudit reads {SCHEMA_VERSION}")
-        return {name: _report(name, model) for name, model in document["models"].items()}
+        version = _checked("schema_version", document["schema_version"], _INTEGER)
+        if version < 1:
+            raise ValueError(f"schema_version is {version}")
+        if version <= SCHEMA_VERSION:
+            return {name: _report(name, model) for name, model in document["models"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{where}: not a convaudit baseline ({type(error).__name__}: {error}); "
             "remove it, and make a new one with --write-baseline"
         ) from error
+    raise UsageError(
+        f"{where}: a newer convaudit wrote this baseline (schema_version {version}, here {SCHEMA_VERSION} is "
+        "read); update convaudit, or remove the file and make a new one with --write-baseline"
+    )
 
 
 # --- writing --------------------------------------------------------------------------------------------
 
 
 def _model_text(name: str, report: AuditReport) -> str:
-    totals = {field.name: getattr(report.totals, field.name) for field in fields(Totals)}
+    totals = {name: getattr(report.totals, name) for name in _TOTALS}
     for noun, total in totals.items():
         if isinstance(total, Formula):
             raise UsageError(f"{name}: a baseline holds numbers, but {depends_text(noun, total)}")
@@ -73,8 +120,9 @@ def _model_text(name: str, report: AuditReport) -> str:
 
 def _layer_values(layer: LayerCost) -> dict[str, Any]:
     """The fields that a comparison needs; one that has its default value is left out."""
-    values = ((field, getattr(layer, field.name)) for field in _LAYER_FIELDS)
-    return {field.name: value for field, value in values if value != field.default}
+    defaults = {field.name: field.default for field in fields(LayerCost)}
+    values = {name: getattr(layer, name) for name in _LAYER}
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 def _object(members: Mapping[str, str], indent: int) -> str:
@@ -94,38 +142,37 @@ def _json(value: object) -> str:
 def _report(name: str, model: Mapping[str, Any]) -> AuditReport:
     return AuditReport(
         source=name,
-        format=_checked("str", model["format"]),
+        format=_checked("format", model["format"], _TEXT),
         inputs=tuple(
-            TensorInfo(**{**tensor, "shape": _tuples(tensor["shape"])}) for tensor in model["inputs"]
+            TensorInfo(name=tensor["name"], shape=_tuples(tensor["shape"]), dtype=tensor["dtype"])
+            for tensor in model["inputs"]
         ),
-        layers=tuple(_layer(layer) for layer in model["layers"]),
-        totals=Totals(**{name: _checked("int | None", total) for name, total in model["totals"].items()}),
+        layers=tuple(_record(LayerCost, _LAYER, layer) for layer in model["layers"]),
+        totals=_record(Totals, _TOTALS, model["totals"]),
         other_ops=(),
         uncounted_ops=(),
         warnings=(),
-        file_bytes=_checked("int | None", model["file_bytes"]),
+        file_bytes=_checked("file_bytes", model["file_bytes"], _COUNT),
     )
 
 
-def _layer(values: Mapping[str, Any]) -> LayerCost:
-    types = {field.name: str(field.type) for field in _LAYER_FIELDS}
-    return LayerCost(**{name: _checked(types[name], _tuples(value)) for name, value in values.items()})
+def _record(
+    record: type[Record], stored: Mapping[str, tuple[type, ...]], values: Mapping[str, Any]
+) -> Record:
+    """A record of the stored fields; one that the file's form has no place for is unknown."""
+    known = {
+        name: _checked(name, _tuples(values[name]), types) for name, types in stored.items() if name in values
+    }
+    needed = [field.name for field in fields(record) if field.default is MISSING]
+    missing = [name for name in needed if name in stored and name not in known]
+    if missing:
+        raise KeyError(missing[0])
+    return record(**{**dict.fromkeys(needed), **known})
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "Layout": (str,),
-    "bool": (bool,),
-    "int": (int,),
-    "int | None": (int, type(None)),
-    "Count | None": (int, type(None)),
-}
-"""What JSON has to hold for a field of a record, by the field's annotation; anything else is a tuple."""
-
-
-def _checked(annotation: str, value: Any) -> Any:
-    if not isinstance(value, _TYPES.get(annotation, (tuple, type(None)))):
-        raise TypeError(f"{value!r} where {annotation} is expected")
+def _checked(name: str, value: Any, types: tuple[type, ...]) -> Any:
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise TypeError(f"{name} is {value!r:.100}")
     return value
 
 

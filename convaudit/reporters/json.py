@@ -2,6 +2,9 @@
 
 ``report.schema.json`` beside this file is the schema. What is not a finite number is ``null``: the ``bits``
 of an exact result, for one, whose ``status`` says so.
+
+``schema_version`` rises when a key goes, or changes its type or meaning. Keys and words (a status, a kind)
+are added without that: a reader should ignore keys that it does not know.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convaudit.analyzer import analyze
-from convaudit.checks import compare, diff
+from convaudit.checks import baseline_file, compare, diff
 from convaudit.checks.baseline_file import dumps, loads
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
@@ -84,7 +84,8 @@ GOOD = json.loads(dumps({"m": REPORT}))
         pytest.param("", id="empty"),
         pytest.param("{}", id="nothing-in-it"),
         pytest.param("[" * 100_000, id="deep"),
-        pytest.param(json.dumps(GOOD | {"schema_version": 2}), id="another-version"),
+        pytest.param(json.dumps(GOOD | {"schema_version": 0}), id="no-version"),
+        pytest.param(json.dumps(GOOD | {"schema_version": "1"}), id="version-a-text"),
         pytest.param(json.dumps(GOOD | {"models": []}), id="models-are-a-list"),
         pytest.param(json.dumps(GOOD | {"models": {"m": {}}}), id="empty-model"),
         *(
@@ -97,6 +98,10 @@ GOOD = json.loads(dumps({"m": REPORT}))
                 "total-a-text": {"totals": GOOD["models"]["m"]["totals"] | {"macs": "many"}},
                 "total-missing": {"totals": {}},
                 "size-a-text": {"file_bytes": "1"},
+                "size-a-flag": {"file_bytes": True},
+                "layer-without-macs": {
+                    "layers": [{k: v for k, v in GOOD["models"]["m"]["layers"][0].items() if k != "macs"}]
+                },
             }.items()
         ),
     ],
@@ -104,6 +109,33 @@ GOOD = json.loads(dumps({"m": REPORT}))
 def test_a_damaged_file_is_refused_by_name(damage: str) -> None:
     with pytest.raises(UsageError, match=r"^base\.json: not a convaudit baseline \(.*--write-baseline"):
         loads(damage, "base.json")
+
+
+def test_a_newer_form_is_refused_with_what_to_do() -> None:
+    newer = json.dumps(GOOD | {"schema_version": 2})
+    with pytest.raises(UsageError, match=r"^base\.json: a newer convaudit wrote this.*update convaudit"):
+        loads(newer, "base.json")
+
+
+@pytest.mark.parametrize("value", [1, 2.5, "text", [1, [2]], {"a": 1}, None, True], ids=repr)
+def test_fields_that_a_later_version_adds_are_ignored(value: object) -> None:
+    later = json.loads(json.dumps(GOOD))
+    model = later["models"]["m"]
+    for place in (later, model, model["totals"], *model["layers"], *model["inputs"]):
+        place["added_later"] = value
+    assert loads(json.dumps(later), "base.json") == loads(json.dumps(GOOD), "base.json")
+
+
+def test_a_field_that_an_earlier_version_did_not_store_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if ``dense_macs`` had come into the records after the file was written, and not into its form."""
+    stored = {name: types for name, types in baseline_file._LAYER.items() if name != "dense_macs"}
+    monkeypatch.setattr(baseline_file, "_LAYER", stored)
+    earlier = json.loads(json.dumps(GOOD))
+    for layer in earlier["models"]["m"]["layers"]:
+        del layer["dense_macs"]
+    (back,) = loads(json.dumps(earlier), "base.json").values()
+    assert {layer.dense_macs for layer in back.layers} == {None}
+    assert statuses(back, REPORT) == all_of("passed")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ import torch
 from click.testing import CliRunner, Result
 from torch import Tensor, nn
 
+import convaudit
 from convaudit.cli.group import cli
+from convaudit.errors import ConvauditError
 from tests.cli.conftest import save_model
 
 FACTORIES = """
@@ -171,3 +173,31 @@ def test_a_module_in_the_current_folder_takes_no_ones_place(folder: Path) -> Non
         timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+class Leaves(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        raise SystemExit(0)
+
+
+class OfItsOwn(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        raise BaseException("of its own")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        pytest.param(Leaves, "Leaves: its code raised SystemExit: 0", id="SystemExit"),
+        pytest.param(OfItsOwn, "OfItsOwn: its code raised BaseException: of its own", id="BaseException"),
+    ],
+)
+def test_in_python_it_is_an_error_of_ours(kind: type[nn.Conv2d], message: str) -> None:
+    with pytest.raises(ConvauditError, match=message):
+        convaudit.audit(kind(1, 1, 1), input_shape=(1, 1, 2, 2))
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_factory_in_python_too() -> None:
+    with pytest.raises(ConvauditError, match="theirs:leaves: its code raised SystemExit: 0"):
+        convaudit.audit("theirs:leaves", input_shape=(1, 4, 8, 8))

@@ -8,6 +8,7 @@ three is confined here to what ``torch.export.save`` writes for an ordinary mode
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import json
 import re
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from convaudit.errors import LoadError
+from convaudit.loaders.torch_archive import open_archive
 from convaudit.loaders.torch_operators import is_target
 
 _MEMBER = re.compile(
@@ -99,6 +101,8 @@ def _members(document: Any) -> Iterator[tuple[str, Any]]:
 def _check_tensors_only(where: str, content: bytes) -> None:
     if not content:
         return
+    with contextlib.suppress(zipfile.BadZipFile):  # a pickle alone has nothing to inflate
+        open_archive(io.BytesIO(content), where)
     try:
         torch.load(io.BytesIO(content), weights_only=True)
     except Exception as error:

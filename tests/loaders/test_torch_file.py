@@ -155,6 +155,13 @@ def torch_exploit(_: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def nested_bomb(_: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", bytes(2**25))
+    return buffer.getvalue()
+
+
 def replaced(old: str, new: str) -> Callable[[bytes], bytes]:
     def change(content: bytes) -> bytes:
         assert old.encode() in content
@@ -238,6 +245,7 @@ UNSAFE_PROGRAMS = [
     pytest.param(
         "data/aotinductor/model/model.so", lambda _: b"\x7fELF", r"a compiled model: machine code", id="so"
     ),
+    pytest.param("data/sample_inputs/model.pt", nested_bomb, r"model.pt: .*a zip bomb", id="nested-bomb"),
     pytest.param("serialized.bin", lambda _: b"", r"torch.export.save writes no such member", id="member"),
 ]
 

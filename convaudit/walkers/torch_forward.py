@@ -22,7 +22,7 @@ from convaudit.walkers.torch_modules import private_copy, uncompiled, watch
 from convaudit.walkers.torch_recorder import Observer, Recorder, in_one_line
 from convaudit.walkers.torch_script import in_sight, out_of_sight
 from convaudit.walkers.torch_stored import Stored, in_short
-from convaudit.walkers.torch_survivors import Surroundings, left_behind
+from convaudit.walkers.torch_survivors import Surroundings, caches_as_before, left_behind
 from convaudit.walkers.torch_threads import Threads
 
 Attach = Callable[[nn.Module, Stored], None]
@@ -117,7 +117,8 @@ def real_forward(
     Raises  ExecutionError if the forward fails.
     """
     try:
-        return _forward(module, arguments, value, observer=observer, attach=attach)
+        with caches_as_before(module):
+            return _forward(module, arguments, value, observer=observer, attach=attach)
     except ConvauditError:
         raise
     except Exception as error:

@@ -164,7 +164,7 @@ class Stored:
     def _pruned(self, name: str) -> str:
         mask = self._found[name].tensor
         with unset_fake_temporarily():  # a stored tensor has its values even while the forward has none
-            kept = "?" if mask.is_meta else int(mask.count_nonzero())
+            kept = "?" if mask.is_meta or isinstance(mask, FakeTensor) else int(mask.count_nonzero())
         return f"pruned: {name} keeps {kept} of {mask.numel()}; the work is that of all"
 
 

@@ -11,7 +11,8 @@ import gc
 import sys
 import types
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -32,15 +33,32 @@ class Surroundings:
     def __init__(self, module: nn.Module) -> None:
         self._before = [(place, _contents(place)) for place in _places(module)]
 
-    def put_back(self) -> None:
-        """Undo changes where a tensor without values was left; clear caches of functions that have one."""
+    def put_back(self, kind: type[Tensor] = FakeTensor, caches: Mapping[int, Any] | None = None) -> None:
+        """Undo changes by which a tensor of that kind was left, and clear the caches of functions with one.
+
+        caches  statistics of caches from before by identity; those that are as they were are left alone
+        """
         for place, before in self._before:
-            now = _contents(place)
-            if now is not None and any(_holds_fake(value) for value in _values(now)):
-                _restore(place, before, now)
-        for item in gc.get_objects():
-            if type(item) is functools._lru_cache_wrapper and any(map(_holds_fake, gc.get_referents(item))):
-                item.cache_clear()
+            old, now = set(map(id, _values(before))), _contents(place)
+            if any(_holds(value, kind) for value in _values(now) if id(value) not in old):
+                _restore(place, before, now, kind)
+        for cache in _caches():
+            grew = caches is None or caches.get(id(cache)) != cache.cache_info()
+            if grew and any(_holds(item, kind) for item in gc.get_referents(cache)):
+                cache.cache_clear()
+
+
+@contextmanager
+def caches_as_before(module: nn.Module) -> Iterator[None]:
+    """Have the body, a forward on real tensors, leave none in what ``module`` can reach or in a cache.
+
+    A cache that grew is emptied.
+    """
+    surroundings, sizes = Surroundings(module), {id(cache): cache.cache_info() for cache in _caches()}
+    try:
+        yield
+    finally:
+        surroundings.put_back(Tensor, sizes)
 
 
 def left_behind(mode: SharedFakeMode, surroundings: Surroundings) -> Iterator[str]:
@@ -132,20 +150,25 @@ def _values(contents: Any) -> list[Any]:
     return list(contents.values() if isinstance(contents, dict) else contents)
 
 
-def _holds_fake(value: Any, depth: int = 0) -> bool:
-    if isinstance(value, FakeTensor):
+def _caches() -> list[Any]:
+    """Of ``functools.lru_cache`` and ``cache``."""
+    return [item for item in gc.get_objects() if type(item) is functools._lru_cache_wrapper]
+
+
+def _holds(value: Any, kind: type[Tensor], depth: int = 0) -> bool:
+    if isinstance(value, kind):
         return True
     if depth > _DEPTH:
         return False
     if isinstance(value, nn.Module):
-        return any(isinstance(tensor, FakeTensor) for tensor in (*value.parameters(), *value.buffers()))
+        return any(isinstance(tensor, kind) for tensor in (*value.parameters(), *value.buffers()))
     if type(value) in (dict, list, set, tuple, deque):
         inner = list(value.values()) if isinstance(value, dict) else list(value)
-        return any(_holds_fake(item, depth + 1) for item in inner)
+        return any(_holds(item, kind, depth + 1) for item in inner)
     return False
 
 
-def _restore(place: Any, before: Any, now: Any) -> None:
+def _restore(place: Any, before: Any, now: Any, kind: type[Tensor]) -> None:
     """Write back what a forward changed; plain values go with the tensors, since they may tell of them."""
     if isinstance(place, list | deque):
         place.clear()
@@ -159,7 +182,7 @@ def _restore(place: Any, before: Any, now: Any) -> None:
         for key, value in now.items():
             old = before.get(key, _MISSING)
             if value is not old and (
-                _holds_fake(value) or isinstance(value, bool | int | float | str | None)
+                _holds(value, kind) or isinstance(value, bool | int | float | str | None)
             ):
                 _put(place, key, old)
 

@@ -160,14 +160,16 @@ def test_tensors_that_no_module_knows_of_are_as_before(
     assert frozen(module) == before
 
 
+@pytest.mark.parametrize("forward", [fake, real])
 @pytest.mark.parametrize("build", [Caches, hooked], ids=["caches", "hooked"])
-def test_no_fake_tensor_survives_an_audit(build: Callable[[], nn.Module]) -> None:
+def test_no_tensor_stays_behind(build: Callable[[], nn.Module], forward: Callable[[nn.Module], None]) -> None:
     module = build().eval()
     grid.cache_clear()
     Caches.scaled.cache_clear()
     before = live_fakes(), frozen([CACHE, Caches.shapes, Caches.last])
     closed_over = frozen(module.seen()) if build is hooked else None
-    fake(module)
+    forward(module)
+    assert grid.cache_info().currsize == Caches.scaled.cache_info().currsize == 0
     assert (live_fakes(), frozen([CACHE, Caches.shapes, Caches.last])) == before
     assert (frozen(module.seen()) if build is hooked else None) == closed_over
     assert type(module(torch.ones(SHAPE))) is Tensor  # the user's own forward, with real values in its caches

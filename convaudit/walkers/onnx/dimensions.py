@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from onnx import TensorShapeProto, TypeProto
 
 from convaudit.arguments import LARGEST_TENSOR
-from convaudit.formulas import Count, Formula, parse
+from convaudit.formulas import Count, Formula, parse, term_count
 from convaudit.records import Shape
+
+_MOST_TERMS = 32  # of one size that a file writes
 
 
 class Dimensions:
@@ -41,7 +43,7 @@ class Dimensions:
             return None
         value = parse(text)
         if isinstance(value, Formula):
-            if not value.symbols <= self._symbols.keys():
+            if not value.symbols <= self._symbols.keys() or term_count(value) > _MOST_TERMS:
                 return None
             return value.substitute(self._symbols)
         return value if value >= 0 else None

@@ -16,11 +16,12 @@ from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto
 
 from convaudit.arguments import LARGEST_TENSOR, GivenInput
 from convaudit.errors import ShapeError, UsageError
-from convaudit.formulas import Count, Formula, parse, symbol
+from convaudit.formulas import Count, Formula, parse, symbol, term_count
 from convaudit.records import Shape, TensorInfo
 from convaudit.shapes import as_text
 from convaudit.walkers.onnx.dtypes import dtype_name
 
+_MOST_TERMS = 64  # of the product of an input's sizes
 _ANONYMOUS = ("", "?", "None", "-1")  # what exporters write for "some size", not for one and the same size
 
 
@@ -88,14 +89,22 @@ def real_inputs(graph: GraphProto) -> Iterator[ValueInfoProto]:
 def _declared_shape(value: ValueInfoProto) -> Shape | None:
     if not value.type.tensor_type.HasField("shape"):
         return None
-    return tuple(
-        [_declared_size(value.name, axis, dim) for axis, dim in enumerate(value.type.tensor_type.shape.dim)]
-    )
+    sizes: list[Count] = []
+    terms = 1
+    for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+        size = _declared_size(value.name, axis, dim)
+        if terms * term_count(size) > _MOST_TERMS:
+            size = symbol(dim.dim_param)  # whatever is counted multiplies the sizes
+        terms *= term_count(size)
+        sizes.append(size)
+    return tuple(sizes)
 
 
 def _declared_size(name: str, axis: int, dim: TensorShapeProto.Dimension) -> Count:
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return dim.dim_value
+    if "[" in dim.dim_param:
+        return symbol(dim.dim_param)  # only formulas that convaudit prints have names in brackets
     size = parse(dim.dim_param) if dim.dim_param not in _ANONYMOUS else -1
     return symbol(f"{name}_dim{axis}") if isinstance(size, int) and size < 0 else size
 

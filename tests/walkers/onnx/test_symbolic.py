@@ -215,3 +215,15 @@ def test_hostile_arithmetic_ends(nodes: str) -> None:
     source = conv_behind(f"n0 = Shape(x) {nodes} y = Expand(x, n60)", ints("three", 3))
     layer = only_layer(source, allow_run=False)
     assert layer.weight_shape == (4, 4, 1, 1)
+
+
+def test_absurd_dimensions_are_names() -> None:
+    sizes = [f"(a{axis} + b + c + d)**7" for axis in range(4)]
+    source = model(conv_behind("y = Relu(x)"))
+    for dim, text in zip(source.graph.input[0].type.tensor_type.shape.dim, sizes, strict=True):
+        dim.dim_param = text
+    source.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 4
+    report = analyze(walk(source, allow_run=False))
+    assert (
+        str(report.layers[0].macs) == "16*[(a0 + b + c + d)**7]*[(a2 + b + c + d)**7]*[(a3 + b + c + d)**7]"
+    )

@@ -5,8 +5,8 @@
 
 Each model is a chain of 1 to 3 patterns (``patterns``) in front of a convolution, its sizes open. The
 formulas of every tensor, and of the convolution's MACs, must be what onnxruntime has at four sizes, or
-unknown; and the same model with its sizes fixed must be right as well. Everything runs in a child process: a
-crash is a finding.
+unknown; and the same model with its sizes fixed must be right as well, every fifth also as onnxruntime saves
+it when it is optimised. Everything runs in a child process: a crash is a finding.
 
 Not judged are sizes at which a pooling's window is larger than its padded input: there is no output by ONNX's
 formula, and onnxruntime makes one of 1, because its division rounds towards zero.
@@ -135,7 +135,33 @@ def build(chain: Chain) -> tuple[bytes, str, tuple[tuple[str, int], ...]]:
 
 def run(task: str, *arguments: Any) -> Any:
     """One of the functions below, in the child."""
-    return {"execute": _execute, "audit": _audit}[task](*arguments)
+    return {"execute": _execute, "audit": _audit, "optimize": _optimize}[task](*arguments)
+
+
+def _optimize(model: bytes, result: str) -> bytes:
+    """The model as onnxruntime saves it after all of its optimisations, its outputs all tensors again."""
+    import tempfile
+    from pathlib import Path
+
+    import onnx
+    import onnxruntime
+
+    proto = onnx.ModelProto.FromString(model)
+    del proto.graph.output[:]
+    proto.graph.output.add(name=result)
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        saved = onnx.load(options.optimized_model_filepath)
+    del saved.graph.output[:]
+    del saved.graph.value_info[:]
+    saved.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for node in saved.graph.node for name in node.output if name
+    )
+    return saved.SerializeToString()
 
 
 def _execute(model: bytes, sizes: Sequence[Sizes]) -> list[Shapes | None]:
@@ -178,16 +204,14 @@ def _has_window_too_large(model: bytes, shapes: Mapping[str, tuple[int, ...]]) -
 
     for node in onnx.ModelProto.FromString(model).graph.node:
         given = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-        if (
-            "Pool" not in node.op_type
-            or "kernel_shape" not in given
-            or given.get("auto_pad", b"VALID") != b"VALID"
-        ):
+        same = given.get("auto_pad", b"").startswith(b"SAME")
+        if "Pool" not in node.op_type or "kernel_shape" not in given or same:
             continue
         kernel, shape = given["kernel_shape"], shapes[node.input[0]]
         rank = len(kernel)
         sizes = shape[1:-1] if node.op_type == "NhwcMaxPool" else shape[2:]
-        pads, dilations = given.get("pads", [0] * 2 * rank), given.get("dilations", [1] * rank)
+        pads = given.get("pads") or [0] * 2 * rank
+        dilations = given.get("dilations") or [1] * rank
         for axis, size in enumerate(sizes):
             if dilations[axis] * (kernel[axis] - 1) + 1 > size + pads[axis] + pads[axis + rank]:
                 return True
@@ -270,8 +294,20 @@ def _inferred(proto: Any, dims: Mapping[str, int]) -> dict[str, Any]:
 
 
 def judge(chain: Chain, child: Child) -> Result:
-    """Run and audit one model, and compare."""
+    """Run and audit one model, and compare; of every fifth also what onnxruntime makes of it."""
     model, convolution, _ = build(chain)
+    result = _judge_model(chain, model, convolution, child)
+    if chain.convolution % 5 == 0 and result.ran and not result.findings:
+        optimized = child("optimize", model, convolution)
+        if optimized.value is not None:
+            again = _judge_model(chain, optimized.value, convolution, child, weighs=False)
+            result.findings += [replace(one, what=f"optimised: {one.what}") for one in again.findings]
+    return result
+
+
+def _judge_model(
+    chain: Chain, model: bytes, convolution: str, child: Child, *, weighs: bool = True
+) -> Result:
     ran = child("execute", model, chain.sizes)
     if ran.crash:
         return Result()  # onnxruntime's own
@@ -287,7 +323,7 @@ def judge(chain: Chain, child: Child) -> Result:
     if audited.crash or audited.error:
         result.findings.append(Finding("crash", audited.crash or audited.error or ""))
         return result
-    weight = _weight_of(model)
+    weight = _weight_of(model) if weighs else None
     real = [ran.value[index] for index in places]
     for answer, shapes, size, how in [
         *(
@@ -312,7 +348,7 @@ def _weight_of(model: bytes) -> tuple[int, ...]:
 
 
 def _compare(
-    answer: Audited, shapes: Shapes, convolution: str, weight: tuple[int, ...], where: str
+    answer: Audited, shapes: Shapes, convolution: str, weight: tuple[int, ...] | None, where: str
 ) -> Iterator[Finding]:
     if answer.refusal is not None:
         yield Finding("refused", f"{answer.refusal} ({where})")
@@ -324,6 +360,8 @@ def _compare(
         if len(said) != len(real) or any(a is not None and a != b for a, b in zip(said, real, strict=True)):
             yield Finding("wrong", f"{name} is {real}, not {said} ({where})")
             return
+    if weight is None:
+        return
     output = shapes[convolution]
     macs = 1
     for factor in (*(output or ()), *weight[1:]):

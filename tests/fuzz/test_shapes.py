@@ -55,6 +55,10 @@ ONCE_WRONG = [
     pytest.param("17 1 4 1x6x6,2x5x9,3x22x18 753538 conv_transpose_shape:452119", id="output-shape"),
     pytest.param("20 1 3 3x2x2,2x13x9,1x60x45 24143 resize_odd_scales:4937", id="scale-in-float32"),
     pytest.param(
+        "18 3 4 3x6x2,3x11x5 340393 max_pool_indices:334234 slice_half:806858 slice_backwards:46381",
+        id="backwards-through-nothing",
+    ),
+    pytest.param(
         "14 3 4 2x1x4,3x13x16 198256 slice_constant:114928 max_of_many:580855", id="empty-broadcast"
     ),
 ]

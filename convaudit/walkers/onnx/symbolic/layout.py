@@ -210,7 +210,8 @@ def _sliced_size(call: Call, size: Count, start: Count, end: Count, step: int) -
     if step > 0:
         return _span(call, _clamped(call, first, 0, size), _clamped(call, last, 0, size), step)
     first, last = _clamped(call, first, 0, size - 1), _clamped(call, last, -1, size - 1)
-    return _span(call, last, first, -step)
+    span = _span(call, last, first, -step)
+    return span if is_at_least(size, 1) else minimum(span, size)  # nothing is in an empty tensor
 
 
 def _place(call: Call, index: Count, size: Count) -> Count | None:

@@ -66,13 +66,12 @@ def count_parameters(nodes: Iterable[Node]) -> int | None:
     found: dict[str, int | None] = {}
     for node in nodes:
         op = node.proto.op_type
-        for name in node.proto.input:
+        passes = op in PASS_THROUGH and op != "DequantizeLinear"  # whoever uses the result decides
+        others = _NO_PARAMETERS.get(op, _NONE)
+        for index, name in enumerate(node.proto.input):
             if name and node.scope.home(name) is None:
                 raise ModelError(f"{node.who}: nothing defines its input {name!r}")
-        if op in PASS_THROUGH and op != "DequantizeLinear":
-            continue  # whoever uses the result decides
-        for index, name in enumerate(node.proto.input):
-            if name and index not in _NO_PARAMETERS.get(op, _NONE):
+            if name and not passes and index not in others:
                 for parameter in find_parameters(node.scope, name):
                     _collect(node, index, parameter, found)
     return None if None in found.values() else sum(size for size in found.values() if size is not None)

@@ -19,6 +19,7 @@ PASS_THROUGH = frozenset(
     {"Identity", "Cast", "CastLike", "Transpose", "Unsqueeze", "Squeeze", "Reshape", "Flatten"}
     | {"QuantizeLinear", "DequantizeLinear"}
 )
+_CONSTANTS = ("Constant", "ConstantOfShape")
 _DOMAINS = ("", "ai.onnx", "com.microsoft")  # com.microsoft has its own QuantizeLinear and DequantizeLinear
 
 
@@ -58,14 +59,15 @@ def find_parameters(scope: Scope, name: str) -> Iterator[Parameter]:
     waiting = [(scope, name)]
     while waiting:
         inside, inner = waiting.pop()
-        parameter = find_parameter(inside, inner)
-        if parameter.name is not None:
-            yield parameter
-            continue
         home, made = _behind(inside, inner)
-        if home is not None and (home.address, made) not in seen:
-            seen.add((home.address, made))
-            waiting += home.makers(made)
+        if home is None:
+            continue
+        if made in home.producers and home.producers[made].op_type not in _CONSTANTS:
+            if (home.address, made) not in seen:
+                seen.add((home.address, made))
+                waiting += home.makers(made)
+        elif (parameter := find_parameter(inside, inner)).name is not None:
+            yield parameter
 
 
 def known_elements(shape: Shape | None) -> int | None:

@@ -14,7 +14,7 @@ class Attributes:
 
     def __init__(self, node: NodeProto, who: str) -> None:
         self._by_name: dict[str, AttributeProto] = {attribute.name: attribute for attribute in node.attribute}
-        self._who = who
+        self.who = who
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
@@ -35,7 +35,7 @@ class Attributes:
         """
         value = self.integer(name, default)
         if not minimum <= value <= _LARGEST:
-            raise ModelError(f"{self._who}: {name} must be between {minimum} and {_LARGEST}, got {value}")
+            raise ModelError(f"{self.who}: {name} must be between {minimum} and {_LARGEST}, got {value}")
         return value
 
     def string(self, name: str, default: str) -> str:
@@ -65,9 +65,9 @@ class Attributes:
         if values is None:
             return (default,) * count
         if len(values) != count:
-            raise ModelError(f"{self._who}: {name} must have {count} values, got {values}")
+            raise ModelError(f"{self.who}: {name} must have {count} values, got {values}")
         if any(not minimum <= value <= _LARGEST for value in values):
-            raise ModelError(f"{self._who}: {name} must be between {minimum} and {_LARGEST}, got {values}")
+            raise ModelError(f"{self.who}: {name} must be between {minimum} and {_LARGEST}, got {values}")
         return tuple(values)
 
     def _typed(self, name: str, kind: int) -> AttributeProto | None:
@@ -76,7 +76,7 @@ class Attributes:
             return None
         if attribute.type != kind and not (attribute.type == 0 and _holds(attribute, kind)):
             wanted, actual = _type_name(kind), _type_name(attribute.type)
-            raise ModelError(f"{self._who}: {name} must be of type {wanted}, not {actual}")
+            raise ModelError(f"{self.who}: {name} must be of type {wanted}, not {actual}")
         return attribute
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from convaudit.errors import ModelError, ShapeError
@@ -13,6 +12,7 @@ from convaudit.walkers.onnx.attributes import Attributes
 from convaudit.walkers.onnx.conv_ops import CONV_OPS, ConvOp
 from convaudit.walkers.onnx.geometry import Geometry, read_geometry, resolve
 from convaudit.walkers.onnx.scopes import Node
+from convaudit.walkers.onnx.weight_layout import channels_second
 from convaudit.walkers.onnx.weights import Parameter, find_parameter, stored_integers
 
 PADS_IGNORED = "has auto_pad and pads; auto_pad is followed (onnxruntime refuses the model)"
@@ -37,9 +37,11 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
     kernel_size = None if ambiguous else _kernel_size(attributes, weight.shape, input_shape, who)
     batch, channels, sizes = _axes(input_shape, kernel_size, layout, who)
     in_channels, out_channels = _channels(op, weight.shape, channels, groups)
+    if layout == "reordered" and input_shape is not None and channels is None:
+        input_shape = (batch, in_channels, *sizes)  # filled up to the vector width, as the weight is
     if layout != "reordered":
         _check_channels(in_channels, out_channels, weight.shape, op, groups, who)
-    geometry, padding, out_sizes = _geometry(op, node, kernel_size, sizes)
+    geometry, padding, out_sizes = _geometry(op, node, attributes, kernel_size, sizes)
     shape = _output_shape(batch, out_channels, out_sizes, layout)
     return ConvLayer(
         name=name,
@@ -97,25 +99,9 @@ def _arranged(
     shape = weight.shape
     if not op.any_weight_layout or shape is None or len(shape) < 3:
         return weight, False
-    declared = attributes.integers("kernel_shape")
     channels = input_shape[-1] if input_shape else None
-
-    def fits(shape: Shape) -> bool:
-        kernel_fits = declared is None or _agree(shape[2:], declared)
-        return kernel_fits and _agree([None if shape[1] is None else shape[1] * groups], [channels])
-
-    last = (shape[0], shape[-1], *shape[1:-1])
-    fitting = [one for one in dict.fromkeys((last, shape)) if fits(one)]
-    return replace(weight, shape=(fitting or [last])[0] if len(fitting) < 2 else shape), len(fitting) > 1
-
-
-def _agree(sizes: Sequence[Count | None], others: Sequence[Count | None]) -> bool:
-    """Whether two shapes may be the same one, as far as their sizes are known integers."""
-    return len(sizes) == len(others) and all(
-        one == other
-        for one, other in zip(sizes, others, strict=True)
-        if isinstance(one, int) and isinstance(other, int)
-    )
+    arranged = channels_second(shape, attributes.integers("kernel_shape"), channels, groups)
+    return (weight, True) if arranged is None else (replace(weight, shape=arranged), False)
 
 
 def _kernel_size(
@@ -202,13 +188,13 @@ def _check_channels(
 
 
 def _geometry(
-    op: ConvOp, node: Node, kernel_size: tuple[int, ...] | None, sizes: Shape
+    op: ConvOp, node: Node, attributes: Attributes, kernel_size: tuple[int, ...] | None, sizes: Shape
 ) -> tuple[Geometry | None, tuple[Pair, ...] | None, Shape | None]:
     if kernel_size is None:
         return None, None, None
-    attributes, who = node.attributes, node.who
     if op.causal:
         return *_causal(attributes, kernel_size), sizes
+    who = attributes.who
     geometry = read_geometry(attributes, kernel_size, transposed=op.transposed, who=who)
     if op.pads is not None and node.input(op.pads) and geometry.auto_pad == "NOTSET":
         pads = stored_integers(node.scope, node.input(op.pads))

@@ -14,6 +14,7 @@ from convaudit.walkers.onnx.symbolic.layout import without_axes
 from convaudit.walkers.onnx.symbolic.tensors import Tensor, Unknown, agreed, broadcast
 
 MICROSOFT, NCHWC, NHWC = "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"
+_WIDEST_VECTOR = 16
 
 
 def _same(call: Call) -> Sequence[Tensor]:
@@ -93,6 +94,25 @@ def _multi_head_attention(call: Call) -> Sequence[Tensor]:
     return [Tensor(call.dtype(), (*query[:2], value[2]))]
 
 
+def _reorder_input(call: Call) -> Sequence[Tensor]:
+    """To channels filled up to a machine's vector width, which is 8 or 16."""
+    shape = call.shape()
+    if len(shape) < 3:
+        raise Unknown
+    last = bool(call.attributes.integer("channels_last", 0))
+    channels, sizes = (shape[-1], shape[1:-1]) if last else (shape[1], shape[2:])
+    kept = channels if isinstance(channels, int) and channels % _WIDEST_VECTOR == 0 else None
+    return [Tensor(call.dtype(), (shape[0], kept, *sizes))]
+
+
+def _upsample_reordered(call: Call) -> Sequence[Tensor]:
+    shape, scales = call.shape(), call.attributes.integers("scales") or []
+    if len(scales) != len(shape) or any(scale < 1 for scale in scales):
+        raise Unknown
+    sizes = [None if size is None else size * scale for size, scale in zip(shape, scales, strict=True)]
+    return [Tensor(call.dtype(), tuple(sizes))]
+
+
 def _reorder_output(call: Call) -> Sequence[Tensor]:
     """Back to plain channels, without those that filled a vector up."""
     shape = call.shape()
@@ -120,9 +140,11 @@ def _dequantize(call: Call) -> Sequence[Tensor]:
 
 
 RULES: dict[tuple[str, str], Rule] = {
+    ("", "SimplifiedLayerNormalization"): _same,
     **{(MICROSOFT, op): _same for op in _LIKE_FIRST},
     (MICROSOFT, "Attention"): _attention,
     (MICROSOFT, "CausalConvWithState"): _same,
+    (MICROSOFT, "ConvTransposeWithDynamicPads"): spatial.convolution(pads=2, transposed=True),
     (MICROSOFT, "DequantizeLinear"): _dequantize,
     (MICROSOFT, "DynamicQuantizeMatMul"): products.matmul(),
     (MICROSOFT, "FusedConv"): spatial.convolution(),
@@ -133,6 +155,8 @@ RULES: dict[tuple[str, str], Rule] = {
     (MICROSOFT, "MatMulIntegerToFloat"): products.matmul(dtype_of=2),
     (MICROSOFT, "MatMulNBits"): _packed_matmul,
     (MICROSOFT, "MultiHeadAttention"): _multi_head_attention,
+    (MICROSOFT, "NhwcConv"): spatial.convolution(last=True, any_weight_layout=True),
+    (MICROSOFT, "NhwcFusedConv"): spatial.convolution(last=True),
     (MICROSOFT, "NhwcMaxPool"): spatial.pooling(last=True),
     (MICROSOFT, "QGemm"): _gemm_quantized,
     (MICROSOFT, "QLinearAdd"): _broadcast_of(0, 3),
@@ -149,7 +173,9 @@ RULES: dict[tuple[str, str], Rule] = {
     (NCHWC, "GlobalAveragePool"): spatial.global_pooling(),
     (NCHWC, "GlobalMaxPool"): spatial.global_pooling(),
     (NCHWC, "MaxPool"): spatial.pooling(),
+    (NCHWC, "ReorderInput"): _reorder_input,
     (NCHWC, "ReorderOutput"): _reorder_output,
+    (NCHWC, "Upsample"): _upsample_reordered,
     (NHWC, "AveragePool"): spatial.pooling(last=True),
     (NHWC, "Conv"): spatial.convolution(last=True),
     (NHWC, "ConvTranspose"): spatial.convolution(transposed=True, last=True),

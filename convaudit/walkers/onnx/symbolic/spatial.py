@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,26 +11,36 @@ from onnx import TensorProto
 
 from convaudit.formulas import Count, ceil_divide, minimum
 from convaudit.records import Shape
-from convaudit.shapes import kernel_extent
+from convaudit.shapes import Pair, kernel_extent
 from convaudit.walkers.onnx.geometry import Geometry, read_geometry, resolve
 from convaudit.walkers.onnx.symbolic import reals
 from convaudit.walkers.onnx.symbolic.calls import Call, Rule, fixed, normalized_all
 from convaudit.walkers.onnx.symbolic.tensors import Tensor, Unknown
+from convaudit.walkers.onnx.weight_layout import channels_second
 
 # --- convolutions ----------------------------------------------------------------------------------------
 
 
 def convolution(
-    *, weight: int = 1, transposed: bool = False, dtype_of: int | None = 0, dtype: int = 0, last: bool = False
+    *,
+    weight: int = 1,
+    pads: int | None = None,
+    transposed: bool = False,
+    dtype_of: int | None = 0,
+    dtype: int = 0,
+    last: bool = False,
+    any_weight_layout: bool = False,
 ) -> Rule:
     """The rule of a convolution.
 
     Args:
         weight: Index of the weight.
+        pads: Index of the padding, where that is an operand.
         transposed: Whether it is a transposed one.
         dtype_of: Operand whose element type the result has; None: ``dtype``.
         dtype: Element type of the result.
         last: Whether channels are the last axis, whatever the attribute ``channels_last`` says.
+        any_weight_layout: Whether the weight's channels may be last as well.
     """
 
     def rule(call: Call) -> Sequence[Tensor]:
@@ -39,17 +50,31 @@ def convolution(
             raise Unknown
         at_end = last or bool(call.attributes.integer("channels_last", 0))
         sizes = shape[1:-1] if at_end else shape[2:]
+        groups = call.attributes.integer("group", 1)
+        if any_weight_layout:
+            arranged = channels_second(kernel, call.attributes.integers("kernel_shape"), shape[-1], groups)
+            if arranged is None:
+                raise Unknown
+            kernel = arranged
         window = tuple([fixed(size) for size in kernel[2:]])
         who = call.node.op_type
         geometry = read_geometry(call.attributes, window, transposed=transposed, who=who)
+        if pads is not None and call.has(pads) and geometry.auto_pad == "NOTSET":
+            geometry = replace(geometry, padding=_pairs(call.counts(pads), len(window)))
         _, spatial = resolve(geometry, sizes, transposed=transposed, who=who)
         channels = kernel[0]
         if transposed:
-            groups = call.attributes.integer("group", 1)
             channels = None if kernel[1] is None else kernel[1] * groups
         return [Tensor(result_type, _assembled(shape[0], channels, spatial, at_end))]
 
     return rule
+
+
+def _pairs(pads: Sequence[Count | None], rank: int) -> tuple[Pair, ...]:
+    if len(pads) != 2 * rank:
+        raise Unknown
+    known = [fixed(pad) for pad in pads]
+    return tuple(zip(known[:rank], known[rank:], strict=True))
 
 
 def deformable(call: Call) -> Sequence[Tensor]:

@@ -108,3 +108,26 @@ def test_a_state_dict_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "a state dict" in result.stderr
     assert "package.module:factory" in result.stderr
+
+
+def test_a_real_run_is_asked_for_and_refused_where_nothing_runs(tmp_path: Path) -> None:
+    document = report("nets_of_mine:small", "-i", "1x3x8x8", "--real-run")
+    assert any("run for real" in warning for warning in document["warnings"])  # type: ignore[attr-defined]
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(nn.Conv2d(2, 4, 3), (torch.zeros(1, 2, 5, 5),)), path)
+    refused = run(str(path), "--real-run")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--real-run (fake=False) is for modules" in refused.stderr
+
+
+def test_what_a_forward_and_its_children_print_leaves_the_report_alone(tmp_path: Path) -> None:
+    (tmp_path / "nets_of_mine.py").write_text(
+        "import os\nfrom torch import nn\nprint('imported')\n"
+        "class Talks(nn.Conv2d):\n"
+        "    def forward(self, x):\n"
+        "        print('forward')\n"
+        "        os.system('echo a child')\n"
+        "        return super().forward(x)\n"
+        "def talks():\n    return Talks(3, 4, 3)\n"
+    )
+    assert report("nets_of_mine:talks", "-i", "1x3x8x8")["format"] == "torch"

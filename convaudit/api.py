@@ -56,8 +56,8 @@ def audit(
                   leaves something behind
     verify        True or "in-situ": re-execute every convolution on the activations of one run of the model;
                   "isolated": each alone, with its weights and random input
-    data          inputs to verify on, arrays by name or an .npz file of them, else random, from ``seed``; and
-                  to run on where only a run determines a shape; a torch module without shapes takes theirs
+    data          the inputs themselves, arrays by name or an .npz file of them: their sizes, and the values
+                  of a run, to verify or where only a run tells a shape; else random, from ``seed``
     seed          of random input to verify on, by default 0
     memory_bytes  bound on what verifying in situ holds beside what onnxruntime needs, by default 1 GiB:
                   it decides how many activations are kept at a time, and so how often the model is run; the
@@ -73,13 +73,16 @@ def audit(
     """
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise UsageError(f"kwargs must be arguments by name, got {kwargs!r:.100}")
-    how = _verify_request(verify, data, seed, memory_bytes, optimization)
+    if data is not None and not isinstance(data, str | os.PathLike | Mapping):
+        raise UsageError(f"data must be arrays by input name or an .npz file of them, got {data!r:.100}")
+    how = _verify_request(verify, seed, memory_bytes, optimization)
     if progress is not None and not callable(progress):
         raise UsageError(f"progress must be a function of two numbers, got {progress!r:.100}")
     request = Request(
         input_shape=given_inputs(input_shape),
         inputs=inputs,
         dims=given_dims(dims),
+        data=data,
         kwargs=kwargs,
         allow_run=allow_run,
         fake=fake,
@@ -160,7 +163,7 @@ def report_of(model: Source | AuditReport, asked: Mapping[str, Any]) -> AuditRep
 
 
 def _verify_request(
-    verify: Any, data: Any, seed: Any, memory_bytes: Any, optimization: Optimization | None
+    verify: Any, seed: Any, memory_bytes: Any, optimization: Optimization | None
 ) -> VerifyRequest | None:
     """How to verify; None if nothing is to be verified, when what says how would do nothing."""
     if not isinstance(verify, bool) and not (isinstance(verify, str) and verify in ("in-situ", "isolated")):
@@ -168,23 +171,19 @@ def _verify_request(
     levels = get_args(Optimization)
     if optimization is not None and not (isinstance(optimization, str) and optimization in levels):
         raise UsageError(f"optimization must be one of {', '.join(levels)}, got {optimization!r:.100}")
-    if data is not None and not isinstance(data, str | os.PathLike | Mapping):
-        raise UsageError(f"data must be arrays by input name or an .npz file of them, got {data!r:.100}")
     how = VerifyRequest(
         isolated=verify == "isolated",
-        data=data,
         seed=None if seed is None else whole(seed, "seed", most=2**64 - 1),
         memory_bytes=None if memory_bytes is None else whole(memory_bytes, "memory_bytes", least=1),
         optimization=optimization,
     )
     if not verify:
-        for name in ("data", "seed", "memory_bytes", "optimization"):
+        for name in ("seed", "memory_bytes", "optimization"):
             if getattr(how, name) is not None:
                 raise UsageError(f"{name} says how to verify; give verify=True as well, or leave it out")
         return None
-    for name in ("data", "memory_bytes"):
-        if how.isolated and getattr(how, name) is not None:
-            raise UsageError(f"{name} is for a run of the whole model, which verify='isolated' avoids")
+    if how.isolated and how.memory_bytes is not None:
+        raise UsageError("memory_bytes is for a run of the whole model, which verify='isolated' avoids")
     return how
 
 

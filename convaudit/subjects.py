@@ -18,6 +18,7 @@ from convaudit.arguments import Given, GivenInput
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError, first_line
 from convaudit.loaders.torch_source import is_torch_source, names_factory
 from convaudit.records import Network, Optimization, TensorInfo, Verified
+from convaudit.shapes import as_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,6 @@ class VerifyRequest:
     """How a subject is to be verified; None is the front end's own choice."""
 
     isolated: bool = False
-    data: str | os.PathLike[str] | Mapping[str, Any] | None = None  # arrays by input name, or an .npz of them
     seed: int | None = None
     memory_bytes: int | None = None
     optimization: Optimization | None = None
@@ -44,6 +44,7 @@ class Request:
     input_shape: Given | None = None
     inputs: Any = None  # tensors themselves, for a torch module
     dims: Mapping[str, int] = field(default_factory=dict)
+    data: str | os.PathLike[str] | Mapping[str, Any] | None = None  # arrays by input name, or an .npz of them
     kwargs: Mapping[str, Any] | None = None  # arguments of a factory
     allow_run: bool = True
     fake: bool = True  # whether a module's forward may do without values
@@ -92,20 +93,19 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
     if request.inputs is not None or request.kwargs:
         raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
     model = load_onnx(source)
-    shapes = _by_name(request.input_shape)
-    data = request.verify.data if request.verify is not None else None
+    data = _arrays(request.data)
 
     def feeds(inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
         from convaudit.verifier.feeds import given_feeds
 
-        return given_feeds(inputs, data or {})
+        return given_feeds(inputs, data)
 
     network = walk_onnx(
         model,
-        input_shapes=shapes,
+        input_shapes=_with_data(_by_name(request.input_shape), data),
         dims=request.dims,
         allow_run=request.allow_run,
-        feeds=None if data is None else feeds,
+        feeds=feeds if data else None,
     )
 
     def verify(how: VerifyRequest) -> Verified:
@@ -113,8 +113,8 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
 
         if how.isolated:
             return verify_isolated(model, network, **how.given("seed", "optimization", "progress"))
-        chosen = how.given("data", "seed", "memory_bytes", "optimization", "progress")
-        return verify_in_situ(model, network, **chosen)
+        chosen = how.given("seed", "memory_bytes", "optimization", "progress")
+        return verify_in_situ(model, network, data=data or None, **chosen)
 
     return Subject(network, verify)
 
@@ -130,9 +130,11 @@ def _torch_subject(source: Any, request: Request) -> Subject:
     from convaudit.walkers.torch import walk_torch
 
     name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
-    input_shape, data = request.input_shape, request.verify.data if request.verify is not None else None
-    if data is not None and input_shape is None and request.inputs is None:
+    input_shape, data = request.input_shape, _arrays(request.data)
+    if data and input_shape is None and request.inputs is None:
         input_shape = _shaped_as(data)
+    elif data and (request.verify is None or request.verify.isolated):
+        raise UsageError("data would do nothing beside the inputs' shapes, unless it is run on: leave it out")
     network = walk_torch(
         model,
         input_shape=input_shape,
@@ -156,23 +158,41 @@ def _torch_subject(source: Any, request: Request) -> Subject:
                 network,
                 input_shape=input_shape,
                 inputs=request.inputs,
-                **how.given("data", "seed", "progress"),
+                data=data or None,
+                **how.given("seed", "progress"),
             )
 
     return Subject(network, verify)
 
 
-def _shaped_as(data: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, GivenInput]:
-    """What the user's arrays say of a module's inputs; real numbers take the module's own type."""
-    import numpy as np
+def _with_data(given: dict[str, GivenInput], data: Mapping[str, Any]) -> dict[str, GivenInput]:
+    """What is said of an ONNX model's inputs, by their names and by the arrays for them."""
+    for name, one in given.items():
+        arrays = [data[name]] if name in data else list(data.values()) if not name else []
+        for array in arrays:
+            if one.shape != array.shape:
+                raise UsageError(f"input {name!r} is to be {one}, its data are {as_text(array.shape)}")
+    sized = {name: GivenInput(array.shape) for name, array in data.items()}
+    return {**sized, **{name: one for name, one in given.items() if name or not data}}
 
+
+def _arrays(data: str | os.PathLike[str] | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The user's arrays by the input's name; none if there are none."""
+    if data is None:
+        return {}
     from convaudit.verifier.feeds import read_arrays
+
+    return read_arrays(data)
+
+
+def _shaped_as(data: Mapping[str, Any]) -> dict[str, GivenInput]:
+    """What the user's arrays say of a module's inputs; real numbers take the module's own type."""
 
     def given(array: Any) -> GivenInput:
         real = array.dtype.kind in "fV"  # V: what NumPy borrows from ml_dtypes
         return GivenInput(array.shape, None if real else array.dtype.name)
 
-    return {name: given(np.asarray(array)) for name, array in read_arrays(data).items()}
+    return {name: given(array) for name, array in data.items()}
 
 
 @contextmanager

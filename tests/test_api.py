@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import onnx
+import onnx.parser
 import pytest
 
 import convaudit
@@ -66,9 +68,7 @@ IDLE = [
     pytest.param({"seed": 0}, "seed says how to verify; give verify=True", id="seed"),
     pytest.param({"memory_bytes": 2**30}, "memory_bytes says how to verify", id="memory"),
     pytest.param({"optimization": "all"}, "optimization says how to verify", id="optimization"),
-    pytest.param({"data": {}}, "data says how to verify", id="data"),
     pytest.param({"verify": "isolated", "memory_bytes": 2**30}, "which verify='isolated' avoids", id="run"),
-    pytest.param({"verify": "isolated", "data": {}}, "which verify='isolated' avoids", id="run-data"),
 ]
 IDLE_FOR_TORCH = [
     pytest.param({"verify": True, "optimization": "all"}, "optimization is for onnx", id="optimization"),
@@ -171,6 +171,62 @@ def test_reports_of_equal_models_are_equal():
     first, second = (convaudit.Report.of(analyze(network(conv_layer("c", 4, 4)))) for _ in range(2))
     assert first == second
     assert first != REPORT
+
+
+@pytest.fixture
+def tiled(tmp_path):
+    """A model whose height is a run-time value, ``n`` times 8, and its inputs."""
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]> g (float[N,4,8,8] x, int64 n) => (float[a,b,c,d] y) {
+            zero = Constant<value_ints = [0]>()
+            two = Constant<value_ints = [1, 1]>()
+            one = Constant<value_ints = [1]>()
+            axis = Unsqueeze(n, zero)
+            repeats = Concat<axis = 0>(two, axis, one)
+            tall = Tile(x, repeats)
+            y = Conv<group = 2>(tall, w)
+        }""")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((8, 2, 3, 3), np.float32), "w"))
+    return model, {"x": np.ones((2, 4, 8, 8), np.float32), "n": np.array(3)}
+
+
+@pytest.mark.parametrize("verify", [False, True, "isolated"])
+def test_data_give_sizes_and_what_the_run_for_shapes_is_made_on(tiled, tmp_path, verify):
+    model, arrays = tiled
+    np.savez(tmp_path / "data.npz", **arrays)
+    for data in (arrays, tmp_path / "data.npz"):
+        report = convaudit.audit(model, data=data, verify=verify)
+        assert report.layers[0].input_shape == (2, 4, 24, 8)
+        assert report.totals.macs == 2 * 22 * 6 * 8 * 2 * 9
+        assert not verify or report.layers[0].verification.status in ("exact", "within_rounding")
+    one = {"x": arrays["x"]}
+    assert convaudit.audit(model, data=one, input_shape={"n": 3}, verify=verify).layers == report.layers
+
+
+BAD_DATA = [
+    pytest.param({"x": (2, 4, 8, 9)}, {}, "dimension 3 is fixed at 8 in the model, so 2x4x8x9", id="size"),
+    pytest.param({"z": (1,)}, {}, "no input is called 'z'", id="name"),
+    pytest.param({"x": (2, 4, 8, 8)}, {"dims": {"N": 3}}, "'N' cannot be both 3 and 2", id="dim"),
+    pytest.param({"x": (2, 4, 8, 8)}, {"input_shape": {"x": (1, 4, 8, 8)}}, "to be 1x4x8x8, its", id="shape"),
+    pytest.param({"x": (2, 4, 8, 8)}, {}, "data are needed for the inputs n, x, got x", id="missing"),
+]
+
+
+@pytest.mark.parametrize(("shapes", "keywords", "message"), BAD_DATA)
+def test_data_that_do_not_fit_the_model(tiled, shapes, keywords, message):
+    data = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    with pytest.raises(convaudit.UsageError, match=message):
+        convaudit.audit(tiled[0], data=data, **keywords)
+
+
+def test_data_for_torch_have_to_do_something():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Conv2d(4, 8, 3, groups=2, bias=False)
+    data = {"input": np.ones((1, 4, 8, 8), np.float32)}
+    for verify in (False, True, "isolated"):
+        assert convaudit.audit(module, data=data, verify=verify).totals.macs == MACS
+    with pytest.raises(convaudit.UsageError, match="data would do nothing beside the inputs' shapes"):
+        convaudit.audit(module, data=data, input_shape=(1, 4, 8, 8))
 
 
 def test_diff_and_check_take_models_and_reports(path, tmp_path):

@@ -57,7 +57,11 @@ def verify_options(command: Decorated) -> Decorated:
             is_flag=True,
             help="Re-execute each convolution alone: its weights, random input, no run of the model.",
         ),
-        click.option("--data", type=FILE, help="Inputs to verify on, as .npz by input name; else random."),
+        click.option(
+            "--data",
+            type=FILE,
+            help="The inputs, as .npz by name: their sizes, and what runs are made on; else random.",
+        ),
         click.option("--seed", type=SEED, help="Seed of the random inputs, 0 unless given."),
         click.option(
             "--memory",
@@ -82,7 +86,7 @@ def decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) ->
 
 def audit_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """The shared options' values as keyword arguments of ``convaudit.audit``."""
-    return {**source_keywords(options), **verify_keywords(options)}
+    return {**source_keywords(options), "data": options["data"], **verify_keywords(options)}
 
 
 def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     for option in given:
         if not verify and not isolated:
             raise UsageError(f"{option} says how to verify; it needs --verify")
-        if isolated and option in ("--data", "--memory"):
+        if isolated and option == "--memory":
             raise UsageError(f"{option} is for a run of the whole model, which --verify-isolated avoids")
     if not verify and not isolated:
         return {}
@@ -122,7 +126,6 @@ def verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _HOW = {
-    "--data": ("data", "data"),
     "--seed": ("seed", "seed"),
     "--memory": ("memory", "memory_bytes"),
     "--opt-level": ("opt_level", "optimization"),

@@ -61,17 +61,31 @@ def given_feeds(
     """
     arrays = read_arrays(data)
     wanted = {tensor.name: tensor for tensor in inputs}
-    if arrays.keys() != wanted.keys():
+    valued = {name for name, tensor in wanted.items() if tensor.value is not None}
+    if arrays.keys() | valued != wanted.keys() or arrays.keys() & valued:
         raise UsageError(
-            f"data are needed for the inputs {', '.join(sorted(wanted))}, "
+            f"data are needed for the inputs {', '.join(sorted(wanted.keys() - valued))}, "
             f"got {', '.join(sorted(arrays)) or 'none'}"
         )
-    return {name: _checked(tensor, np.asarray(arrays[name])) for name, tensor in wanted.items()}
+    return {
+        name: _filled(tensor) if name in valued else _checked(tensor, arrays[name])
+        for name, tensor in wanted.items()
+    }
+
+
+def _filled(tensor: TensorInfo) -> Array:
+    """The value that the user gave, in every element."""
+    shape = known_shape(tensor.shape, {})
+    if shape is None or tensor.value is None:
+        raise UsageError(f"input {tensor.name!r} is {as_text(tensor.shape)}: give its sizes with --input")
+    return np.full(shape, tensor.value, _dtype(tensor.dtype))
 
 
 def read_arrays(data: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str, Array]:
     """The user's arrays by name, from a mapping or an ``.npz`` file."""
-    return dict(data) if isinstance(data, Mapping) else _read_npz(data)
+    if not isinstance(data, Mapping):
+        return _read_npz(data)
+    return {name: np.asarray(array) for name, array in data.items()}
 
 
 def sizes_of(network: Network, feeds: Mapping[str, Array]) -> dict[str, int]:

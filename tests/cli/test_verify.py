@@ -45,7 +45,8 @@ def test_in_situ_and_isolated(run, asked):
     }
     assert {key: in_situ[key] for key in expected} == expected
     assert isolated["verify"] == "isolated"
-    assert not isolated.keys() & {"seed", "memory_bytes", "optimization", "data"}  # the API's defaults hold
+    assert not isolated.keys() & {"seed", "memory_bytes", "optimization"}  # the API's defaults hold
+    assert isolated["data"] is None
 
 
 def test_a_mismatch_and_a_miscount_are_findings(run, asked, monkeypatch):
@@ -68,11 +69,9 @@ def test_verifying_nothing_is_no_pass(run, asked, monkeypatch):
 
 BAD = [
     (["--verify", "--verify-isolated"], "exclude each other"),
-    (["--data", "x.npz"], "--data says how to verify; it needs --verify"),
     (["--seed", "0"], "--seed says how to verify; it needs --verify"),
     (["--memory", "1GiB"], "--memory says how to verify; it needs --verify"),
     (["--opt-level", "all"], "--opt-level says how to verify; it needs --verify"),
-    (["--verify-isolated", "--data", "x.npz"], "of the whole model, which --verify-isolated avoids"),
     (["--verify-isolated", "--memory", "1GiB"], "of the whole model, which --verify-isolated avoids"),
     (["--verify", "--seed", "-1"], "'-1' is not a seed; write an integer from 0"),
     (["--verify", "--seed", "1.5"], "'1.5' is not a seed"),

@@ -287,5 +287,5 @@ def test_data_serve_the_run_for_shapes_and_the_verification() -> None:
 
 
 def test_wrong_data_are_refused() -> None:
-    with pytest.raises(UsageError, match="'x' was audited as 1x2x9"):
+    with pytest.raises(UsageError, match="'x': dimension 2 is fixed at 9 in the model, so 1x2x8"):
         convaudit.audit(model(DATA_DEPENDENT), verify=True, data={"x": np.ones((1, 2, 8), np.float32)})

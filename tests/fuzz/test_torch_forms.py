@@ -13,7 +13,7 @@ from tests.fuzz.torch_forms import FORMS, examine, made
 
 SLOW = ("exported", "dynamic", "saved", "compiled", "traced")
 ONCE = len(FORMS)
-MODELS = [*range(ONCE), *(i for i in range(ONCE, 4 * ONCE) if list(FORMS)[i % ONCE] not in SLOW)]
+MODELS = [*range(ONCE), *(i for i in range(ONCE, 3 * ONCE) if list(FORMS)[i % ONCE] not in SLOW)]
 
 
 def test_no_number_is_wrong_and_nothing_is_left_behind() -> None:

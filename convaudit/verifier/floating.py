@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convaudit.records import Status, Verification
@@ -25,14 +26,37 @@ Array: TypeAlias = NDArray[Any]
 def judge_floating(trial: Trial) -> Verification:
     """The verdict on an output of the right shape that was held against the problem's solution."""
     deviation = trial.deviation
-    if not deviation.gain.any():
-        return _report(trial, "vacuous", "the activation is saturated everywhere; try real inputs (--data)")
+    nothing = _proves_nothing(trial)
+    if nothing is not None:
+        return _report(trial, "vacuous", f"{nothing}; try real inputs (--data)")
     if deviation.identical:
         return _report(trial, "exact", "bit for bit the float64 result, rounded once")
     if not trial.failing.any():
         share = f"{deviation.worst_ratio:.2g}"
         return _report(trial, "within_rounding", f"no error is larger than {share} of its rounding bound")
     return _beyond_rounding(trial)
+
+
+def _proves_nothing(trial: Trial) -> str | None:
+    """Why the output would be as good with any other weight."""
+    if not trial.deviation.gain.any():
+        return "the activation is saturated everywhere"
+    if trial.failing.any():
+        return None
+    if _is_hidden(trial):
+        return "the products are below the rounding of the results that they enter, so that any would do"
+    output = trial.problem.output
+    if not np.isfinite(output.item(0)) and not np.isfinite(output).any():
+        return "the output overflows its format everywhere"
+    return None
+
+
+def _is_hidden(trial: Trial) -> bool:
+    """Whether in no channel the products are larger than what rounding may add to the result."""
+    deviation, tolerance = trial.deviation, trial.rule.tolerance
+    rounded = tolerance.growth**2 * deviation.signal + tolerance.unit**2 * deviation.output
+    hidden = trial.survey.products * deviation.gain <= rounded + deviation.evaluation
+    return bool(hidden.all())
 
 
 def _beyond_rounding(trial: Trial) -> Verification:

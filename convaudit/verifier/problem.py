@@ -279,6 +279,11 @@ class Survey:
         mean: Array = self._products / self._samples
         return mean
 
+    @property
+    def largest(self) -> float:
+        """No element's Q is larger."""
+        return float(self._products.max(initial=0))
+
     def add(self, part: Part) -> None:
         """Take one part of the problem into account."""
         self.macs += part.macs

@@ -43,6 +43,9 @@ def judge_integers(comparison: Comparison) -> Verification:
         hint = "" if likely is None else f"; it is the result {likely}"
         reason = f"integers differ by more than the rounding of a tie explains ({where}){hint}"
         return replace(found, status="mismatch", reason=reason, location=where)
+    if not comparison.telling:
+        reason = "no sum shows in the output, all of which is saturated or within half a step without it"
+        return replace(found, status="vacuous", reason=f"{reason}; try real inputs (--data)")
     if missed:
         reason = f"{missed} of {math.prod(problem.shape)} integers round a near tie the other way"
         return replace(found, status="within_rounding", reason=reason)
@@ -59,6 +62,7 @@ class Comparison:
         self.wrong = np.zeros(problem.shape[1], bool)  # the channels with an error above its tolerance
         self.footprint = location.Footprint(problem.execution, problem.shape)  # of these errors
         self.missed = 0  # how many are not the nearest integer
+        self.telling = False  # whether an element would be another without its products
         self.max_abs_error = 0.0
         self.worst_index: tuple[int, ...] = (0,) * len(problem.shape)
         self.worst_bound = 0.0
@@ -71,6 +75,7 @@ class Comparison:
         if not self.survey.finite:
             return
         output, real, tolerance = compared(part)
+        self.telling = self.telling or _tells(part, real)
         error, missed = np.abs(output - real), np.abs(output - np.rint(real))
         wrong = error > tolerance
         self.wrong[part.place[1]] |= wrong.any(axis=(0, 2))
@@ -107,6 +112,19 @@ def compared(part: Part) -> tuple[Array, Array, Array | float]:
     channels = part.place[1]
     real, tolerance = requantized(part.execution, part.exact.reshape(part.output.shape), channels)
     return part.output, real, tolerance
+
+
+def _tells(part: Part, real: Array) -> bool:
+    """Whether some element, not saturated, is more than half a step from where bias alone would have it."""
+    execution = part.execution
+    assert execution.quantization is not None
+    if not execution.quantization.requantizes:
+        return True
+    bias = np.zeros(real.shape[1]) if part.bias is None else part.bias
+    alone, _ = requantized(execution, bias.reshape(1, -1, 1), part.place[1])
+    limits = np.iinfo(execution.output.dtype)
+    inside = (real > limits.min) & (real < limits.max)
+    return bool((inside & (np.abs(real - alone) > 0.5)).any())
 
 
 def _agrees(problem: Problem) -> bool:

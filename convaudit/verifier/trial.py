@@ -63,6 +63,7 @@ class Rule:
         return Expectation(exact=part.exact.reshape(shape), magnitude=sums, tolerance=self.tolerance)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # sums beyond a format are judged by what became of them
 def hold_against(
     problem: Problem,
     *,

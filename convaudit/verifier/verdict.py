@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convaudit.errors import ModelError
@@ -85,8 +86,12 @@ def _proves_nothing(problem: Problem, survey: Survey) -> str | None:
         return "an operand holds NaN or infinity, which agree with anything"
     if not survey.products.any():
         return f"{_silent(problem)}, so that any other would agree"
-    if problem.execution.quantization is None and _is_denormal(problem, survey.products):
+    if problem.execution.quantization is not None:
+        return None
+    if _is_denormal(problem, survey.products):
         return "the signal is denormal, and a runtime may take it for zero"
+    if _may_overflow(problem, survey):
+        return "the sums may be beyond float32, in which no bound holds"
     return None
 
 
@@ -95,6 +100,15 @@ def _silent(problem: Problem) -> str:
         return "the input is all zero"
     weighted = any(part.weight.any() for part in problem.parts())
     return "the weight meets only zeros" if weighted else "the weight is all zero"
+
+
+def _may_overflow(problem: Problem, survey: Survey) -> bool:
+    """Whether the absolute values of some element's terms may sum to more than a float32 holds."""
+    sums = math.sqrt(problem.terms * survey.largest)
+    for added in (problem.execution.bias, problem.execution.residual):
+        if added is not None:
+            sums += float(max(added.max(initial=0), -added.min(initial=0)))
+    return sums >= float(rounding.limits(np.dtype(np.float32)).max)
 
 
 def _is_denormal(problem: Problem, products: Array) -> bool:

@@ -74,6 +74,24 @@ def execution(x: Array, weight: Array, output: Array, side: int, groups: int, **
     )
 
 
+@pytest.mark.parametrize(
+    ("output_scale", "bias"),
+    [(1e-9, 0), (1e9, 0), (0.6, 10**8), (0.6, -(10**8))],
+    ids=["saturated-both-ways", "below-a-step", "bias-saturates", "bias-saturates-below"],
+)
+def test_integers_that_would_be_the_same_without_the_sums_prove_nothing(
+    output_scale: float, bias: int
+) -> None:
+    ran = qlinear(1, 3, per_channel=False, output_scale=output_scale)
+    if bias:
+        saturated = np.full_like(ran.output, 255 if bias > 0 else 0)
+        ran = replace(ran, bias=np.full(8, bias, np.int32), output=saturated)
+    verdict = judge(ran)
+    assert verdict.status == "vacuous"
+    assert "no sum shows in the output" in verdict.reason
+    assert judge(replace(ran, output=np.full_like(ran.output, 7))).status == "mismatch"
+
+
 @LAYERS
 @PER_CHANNEL
 def test_onnxruntime_is_honest(groups: int, kernel: int, per_channel: bool) -> None:
@@ -156,8 +174,8 @@ def one_sum(real: float, output: int, *, y_scale: float = 1.0, **others: Any) ->
         pytest.param(2.5, 103, "within_rounding", id="tie-away"),
         pytest.param(2.5 - 1e-7, 103, "within_rounding", id="within-scaling-error-of-a-tie"),
         pytest.param(2.5 - 1e-5, 103, "mismatch", id="beyond-scaling-error-of-a-tie"),
-        pytest.param(1000.0, 255, "exact", id="saturated-above"),
-        pytest.param(-1000.0, 0, "exact", id="saturated-below"),
+        pytest.param(1000.0, 255, "vacuous", id="saturated-above"),
+        pytest.param(-1000.0, 0, "vacuous", id="saturated-below"),
         pytest.param(1000.0, 254, "mismatch", id="saturated-too-early"),
     ],
 )
@@ -166,7 +184,8 @@ def test_only_ties_may_round_either_way(real: float, output: int, status: str) -
 
 
 def test_an_activation_applies_to_the_real_value() -> None:
-    assert judge(one_sum(-30.0, 100, activation=Activation(name="Relu"))).status == "exact"
+    assert judge(one_sum(30.0, 130, activation=Activation(name="Relu"))).status == "exact"
+    assert judge(one_sum(-30.0, 100, activation=Activation(name="Relu"))).status == "vacuous"
     assert judge(one_sum(-30.0, 70, activation=Activation(name="Relu"))).status == "mismatch"
 
 

@@ -165,6 +165,33 @@ VACUOUS = [
         "saturated everywhere",
         id="saturated",
     ),
+    pytest.param(
+        replace(LAYER.ran(np.full_like(OUTPUT, 1e9)), bias=np.full(4, 1e9, np.float32)),
+        "below the rounding",
+        id="drowned-by-the-bias",
+    ),
+    pytest.param(
+        replace(LAYER.ran(np.full_like(OUTPUT, 1e9)), bias=None, residual=np.full_like(OUTPUT, 1e9)),
+        "below the rounding",
+        id="drowned-by-the-residual",
+    ),
+    pytest.param(
+        replace(
+            LAYER.ran(np.ones_like(OUTPUT)),
+            activation=Activation(name="Sigmoid"),
+            bias=np.full(4, 25, np.float32),
+        ),
+        "below the rounding",
+        id="drowned-by-the-activation",
+    ),
+    pytest.param(with_x(3e38), "beyond float32", id="sums-overflow"),
+    pytest.param(
+        LAYER.but(
+            x=np.full_like(LAYER.x, 6e4, np.float16), weight=np.ones_like(LAYER.weight, np.float16)
+        ).ran(np.full_like(OUTPUT, np.inf, np.float16)),
+        "overflows its format everywhere",
+        id="overflows-everywhere",
+    ),
 ]
 
 
@@ -173,6 +200,32 @@ def test_a_signal_that_proves_nothing_is_vacuous(execution: Execution, reason: s
     verdict = judge(execution)
     assert verdict.status == "vacuous"
     assert reason in verdict.reason
+
+
+def test_a_fault_beside_sums_that_overflow_is_not_passed() -> None:
+    x = LAYER.x.copy()
+    x[0, 3, 2, 2] = 3e38
+    spoilt = LAYER.but(x=x)
+    output = by_torch(spoilt)
+    output[0, 1] = 0
+    assert judge(spoilt.ran(output)).status == "vacuous"
+
+
+@pytest.mark.parametrize("bias", [1e9, 1e4], ids=["hides-all", "hides-little"])
+def test_wrong_values_are_found_beside_a_large_bias(bias: float) -> None:
+    large = LAYER.but(bias=np.full(4, bias, np.float32))
+    output = by_torch(large)
+    output[0, 2] += np.float32(bias / 100)
+    assert judge(large.ran(output)).status == "mismatch"
+
+
+def test_one_channel_that_a_bias_hides_does_not_stop_the_others() -> None:
+    large = LAYER.but(bias=np.array([0, 0, 1e9, 0], np.float32))
+    assert judge(large.ran(by_torch(large))).status == "within_rounding"
+
+
+def test_an_output_of_nothing_but_infinity_is_wrong_where_it_should_be_finite() -> None:
+    assert judge(LAYER.ran(np.full_like(OUTPUT, np.inf))).status == "mismatch"
 
 
 def test_weights_that_meet_only_zeros_are_vacuous() -> None:

@@ -47,8 +47,9 @@ def whole(value: Any, what: str, *, least: int | None = 0, most: int | None = No
     kind = {None: "an integer", 0: "a non-negative integer", 1: "a positive integer"}.get(
         least, f"an integer of at least {least}"
     )
+    flag = isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
     try:
-        number = None if isinstance(value, bool) else operator.index(value)
+        number = None if flag else operator.index(value)
     except TypeError:
         number = None
     if number is None or (least is not None and number < least):

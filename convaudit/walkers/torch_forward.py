@@ -185,7 +185,7 @@ def _in_all_threads(
 
     threads = Threads(surroundings, lambda what: recorder.unseen(what, "nobody sees what it runs"))
     if mode is not None:
-        mode.stray = lambda: stray() if threads.away() else None
+        mode.stray = lambda: stray() if threads.away() and not recorder.sees_this_thread else None
     try:
         with threads.followed():
             yield

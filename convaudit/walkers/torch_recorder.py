@@ -68,6 +68,7 @@ class Recorder(TorchDispatchMode):
         self._opaque: dict[tuple[str, str, tuple[Branch, ...]], int] = {}
         self._uncounted: Counter[str] = Counter()
         self._lock = threading.RLock()  # a forward may run in several threads
+        self._thread = threading.local()
 
     def miss(self, unseen: Mapping[str, int]) -> None:
         """Note operators that run where this recorder cannot see them, by type and number."""
@@ -99,6 +100,11 @@ class Recorder(TorchDispatchMode):
             self._opaque[key] = self._opaque.get(key, 0) + count
 
     @property
+    def sees_this_thread(self) -> bool:
+        """Whether this recorder handed over the operator that runs: TorchScript's threads inherit it."""
+        return getattr(self._thread, "running", False)
+
+    @property
     def saw_everything(self) -> bool:
         """Whether no convolution can have run unseen."""
         return not self._opaque
@@ -125,7 +131,11 @@ class Recorder(TorchDispatchMode):
         if body is not None:
             with suppress(Exception):  # one in NumPy, say, cannot run without values
                 return self._call(body, *args, **kwargs)
-        output = _run(func, args, kwargs, tensors)
+        self._thread.running = True
+        try:
+            output = _run(func, args, kwargs, tensors)
+        finally:
+            self._thread.running = False
         with self._lock:
             self.used.update(name for name in map(self.stored.name, tensors) if name)
             sources = [] if takes_no_values(op_name(func)) else tensors

@@ -104,6 +104,28 @@ def test_convolutions_in_other_threads_are_counted(
     assert wrapped_things() == before
 
 
+class Forks(nn.Module):
+    """Has TorchScript run a submodule in a thread of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(4, 4, 3, padding=1)
+        self.b = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = torch.jit.fork(self.a, x), torch.jit.fork(self.b, x)
+        return torch.jit.wait(first) + torch.jit.wait(second) + self.a(x)
+
+
+@pytest.mark.parametrize("count", [fake, real])
+@pytest.mark.parametrize("wrap", [lambda m: m, nn.Sequential], ids=["whole", "inside"])
+def test_what_torchscript_forks_counts_once(
+    wrap: Callable[[nn.Module], nn.Module], count: Callable[[nn.Module], list[tuple[str, Any]]]
+) -> None:
+    counted = count(wrap(torch.jit.script(Forks())))
+    assert sorted((name.removeprefix("0."), calls) for name, calls in counted) == [("a", 2), ("b.0", 1)]
+
+
 @pytest.fixture
 def worker() -> Iterator[queue.Queue[Any]]:
     """A thread that was there before: it takes (module, input, results) from its queue."""

@@ -1101,7 +1101,14 @@ def stft(b: Builder, r: Random) -> None:
     rows = b.node("Reshape", b.value, b.node("Concat", b.size(0), b.const([-1, 1]), axis=0))
     frame = r.choice([4, 8])
     window = b.const(np.ones(frame), np.float32)
-    y = b.node("STFT", rows, b.const(r.choice([2, 3, 4])), window, b.const(frame), onesided=r.choice([0, 1]))
+    y = b.node(
+        "STFT",
+        rows,
+        b.const(r.choice([2, 3, 4])),
+        window,
+        b.const(frame),
+        **r.choice([{}, {"onesided": 0}, {"onesided": 1}]),
+    )
     b.value = b.node("Transpose", y, perm=[0, 3, 1, 2])
     b.channels, b.rank = 2, 4
 

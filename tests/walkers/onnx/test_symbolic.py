@@ -133,6 +133,83 @@ def test_onnx_is_corrected_on_static_models(op: str, shape: tuple[int, ...]) -> 
     assert walk(conv_behind(f"y = {op}", inputs=STATIC), allow_run=False).layers[-1].input_shape == shape
 
 
+@pytest.mark.parametrize(
+    ("attributes", "bins"),
+    [
+        pytest.param("", 9, id="by-default"),
+        pytest.param("<onesided=1>", 9, id="one-sided"),
+        pytest.param("<onesided=0>", 16, id="two-sided"),
+    ],
+)
+def test_bins_of_a_short_time_fourier_transform(attributes: str, bins: int) -> None:
+    layer = only_layer(
+        f"""g (float[1,128,1] x) => (float[a,b,c,d] y) <int64 step = {{8}}, int64 length = {{16}},
+            float[1,2,1,1] w = {{0, 0}}> {{
+            s = STFT{attributes}(x, step, "", length)
+            t = Transpose<perm=[0,3,1,2]>(s)
+            y = Conv(t, w)
+        }}""",
+        allow_run=False,
+    )
+    assert layer.input_shape == (1, 2, 15, bins)
+
+
+BACKWARDS = [ints("ax", 2), ints("st", -1)]
+DISAGREED = [
+    pytest.param(
+        conv_behind('y = MaxPool<auto_pad="SAME_UPPER", kernel_shape=[1,3], dilations=[1,2]>(x)', "", STATIC),
+        "1x4x18x?",
+        (1, 4, 18, 21),
+        id="dilated-same",
+    ),
+    pytest.param(
+        conv_behind(
+            "y = Slice(x, s, e, ax, st)", ", ".join([ints("s", 1), ints("e", 2**63 - 1), *BACKWARDS])
+        ).replace(X, STATIC),
+        "1x4x?x23",
+        (1, 4, 2, 23),
+        id="backwards-to-the-largest",
+    ),
+    pytest.param(
+        conv_behind(
+            "y = Slice(x, s, e, ax, st)", ", ".join([ints("s", 1), ints("e", 2**31 - 1), *BACKWARDS])
+        ).replace(X, STATIC),
+        "1x4x?x23",
+        (1, 4, 2, 23),
+        id="backwards-to-the-largest-int32",
+    ),
+    pytest.param(
+        conv_behind(
+            'y = Resize<mode="nearest", axes=[-2], keep_aspect_ratio_policy="not_larger">(x, "", "", s)',
+            ints("s", 27),
+            STATIC,
+        ),
+        "1x4x?x23",
+        (1, 4, 18, 23),
+        id="policy-of-negative-axes",
+    ),
+    pytest.param(
+        conv_behind(
+            "q = SplitToSequence<axis=0, keepdims=0>(v, one) e = SequenceAt(q, nil) u = Unsqueeze(e, ax) "
+            "y = Squeeze(u, ax)",
+            "int64 one = {1}, int64 nil = {0}, int64[1] ax = {0}",
+            "float[2,1,4,18,23] v",
+        ),
+        "?",
+        (1, 4, 18, 23),
+        id="split-without-its-axis",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "unknown", "ran"), DISAGREED)
+def test_what_onnx_and_onnxruntime_read_differently_is_told_by_a_run(
+    source: str, unknown: str, ran: tuple[int, ...]
+) -> None:
+    assert as_text(only_layer(source, allow_run=False).input_shape) == unknown
+    assert only_layer(source).input_shape == ran
+
+
 def quantized(op: str) -> ModelProto:
     """A quantised pooling in front of a quantised convolution."""
     return model(

@@ -10,6 +10,7 @@ from onnx import TensorProto
 from convaudit.arguments import LARGEST_TENSOR
 from convaudit.formulas import Count, ceil_divide, is_nonnegative, maximum, minimum, quotient
 from convaudit.records import Shape
+from convaudit.walkers.onnx.misinferred import LARGEST
 from convaudit.walkers.onnx.symbolic.calls import Call, fixed, normalized, normalized_all
 from convaudit.walkers.onnx.symbolic.loading import attribute_tensor
 from convaudit.walkers.onnx.symbolic.reals import Symbolic
@@ -202,7 +203,7 @@ def slice_(call: Call) -> Sequence[Tensor]:
 
 
 def _sliced_size(call: Call, size: Count, start: Count, end: Count, step: int) -> Count | None:
-    if step == 0:
+    if step == 0 or (step < 0 and end in LARGEST):
         return None
     first, last = _place(call, start, size), _place(call, end, size)
     if first is None or last is None:

@@ -110,6 +110,13 @@ def pooling(*, last: bool = False) -> Rule:
             )
         else:
             _, spatial = resolve(geometry, sizes, transposed=False, who=call.node.op_type)
+        if geometry.auto_pad.startswith("SAME"):  # of a dilated window onnxruntime makes less than ONNX
+            spatial = tuple(
+                [
+                    size if extent == 1 or dilation == 1 else None
+                    for size, extent, dilation in zip(spatial, kernel, geometry.dilation, strict=True)
+                ]
+            )
         channels = shape[-1] if at_end else shape[1]
         result = _assembled(shape[0], channels, spatial, at_end)
         indices = [Tensor(TensorProto.INT64, result)] if len(call.node.output) > 1 else []
@@ -221,6 +228,8 @@ def _resized_to(call: Call, index: int, shape: Shape, axes: Sequence[int]) -> li
     policy = call.attributes.string("keep_aspect_ratio_policy", "stretch") if call.opset >= 18 else "stretch"
     if policy == "stretch":
         return sizes
+    if min(call.attributes.integers("axes") or [0]) < 0:
+        return [None] * len(axes)  # onnxruntime does not follow the policy there
     old = [shape[axis] for axis in axes]
     if not all(isinstance(size, int) and size > 0 for size in (*sizes, *old)):
         return [None] * len(axes)

@@ -1,9 +1,9 @@
 """Runs what deals with foreign code in a process of its own, so that nothing it does becomes our doing.
 
-A helper process imports torch once. For each call it forks a child, which sends its answer and ends: by
-itself, by ``os._exit``, by a crash, or because it took more time or memory than it was given. Whatever way,
-the caller gets the answer or a ``ConvauditError``. Where there is no fork, each call has a helper to itself,
-without limits.
+A helper process imports once what its calls need, such as torch. For each call it forks a child, which sends
+its answer and ends: by itself, by ``os._exit``, by a crash, or because it took more time or memory than it
+was given. Whatever way, the caller gets the answer or a ``ConvauditError``. Where there is no fork, each
+call has a helper to itself, without limits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -34,6 +34,8 @@ _ANSWERS = ("convaudit.records", "convaudit.formulas", "convaudit.shapes")
 _NUMBERS = {("numpy", "dtype"), ("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "scalar")}
 SECONDS_VARIABLE = "CONVAUDIT_FILE_SECONDS"
 MEMORY_VARIABLE = "CONVAUDIT_FILE_MEMORY"
+TORCH = ("convaudit.walkers.torch_forward", "convaudit.verifier.torch")
+"""What a helper for torch imports before it forks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +43,18 @@ class Limits:
     """What code out of a file may take; on systems that can say so."""
 
     seconds: int  # of the clock
-    memory_bytes: int  # beyond what torch itself takes
+    memory_bytes: int  # beyond what the libraries themselves take
+    file_bytes: int = 0  # of each file that it writes
 
 
-def file_limits(path: str, *, computes: bool) -> Limits:
-    """For the code of the file at ``path``: a walk needs shapes only, a verification ``computes``."""
+def file_limits(size: int, *, computes: bool) -> Limits:
+    """For the code of a file of ``size`` bytes: a walk needs shapes only, a verification ``computes``."""
     from convaudit.units import parse_bytes
 
     seconds, memory = os.environ.get(SECONDS_VARIABLE, ""), os.environ.get(MEMORY_VARIABLE, "")
     return Limits(
         seconds=int(seconds) if seconds.isdigit() and int(seconds) else 3600 if computes else 120,
-        memory_bytes=parse_bytes(memory)
-        if memory
-        else (2**34 if computes else 2**32) + 4 * os.path.getsize(path),
+        memory_bytes=parse_bytes(memory) if memory else (2**34 if computes else 2**32) + 4 * size,
     )
 
 
@@ -63,6 +64,7 @@ def call_apart(
     who: str,
     limits: Limits | None = None,
     progress: Callable[[int], None] | None = None,
+    prepared: tuple[str, ...] = TORCH,
 ) -> Any:
     """Call ``module:function`` in a child process, which also gets a function to report progress with.
 
@@ -73,6 +75,7 @@ def call_apart(
         limits: For code out of a file; what it prints is dropped. None: for the user's own, whose prints go
             to stderr.
         progress: Is told what the child reports.
+        prepared: Modules that the helper imports before it forks. Calls that name the same share one.
 
     Returns:
         What the function returns: records, counts, and nests of them.
@@ -89,7 +92,7 @@ def call_apart(
             f"({errors.first_line(error)}); load it yourself and pass the module"
         ) from error
     with _LOCK:
-        kind, *answer = _exchange(request, progress)
+        kind, *answer = _exchange(prepared, request, progress)
     match kind, answer:
         case "value", [value]:
             return value
@@ -126,21 +129,23 @@ def _out_of_memory(who: str, limits: Limits | None, text: str) -> ConvauditError
 
 
 _LOCK = threading.Lock()
-_helpers: dict[int, subprocess.Popen[bytes]] = {}  # one, by the process that started it: a fork has none
+_Key = tuple[int, tuple[str, ...]]
+_helpers: dict[_Key, subprocess.Popen[bytes]] = {}  # by the process that started it: a fork has none
 
 
-def _exchange(request: bytes, progress: Callable[[int], None] | None) -> Any:
+def _exchange(prepared: tuple[str, ...], request: bytes, progress: Callable[[int], None] | None) -> Any:
     """The last message that the helper sends on a request; a helper that has gone is replaced once."""
     for _ in range(2):
-        helper = _running_helper()
+        key = (os.getpid(), prepared)
+        helper = _running_helper(key)
         try:
             answer = _answer(helper, request, progress)
         except BaseException:  # Ctrl-C too: nobody waits for the child any more
-            _stop()
+            _stop(key)
             raise
         if answer is not None:
             return answer
-        _stop()
+        _stop(key)
     return ("ended", None)
 
 
@@ -177,25 +182,25 @@ class _Answers(pickle.Unpickler):
         raise ExecutionError(f"an answer must not contain {module}.{name}")
 
 
-def _running_helper() -> subprocess.Popen[bytes]:
-    helper = _helpers.get(os.getpid())
+def _running_helper(key: _Key) -> subprocess.Popen[bytes]:
+    helper = _helpers.get(key)
     if helper is None or helper.poll() is not None:
         # its path is ours: a module in the current directory must not take the place of an installed one
-        code = f"import sys; sys.path[:] = {sys.path!r}; from convaudit.apart import serve; serve()"
-        helper = _helpers[os.getpid()] = subprocess.Popen(
+        code = f"import sys; sys.path[:] = {sys.path!r}; from convaudit.apart import serve; serve({key[1]!r})"
+        helper = _helpers[key] = subprocess.Popen(
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        atexit.register(_stop)
+        atexit.register(_stop, key)
     return helper
 
 
-def _stop() -> None:
+def _stop(key: _Key) -> None:
     """End the helper and the child that it may have."""
-    helper = _helpers.pop(os.getpid(), None)
-    if helper is None:
+    helper = _helpers.pop(key, None)
+    if helper is None or key[0] != os.getpid():
         return
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError):
@@ -212,7 +217,7 @@ def _stop() -> None:
 # --- the helper's side ----------------------------------------------------------------------------------
 
 
-def serve() -> None:
+def serve(prepared: Sequence[str]) -> None:
     """Answer requests on stdin until there are no more, or none has come for a while."""
     requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -220,8 +225,8 @@ def serve() -> None:
     os.dup2(2, 1)
     tempfile.gettempdir()  # finds out by writing, which a child may not
     with suppress(Exception):  # the child will find the reason again, and say it
-        importlib.import_module("convaudit.walkers.torch_forward").warm_up()
-        importlib.import_module("convaudit.verifier.torch")
+        for module in map(importlib.import_module, prepared):
+            getattr(module, "warm_up", int)()
     while select.select([requests], [], [], _IDLE_SECONDS)[0] if os.name == "posix" else True:
         request = _receive(requests)
         if request is None:
@@ -298,7 +303,7 @@ def _is_of_memory(error: BaseException | None) -> bool:
 
 
 def _confine(limits: Limits) -> None:
-    """Bound this process; it may also write no file. What torch and the file's code say is dropped."""
+    """Bound this process. What libraries and the file's code say is dropped."""
     if not os.environ.get("CONVAUDIT_DEBUG"):
         os.dup2(0, 1)
         os.dup2(0, 2)
@@ -308,7 +313,7 @@ def _confine(limits: Limits) -> None:
 
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, limits.seconds)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _bound_memory(resource.RLIMIT_DATA, limits.memory_bytes + _data_bytes())
 

@@ -237,7 +237,7 @@ def _subject_apart(source: str, request: Request) -> Subject:
         open_regular(Path(source), source).close()  # what is not there needs no process to say so
 
     def call(function: str, *arguments: Any, progress: Callable[[int], None] | None = None) -> Any:
-        limits = file_limits(source, computes=progress is not None) if is_file else None
+        limits = file_limits(os.path.getsize(source), computes=progress is not None) if is_file else None
         function = f"{__name__}:{function}"
         return call_apart(function, source, *arguments, who=source, limits=limits, progress=progress)
 

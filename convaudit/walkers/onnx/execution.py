@@ -1,6 +1,7 @@
 """The last resort for shapes that depend on data: run the model once in onnxruntime and read them.
 
-The runtime's own profile lists the shapes of every node that ran, in the bodies of control flow too.
+The runtime's own profile lists the shapes of every node that ran, in the bodies of control flow too. What a
+file has a runtime do may take any time and memory, and crash it: so it runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
+from convaudit.apart import call_apart, file_limits
 from convaudit.errors import ExecutionError, first_line
 from convaudit.loaders.mapped_weights import ROOTED, map_weights
 from convaudit.loaders.onnx_file import OnnxModel
@@ -26,7 +28,7 @@ from convaudit.walkers.onnx.runnable import make_runnable_for_sizes
 from convaudit.walkers.onnx.weights import known_elements
 
 _MOST_ELEMENTS = 2**28  # of the inputs; what a hostile model makes of them, no one knows
-_MOST_SECONDS = 60.0
+_MOST_PROFILE = 2**30  # bytes; onnxruntime stops at a million events
 
 ShapesOfNodes = dict[str, tuple[list[list[int]], list[list[int]]]]
 """By node name: the shapes of its operands and of its results, absent ones left out."""
@@ -54,8 +56,15 @@ def run_once(
     complete = ModelProto()
     complete.CopyFrom(named)
     map_weights(source, complete)
-    events, problem = _profile(complete, feeds or {tensor.name: _made_up(tensor) for tensor in inputs})
-    shapes = _read_profile(events)
+    limits = replace(file_limits(complete.ByteSize(), computes=False), file_bytes=_MOST_PROFILE)
+    with tempfile.TemporaryDirectory() as folder:
+        shapes, problem = call_apart(
+            f"{__name__}:profiled_here",
+            *(_serialized(complete), tuple(inputs), feeds, folder, limits.seconds / 2),
+            who=source.source,
+            limits=limits,
+            prepared=(__name__,),
+        )
     stored = {tensor.name for _, graph in graphs(named.graph) for tensor in graph.initializer}
     for address, graph in graphs(named.graph):
         of_nodes = [shapes.get(_node_name((*address, i)), ([], [])) for i in range(len(graph.node))]
@@ -67,35 +76,48 @@ def _node_name(address: tuple[str | int, ...]) -> str:
     return ".".join(str(step) for step in address)
 
 
-def _profile(model: ModelProto, feeds: Feeds) -> tuple[list[dict[str, Any]], str | None]:
-    """The events of a run, and what ended it before its end."""
+def _serialized(model: ModelProto) -> bytes:
+    try:
+        return bytes(model.SerializeToString())
+    except Exception as error:  # more than 2 GiB, of a model in memory
+        raise ExecutionError(f"it cannot be handed to onnxruntime: {first_line(error)}") from None
+
+
+def profiled_here(
+    model: bytes,
+    inputs: Sequence[TensorInfo],
+    feeds: Feeds | None,
+    folder: str,
+    seconds: float,
+    _progress: Callable[[int], None],
+) -> tuple[ShapesOfNodes, str | None]:
+    """The shapes of a run in this process, and what ended it before its end, which may be its time."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.enable_profiling = True
+    options.profile_file_prefix = str(Path(folder) / "shapes")
     options.add_session_config_entry(*ROOTED)
     run_options = onnxruntime.RunOptions()
     run_options.log_severity_level = 4
     problem = None
-    with tempfile.TemporaryDirectory() as folder:
-        options.profile_file_prefix = str(Path(folder) / "shapes")
-        try:
-            data = model.SerializeToString()
-            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises many types, none of them documented
-            raise ExecutionError(f"onnxruntime: {first_line(error)}") from None
-        watchdog = threading.Timer(_MOST_SECONDS, setattr, (run_options, "terminate", True))
-        watchdog.start()
-        try:
-            session.run(None, dict(feeds), run_options)
-        except Exception as error:
-            problem = f"onnxruntime: {first_line(error)}"
-        finally:
-            watchdog.cancel()
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return events, problem
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises many types, none of them documented
+        raise ExecutionError(f"onnxruntime: {first_line(error)}") from None
+    watchdog = threading.Timer(seconds, setattr, (run_options, "terminate", True))
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        session.run(None, dict(feeds or {tensor.name: _made_up(tensor) for tensor in inputs}), run_options)
+    except Exception as error:
+        problem = f"onnxruntime: {first_line(error)}"
+    finally:
+        watchdog.cancel()
+    with open(session.end_profiling(), encoding="utf-8") as profile:
+        return _read_profile(profile), problem
 
 
 def _made_up(tensor: TensorInfo) -> np.ndarray:
@@ -108,17 +130,31 @@ def _made_up(tensor: TensorInfo) -> np.ndarray:
     return np.ones(shape, dtype=tensor.dtype)
 
 
-def _read_profile(events: list[dict[str, Any]]) -> ShapesOfNodes:
+def _read_profile(lines: Iterable[str]) -> ShapesOfNodes:
+    """Shapes from the events of a profile, one a line: of a million in loops, few differ but in time."""
     shapes: ShapesOfNodes = {}
-    for event in events:
-        name, arguments = event.get("name", ""), event.get("args", {})
-        if not name.endswith("_kernel_time") or "output_type_shape" not in arguments:
+    seen = set()
+    for line in lines:
+        what = (*map(_list, (line, line), _LISTS), line.partition('"name" :')[2].partition(",")[0])
+        if what in seen or not what[2].endswith('_kernel_time"') or _LISTS[1] not in line:
             continue
+        seen.add(what)
+        event = json.loads(line.rstrip(" ,\n"))
+        name, arguments = event["name"], event["args"]
         node = name.removesuffix("_kernel_time")
         found = _sizes(arguments["input_type_shape"]), _sizes(arguments["output_type_shape"])
         # a body that runs with another shape every time has no one shape
         shapes[node] = found if shapes.get(node, found) == found else ([], [])
     return shapes
+
+
+_LISTS = ('"input_type_shape" : [', '"output_type_shape" : [')
+
+
+def _list(line: str, start: str) -> str:
+    """The text of a list of shapes; reading all of a million lines as JSON takes half a minute."""
+    text = line.partition(start)[2]
+    return "" if text[:1] == "]" else text.partition("]}]")[0]
 
 
 def _sizes(entries: list[dict[str, list[int]]]) -> list[list[int]]:

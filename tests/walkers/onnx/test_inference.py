@@ -144,6 +144,62 @@ def test_run_on_huge_inputs_is_refused() -> None:
     assert any("inputs are too large" in warning for warning in network.warnings)
 
 
+ENDLESS = """
+    again = Loop (many, on) <
+        body = b (int64 i, bool go) => (bool keep, int64 p) { keep = Identity(go) p = Identity(i) }
+    >
+    z = Relu(y)"""
+GROWING = """
+    grown = Loop (many, on, y) <
+        body = b (int64 i, bool go, float[n] a) => (bool keep, float[m] p) {
+            keep = Identity(go)
+            p = Concat<axis = 0>(a, a)
+        }
+    >
+    z = Relu(grown)"""
+
+
+@pytest.mark.parametrize(
+    ("last", "limits", "message"),
+    [
+        pytest.param(ENDLESS, {"SECONDS": "4"}, "failed half-way: onnxruntime", id="no-end"),
+        pytest.param(GROWING, {"MEMORY": "64MiB"}, "failed half-way: onnxruntime", id="no-bound"),
+        pytest.param(
+            "k = ConstantOfShape(wide) l = MatMul(k, k) z = Relu(l)",
+            {"SECONDS": "2"},
+            "ran for more than 2 s and was stopped; CONVAUDIT_FILE_SECONDS",
+            id="not-to-be-asked-to-end",
+        ),
+    ],
+)
+def test_a_run_is_bounded(
+    last: str, limits: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in limits.items():
+        monkeypatch.setenv(f"CONVAUDIT_FILE_{name}", value)
+    numbers = f"int64 many = {{{2**62}}}, bool on = {{1}}, int64[2] wide = {{11000, 11000}}"
+    network = walk(
+        f"""
+    g (float[1,2,9] x) => (float[k] z) <{W}, int64[1] axis = {{0}}, {numbers}> {{
+        row = Squeeze(x, axis)
+        found = NonZero(row)
+        some = Cast<to = 1>(found)
+        image = Unsqueeze(some, axis)
+        y = Conv<pads = [1, 1]>(image, w)
+        {last}
+    }}"""
+    )
+    assert message in "\n".join(network.warnings)
+    known = "half-way" in message  # what ran before the end
+    assert network.layers[0].output_shape == ((1, 4, 18) if known else (1, 4, None))
+
+
+def test_a_runtime_that_cannot_even_be_loaded_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVAUDIT_FILE_MEMORY", "1")  # not even enough to load it
+    network = walk(DATA_DEPENDENT)
+    assert any("some shapes stay unknown" in warning for warning in network.warnings)
+
+
 def test_failing_run_is_a_warning() -> None:
     network = walk(DATA_DEPENDENT.replace("Squeeze(x, axis)", "custom.Unknown(x)"))
     assert network.layers[0].output_shape is None or None in network.layers[0].output_shape

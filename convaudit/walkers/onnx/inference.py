@@ -10,7 +10,7 @@ from convaudit.errors import ConvauditError, first_line
 from convaudit.loaders.onnx_file import OnnxModel
 from convaudit.walkers.onnx.dimensions import Dimensions
 from convaudit.walkers.onnx.functions import expand_functions
-from convaudit.walkers.onnx.hazards import hazard, propagates_safely
+from convaudit.walkers.onnx.hazards import hazard
 from convaudit.walkers.onnx.inferred import Inferred
 from convaudit.walkers.onnx.inputs import Feeds, Inputs
 from convaudit.walkers.onnx.prepared import prepare
@@ -68,13 +68,16 @@ def declare(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Infe
 
 
 def _static(model: ModelProto, inferred: Inferred, dimensions: Dimensions | None = None) -> str | None:
-    """onnx's own inference."""
+    """onnx's own inference, without its data propagation: shapes that are data are for our rules to tell.
+
+    It lists every element of every one-dimensional tensor that it meets, of 2**36 as well.
+    """
     danger = hazard(model)
     if danger:
         inferred.add(model, dimensions)
         return f"onnx's shape inference is left out: {danger}"
     try:
-        found = shape_inference.infer_shapes(model, data_prop=propagates_safely(model))
+        found = shape_inference.infer_shapes(model)
         inferred.add(found, dimensions)
     except (shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
         inferred.add(model, dimensions)

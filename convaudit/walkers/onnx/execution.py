@@ -60,7 +60,7 @@ def run_once(
     with tempfile.TemporaryDirectory() as folder:
         shapes, problem = call_apart(
             f"{__name__}:profiled_here",
-            *(_serialized(complete), tuple(inputs), feeds, folder, limits.seconds / 2),
+            *(_serialized(complete), tuple(inputs), feeds, folder, limits.seconds / 3),
             who=source.source,
             limits=limits,
             prepared=(__name__,),

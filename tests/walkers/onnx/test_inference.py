@@ -162,7 +162,7 @@ GROWING = """
 @pytest.mark.parametrize(
     ("last", "limits", "message"),
     [
-        pytest.param(ENDLESS, {"SECONDS": "4"}, "failed half-way: onnxruntime", id="no-end"),
+        pytest.param(ENDLESS, {"SECONDS": "6"}, "failed half-way: onnxruntime", id="no-end"),
         pytest.param(GROWING, {"MEMORY": "64MiB"}, "failed half-way: onnxruntime", id="no-bound"),
         pytest.param(
             "k = ConstantOfShape(wide) l = MatMul(k, k) z = Relu(l)",

@@ -10,7 +10,7 @@ The vocabulary is torch's. A *count* is an ``int``, a ``Formula`` where it depen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from convaudit.arguments import Number
@@ -151,6 +151,11 @@ class Network:
     file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
     warnings: tuple[str, ...] = ()
 
+    @property
+    def input_values(self) -> dict[str, Number]:
+        """What the user filled inputs with, by the input's name."""
+        return {tensor.name: tensor.value for tensor in self.inputs if tensor.value is not None}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
@@ -197,6 +202,7 @@ class Runtime:
     device: str  # "cpu", "cuda:0"
     seed: int | None  # of the random inputs; None: the inputs were given
     input_shapes: Mapping[str, Shape | None]  # of the model's inputs, by name
+    input_values: Mapping[str, Number] = field(default_factory=dict)  # where the user fixed all elements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

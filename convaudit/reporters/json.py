@@ -125,6 +125,7 @@ def _runtime(runtime: Runtime) -> dict[str, Any]:
     return {
         **{name: getattr(runtime, name) for name in fields},
         "input_shapes": {name: _shape(shape) for name, shape in runtime.input_shapes.items()},
+        "input_values": dict(runtime.input_values),
     }
 
 

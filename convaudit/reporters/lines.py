@@ -85,7 +85,8 @@ def verified_text(report: AuditReport) -> str:
 
 def _ran_on(runtime: Runtime) -> str:
     """``onnxruntime 1.31.1, CPUExecutionProvider, 2 threads, optimisation all, seed 0, input x 1x3x8x8``."""
-    inputs = [f"{name} {as_text(shape)}" for name, shape in runtime.input_shapes.items()]
+    of = {name: f" of {value}" for name, value in runtime.input_values.items()}
+    inputs = [f"{name} {as_text(shape)}{of.get(name, '')}" for name, shape in runtime.input_shapes.items()]
     parts = [
         f"{runtime.name} {runtime.version}",
         runtime.provider or runtime.device,

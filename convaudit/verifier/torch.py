@@ -196,6 +196,7 @@ def _runtime(model: TorchModel, network: Network, seed: int | None) -> Runtime:
         device=", ".join(devices) or "cpu",
         seed=seed,
         input_shapes={tensor.name: settled(tensor.shape, {}) for tensor in network.inputs},
+        input_values=network.input_values,
     )
 
 

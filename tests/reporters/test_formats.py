@@ -81,8 +81,8 @@ def test_json_has_the_contracts_keys():
     report = report_dict(verified(MIXED))
     assert set(report) >= TOP_KEYS
     assert set(report["layers"][0]) >= CONTRACT
-    runtime = ["name", "version", "provider", "threads", "optimization", "device", "seed", "input_shapes"]
-    assert list(report["runtime"]) == runtime
+    runtime = ["name", "version", "provider", "threads", "optimization", "device", "seed"]
+    assert list(report["runtime"]) == [*runtime, "input_shapes", "input_values"]
     assert report["runtime"]["input_shapes"] == {"x": [1, 3, 224, 224]}
     verdict = ["status", "reason", "max_abs_error", "bits", "worst_index", "bound"]
     assert set(verdict) <= set(report["layers"][0]["verification"])

@@ -131,6 +131,18 @@ def test_what_ran_is_one_line() -> None:
     assert verdicts(given)[0].endswith("optimisation all, given inputs, input x 1x4x9x9")
 
 
+@pytest.mark.parametrize("front_end", ["onnx", "torch"])
+def test_values_of_inputs_belong_to_what_ran(front_end: str) -> None:
+    source: Any = cases.plain()
+    if front_end == "torch":
+        torch = pytest.importorskip("torch")
+        source = torch.export.export(torch.nn.Conv2d(4, 6, 3), (torch.ones(1, 4, 9, 9),))
+    report = convaudit.audit(source, input_shape="0.5", verify=True)
+    (name,) = report.to_dict()["runtime"]["input_shapes"]
+    assert report.to_dict()["runtime"]["input_values"] == {name: 0.5}
+    assert verdicts(report)[0].endswith(f"input {name} 1x4x9x9 of 0.5")
+
+
 def test_nothing_ran_without_verification() -> None:
     report = convaudit.audit(cases.plain())
     assert report.runtime is None

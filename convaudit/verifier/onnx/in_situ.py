@@ -73,7 +73,7 @@ def verify_in_situ(
     batches = _batches(network.layers, sizes, activation_bytes(memory_bytes))
     verdicts = (verdict for batch in batches for verdict in run.verify(batch))
     shapes = {name: array.shape for name, array in feeds.items()}
-    return log.verified(verdicts, seed if data is None else None, shapes)
+    return log.verified(verdicts, seed if data is None else None, shapes, network.input_values)
 
 
 def _batches(layers: Sequence[ConvLayer], sizes: Mapping[str, int], limit: int) -> Iterator[list[ConvLayer]]:

@@ -59,7 +59,9 @@ def verify_isolated(
     log = Log(optimization, progress)
     sizes = open_sizes(network)
     shapes = {tensor.name: settled(tensor.shape, sizes) for tensor in network.inputs}
-    return log.verified(_verdicts(model, network, sizes, seed, optimization, log), seed, shapes)
+    return log.verified(
+        _verdicts(model, network, sizes, seed, optimization, log), seed, shapes, network.input_values
+    )
 
 
 def _verdicts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from convaudit.arguments import Number
 from convaudit.records import Optimization, Runtime, Shape, Verification, Verified
 from convaudit.verifier.onnx.session import PROVIDER, Session, threads
 
@@ -24,7 +25,11 @@ class Log:
         return f" (onnxruntime ran with optimization {session.optimization}, not {self._wanted})"
 
     def verified(
-        self, verdicts: Iterable[Verification], seed: int | None, input_shapes: Mapping[str, Shape | None]
+        self,
+        verdicts: Iterable[Verification],
+        seed: int | None,
+        input_shapes: Mapping[str, Shape | None],
+        input_values: Mapping[str, Number],
     ) -> Verified:
         """All verdicts, as they are reached, with what they were reached on."""
         found = []
@@ -32,9 +37,11 @@ class Log:
             found.append(verdict)
             if self._progress is not None:
                 self._progress(1)
-        return Verified(verdicts=tuple(found), runtime=self._runtime(seed, input_shapes))
+        return Verified(verdicts=tuple(found), runtime=self._runtime(seed, input_shapes, input_values))
 
-    def _runtime(self, seed: int | None, input_shapes: Mapping[str, Shape | None]) -> Runtime:
+    def _runtime(
+        self, seed: int | None, input_shapes: Mapping[str, Shape | None], input_values: Mapping[str, Number]
+    ) -> Runtime:
         import onnxruntime
 
         return Runtime(
@@ -46,4 +53,5 @@ class Log:
             device="cpu",
             seed=seed,
             input_shapes=input_shapes,
+            input_values=input_values,
         )

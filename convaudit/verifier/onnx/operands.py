@@ -41,8 +41,8 @@ def dtype_of(layer: ConvLayer, role: str) -> str:
     if not CONV_OPS[layer.op].quantized:
         return layer.dtype
     match role:
-        case "weight" | "w_zero_point":
-            return layer.weight_dtype
+        case "weight" | "w_zero_point":  # of a real one, quantised at run time, inference knows more
+            return "unknown" if layer.weight_dtype.startswith(("float", "bfloat")) else layer.weight_dtype
         case "bias":
             return "int32"
         case "output" | "y_zero_point":

@@ -6,12 +6,13 @@ verifier.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, defs
 
+from convaudit.errors import ModelError
 from convaudit.walkers.onnx.order import in_order, is_in_order
 
 Address = tuple[str | int, ...]
@@ -85,6 +86,8 @@ class _Expansion:
     def __init__(self, model: ModelProto, expanded: Expanded) -> None:
         self._functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self._expanded = expanded
+        self._versions = {opset.domain: opset.version for opset in model.opset_import}
+        self._checked: set[tuple[str, str, str]] = set()
 
     def copy(self, nodes: Sequence[NodeProto], place: _Place, call: _Call | None) -> None:
         """Copy nodes, and expand the calls among them."""
@@ -123,6 +126,10 @@ class _Expansion:
         self.copy(body.node, place, call)
 
     def _expand(self, node: NodeProto, function: FunctionProto, place: _Place, origin: Origin) -> None:
+        key = (function.domain, function.name, function.overload)
+        if key not in self._checked:
+            self._checked.add(key)
+            _check_versions(function, self._versions)
         prefix = ".".join(map(str, origin.address)) + ":"
         attributes = {default.name: default for default in function.attribute_proto}
         attributes.update((attribute.name, attribute) for attribute in node.attribute)
@@ -144,6 +151,46 @@ class _Expansion:
     def _share(self, names: Iterable[str], call: _Call) -> None:
         home = f"{call.function.domain}.{call.function.name}"
         self._expanded.shared.update((call.name(name), f"{home}/{name}") for name in names)
+
+
+def _check_versions(function: FunctionProto, versions: Mapping[str, int]) -> None:
+    """Refuse a function whose operators mean something else in the model's opset.
+
+    Raises:
+        ModelError: An attribute or operand that a node of its body has is another there, or gone.
+    """
+    ours = next((versions[domain] for domain in ("", "ai.onnx") if domain in versions), None)
+    imported = {opset.domain: opset.version for opset in function.opset_import}
+    theirs = next((imported[domain] for domain in ("", "ai.onnx") if domain in imported), ours)
+    if ours is None or theirs is None or ours == theirs:
+        return
+    for node in _all_nodes(function.node):
+        if node.domain in ("", "ai.onnx") and not _means_the_same(node, theirs, ours):
+            raise ModelError(
+                f"function {function.domain}.{function.name}: {node.op_type} of opset {theirs} is written in "
+                f"another way in the model's opset {ours}; convert either to the other's opset"
+            )
+
+
+def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            yield from _all_nodes(attribute.g.node)
+
+
+def _means_the_same(node: NodeProto, theirs: int, ours: int) -> bool:
+    """Whether what a node has of attributes and operands is called the same in both versions of its op."""
+    try:
+        before, after = (defs.get_schema(node.op_type, version, "") for version in (theirs, ours))
+    except defs.SchemaError:
+        return True  # whoever meets the op says that it is unknown
+    operands = [[item.name for item in schema.inputs][: len(node.input)] for schema in (before, after)]
+    return (
+        before.deprecated == after.deprecated
+        and operands[0] == operands[1]
+        and all(attribute.name in after.attributes for attribute in node.attribute)
+    )
 
 
 def _renamed(source: NodeProto, call: _Call | None) -> NodeProto:

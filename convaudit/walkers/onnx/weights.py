@@ -17,7 +17,7 @@ from convaudit.walkers.onnx.scopes import Scope
 # Ops whose result is their first operand in another layout, type or scale.
 PASS_THROUGH = frozenset(
     {"Identity", "Cast", "CastLike", "Transpose", "Unsqueeze", "Squeeze", "Reshape", "Flatten"}
-    | {"QuantizeLinear", "DequantizeLinear"}
+    | {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 )
 _CONSTANTS = ("Constant", "ConstantOfShape")
 _DOMAINS = ("", "ai.onnx", "com.microsoft")  # com.microsoft has its own QuantizeLinear and DequantizeLinear
@@ -130,7 +130,8 @@ def _behind(scope: Scope, name: str) -> tuple[Scope | None, str]:
         node = home.producers.get(name) if home is not None else None
         if home is None or node is None or name in home.stored:
             return home, name
-        if node.op_type not in PASS_THROUGH or node.domain not in _DOMAINS or not node.input:
+        passes = node.op_type in PASS_THROUGH and node.domain in _DOMAINS and name == node.output[0]
+        if not passes or not node.input:
             return home, name
         scope, name = home, node.input[0]
     return None, name

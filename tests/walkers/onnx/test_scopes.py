@@ -257,6 +257,41 @@ def test_attribute_left_out_is_absent() -> None:
     assert layer.stride == (1,)
 
 
+OTHER_OPSET = [
+    pytest.param("t = Squeeze<axes = [2]>(x)", 11, 21, "Squeeze", id="attribute-gone"),
+    pytest.param(
+        "s = Constant<value = int64[1] {2}>() t = Squeeze(x, s)", 13, 11, "Squeeze", id="operand-new"
+    ),
+    pytest.param(
+        "s = Constant<value_floats = [1.0,1.0,1.0,2.0,2.0]>() u = Resize(x, s) t = Squeeze(u)",
+        10,
+        13,
+        "Resize",
+        id="operand-moved",
+    ),
+]
+
+
+@pytest.mark.parametrize(("nodes", "opset", "of_model", "op"), OTHER_OPSET)
+def test_function_of_another_opset_whose_operators_differ_is_refused(
+    nodes: str, opset: int, of_model: int, op: str
+) -> None:
+    source = f"""g (float[1,2,1,9,9] x) => (float[n,k,h,l] y) <float[2,2,1,1] w = {{0,0,0,0}}> {{
+            y = local.f(x, w)
+        }}
+        <domain: "local", opset_import: ["" : {opset}]> f (x, w) => (y) {{ {nodes} y = Conv(t, w) }}"""
+    with pytest.raises(ModelError, match=f"local.f.* {op} of opset {opset} .* opset {of_model}"):
+        walk(source, opset=of_model)
+
+
+def test_function_of_another_opset_whose_operators_are_the_same_is_expanded() -> None:
+    source = f"""g (float[1,2,9] x) => (float[n,k,l] y) <{V}> {{ y = local.f(x, w) }}
+        <domain: "local", opset_import: ["" : 9]> f (x, w) => (y) {{
+            t = MaxPool<kernel_shape = [2]>(x) y = Conv(t, w)
+        }}"""
+    assert only_layer(source).output_shape == (1, 2, 6)
+
+
 def test_attribute_default() -> None:
     (layer,) = function_layers(
         "y = local.f(x, w)",

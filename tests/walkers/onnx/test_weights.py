@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+import convaudit
 from convaudit.analyzer import analyze
 from tests.walkers.onnx.models import model, only_layer, walk
 
@@ -80,6 +83,39 @@ def test_stored(nodes: str, initializers: str, name: str, dtype: str) -> None:
     assert layer.dtype == "float32"
     assert network.model_params == 24
     assert analyze(network).totals.params == 24
+
+
+QUANTIZED_AT_RUN_TIME = f"""g (uint8[1,2,9] x, uint8 zero) => (int32[n,c,l] y) <{W}> {{
+    w, scale, of_weight = DynamicQuantizeLinear(s)
+    y = ConvInteger(x, w, zero, of_weight)
+}}"""
+
+
+def test_a_weight_that_is_quantised_at_run_time_is_stored() -> None:
+    network = walk(QUANTIZED_AT_RUN_TIME)
+    assert (network.layers[0].weight_name, network.layers[0].weight_shape) == ("s", SHAPE)
+    assert network.model_params == 24
+    assert analyze(network).totals.params == 24
+
+
+@pytest.mark.parametrize("verify", ["in-situ", "isolated"])
+def test_a_weight_that_is_quantised_at_run_time_can_be_verified(
+    verify: Literal["in-situ", "isolated"],
+) -> None:
+    source = model(QUANTIZED_AT_RUN_TIME)
+    source.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(np.random.default_rng(0).random(SHAPE, np.float32), "s")
+    )
+    report = convaudit.audit(source, verify=verify)
+    assert [layer.verification.status for layer in report.layers if layer.verification] == ["exact"]
+
+
+def test_its_scale_is_not_stored() -> None:
+    layer = only_layer(
+        f"g (float[1,1,9] x) => (float[n,c,l] y) <{W}, int64[3] a = {{1,1,1}}>"
+        " { q, scale, zero = DynamicQuantizeLinear(s) w = Reshape(scale, a) y = Conv(x, w) }"
+    )
+    assert layer.weight_name is None
 
 
 @pytest.mark.parametrize(

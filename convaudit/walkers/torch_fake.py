@@ -19,6 +19,7 @@ class SharedFakeMode(FakeTensorMode):
     A thread that was running before may be given fake tensors in a queue: torch then enters the mode for each
     operator, and ``stray`` makes the context in which the operator belongs to the forward, if it needs one.
 
+    before  is told of each operator that is about to run, and its arguments
     closed  whether the forward is over: a thread that goes on gets real tensors again
     """
 
@@ -27,6 +28,7 @@ class SharedFakeMode(FakeTensorMode):
     def __init__(self) -> None:
         self._thread = threading.local()
         self.stray: Callable[[], AbstractContextManager[Any] | None] | None = None
+        self.before: Callable[[Any, Any, Any], None] | None = None
         self.closed = False
         self._made: list[ref[FakeTensor]] = []
         super().__init__(allow_non_fake_inputs=True)
@@ -57,6 +59,8 @@ class SharedFakeMode(FakeTensorMode):
         if stray is not None:
             with stray:
                 return func(*args, **(kwargs or {}))
+        if self.before is not None:
+            self.before(func, args, kwargs or {})
         if isinstance(func, HigherOrderOperator):
             return func.python_key_table[FakeTensorMode](self, *args, **(kwargs or {}))
         output = super().__torch_dispatch__(func, types, args, kwargs or {})

@@ -150,7 +150,7 @@ def _forward(
     if attach is not None:
         attach(duplicate, stored)
     with (
-        untouched([*shared, *stored.tensors().values()]) as undo,
+        untouched([*shared, *stored.tensors().values()], mode) as undo,
         torch.compiler.set_stance("force_eager"),
         optimized_execution(False),
         _separate_attention(),
@@ -173,7 +173,7 @@ def _in_all_threads(
 
         @contextmanager
         def entered() -> Iterator[None]:
-            with undo, mode or nullcontext(), recorder, recorder.layers.at(place), without_autocast_cache():
+            with mode or undo, recorder, recorder.layers.at(place), without_autocast_cache():
                 yield
 
         return entered

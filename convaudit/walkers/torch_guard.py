@@ -19,15 +19,18 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from convaudit.walkers.torch_fake import SharedFakeMode
 from convaudit.walkers.torch_stored import storages
 
 
 @contextmanager
-def untouched(tensors: Iterable[Tensor]) -> Iterator[TorchDispatchMode]:
+def untouched(tensors: Iterable[Tensor], fake: SharedFakeMode | None = None) -> Iterator[TorchDispatchMode]:
     """Run the body without gradients; afterwards tensors, grad mode and random states are as before.
 
     Whatever a tensor is written to, it is copied at that moment and not before; the mode that sees to that is
     what other threads must enter too. Each step of the clean-up runs even where another one fails.
+
+    fake  the mode of a forward without values: it sees each operator, and one more mode would take as long
     """
     stored = [tensor for tensor in tensors if not is_lazy(tensor)]
     devices = {tensor.device.index for tensor in stored if tensor.is_cuda}
@@ -42,7 +45,11 @@ def untouched(tensors: Iterable[Tensor]) -> Iterator[TorchDispatchMode]:
         stack.callback(undo.restore)
         stack.enter_context(torch.no_grad())
         stack.enter_context(without_autocast_cache())
-        yield stack.enter_context(undo)
+        if fake is None:
+            stack.enter_context(undo)
+        else:
+            fake.before = undo.save
+        yield undo
 
 
 def _put_back(tensor: Tensor, data: Tensor, requires_grad: bool, gradient: Tensor | None) -> None:
@@ -96,18 +103,22 @@ class _UndoWrites(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        schema = getattr(func, "_schema", None)  # a higher-order operator has none
-        if schema is not None and schema.is_mutable:
-            named = dict(zip((a.name for a in schema.arguments), args, strict=False)) | kwargs
-            for argument in schema.arguments:
-                if argument.alias_info is not None and argument.alias_info.is_write:
-                    self._save(named.get(argument.name))
+        self.save(func, args, kwargs)
         output = func(*args, **kwargs)
         made = {storage._cdata: storage for leaf in tree_leaves(output) for storage in storages(leaf)}
         if made:
             given = {storage._cdata for leaf in tree_leaves((args, kwargs)) for storage in storages(leaf)}
             self._new |= {key: StorageWeakRef(made[key]) for key in made.keys() - given - self._new.keys()}
         return output
+
+    def save(self, func: Any, args: Any, kwargs: Any) -> None:
+        """Copy what the operator is about to write to."""
+        schema = getattr(func, "_schema", None)  # a higher-order operator has none
+        if schema is not None and schema.is_mutable:
+            named = dict(zip((a.name for a in schema.arguments), args, strict=False)) | kwargs
+            for argument in schema.arguments:
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    self._save(named.get(argument.name))
 
     def _save(self, written: Any) -> None:
         for tensor in written if isinstance(written, list | tuple) else [written]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from convaudit.analyzer import analyze
-from convaudit.arguments import given_dims, given_inputs, whole
+from convaudit.arguments import flag, given_dims, given_inputs, whole
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport, Optimization, Verified
 from convaudit.report import Report
@@ -84,8 +84,8 @@ def audit(
         dims=given_dims(dims),
         data=data,
         kwargs=kwargs,
-        allow_run=allow_run,
-        fake=fake,
+        allow_run=flag(allow_run, "allow_run"),
+        fake=flag(fake, "fake"),
         verify=how,
     )
     subject = open_subject(source, request)

@@ -10,8 +10,8 @@ import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
-from typing import Any, TypeAlias
+from math import isfinite, prod
+from typing import Any, TypeAlias, TypeGuard
 
 from convaudit.errors import ShapeError, UsageError
 
@@ -57,6 +57,17 @@ def whole(value: Any, what: str, *, least: int | None = 0, most: int | None = No
     if most is not None and number > most:
         raise UsageError(f"{what} must be at most {most}, got {number}")
     return number
+
+
+def flag(value: Any, what: str) -> bool:
+    """``value``, or NumPy's, as a Python bool.
+
+    Raises:
+        UsageError: It is neither True nor False; text such as "False" would count as true.
+    """
+    if not isinstance(value, bool) and type(value).__name__ not in ("bool_", "bool"):
+        raise UsageError(f"{what} must be True or False, got {value!r:.100}")
+    return bool(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +172,8 @@ def given_inputs(given: Any) -> Given | None:
         return inputs_by_name(given)
     if isinstance(given, str):
         given = [given]
-    several = list(given) if _is_iterable(given) else None
-    if not several or not all(isinstance(one, str | GivenInput) or _is_iterable(one) for one in several):
+    several = list(given) if is_several(given) else None
+    if not several or not all(isinstance(one, str | GivenInput) or is_several(one) for one in several):
         return (_one(given, "input_shape"),)
     pairs = [read_input(one) if isinstance(one, str) else ("", _one(one, "input_shape")) for one in several]
     return named_or_in_order(pairs, "input_shape")
@@ -222,8 +233,8 @@ def _one(given: Any, what: str) -> GivenInput:
             raise UsageError(f"{what}: {given!r:.200} names an input itself; leave out one of the names")
         return one
     if isinstance(given, float | bool):
-        return GivenInput(None, value=given)
-    if not _is_iterable(given):
+        return _bounded(GivenInput(None, value=given), what)
+    if not is_several(given):
         size = whole(given, what, least=None)
         return GivenInput((size,) if size >= 0 else None, value=size)
     sizes = tuple(whole(size, f"each size in {what}") for size in given)
@@ -231,6 +242,8 @@ def _one(given: Any, what: str) -> GivenInput:
 
 
 def _bounded(given: GivenInput, what: str) -> GivenInput:
+    if given.value is not None and not isfinite(given.value):
+        raise UsageError(f"{what}: {given.value} is not finite; give such input with --data (data=)")
     if given.value is None and prod(given.shape or ()) > LARGEST_TENSOR:
         raise ShapeError(f"{what}: no memory holds a tensor of {given}")
     return given
@@ -250,7 +263,8 @@ def _read_value(text: str) -> Number | None:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-def _is_iterable(value: Any) -> bool:
+def is_several(value: Any) -> TypeGuard[Iterable[Any]]:
+    """Whether it is a sequence of things; text, and an array without axes, is one thing."""
     return (
         isinstance(value, Iterable) and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) != 0
     )

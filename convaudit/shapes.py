@@ -7,10 +7,10 @@ Output sizes follow Dumoulin & Visin, "A guide to convolution arithmetic for dee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from convaudit.arguments import whole
+from convaudit.arguments import is_several, whole
 from convaudit.errors import GroupsError, ShapeError
 from convaudit.formulas import Count, Formula, ceil_divide
 
@@ -18,14 +18,15 @@ Pair: TypeAlias = tuple[int, int]
 """Padding (before, after) of one spatial axis."""
 
 
-def per_axis(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...]:
+def per_axis(value: int | Sequence[int], rank: int, name: str, *, most: int | None = None) -> tuple[int, ...]:
     """One integer for all ``rank`` spatial axes, or one for each.
 
-    Raises  UsageError if one is not an integer; ShapeError if a sequence has another length than ``rank``.
+    Raises  UsageError if one is not an integer, or more than ``most``; ShapeError if a sequence has another
+            length than ``rank``.
     """
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return (whole(value, name, least=None),) * rank
-    values = tuple(whole(item, name, least=None) for item in value)
+    if not is_several(value):
+        return (whole(value, name, least=None, most=most),) * rank
+    values = tuple(whole(item, name, least=None, most=most) for item in value)
     if len(values) != rank:
         raise ShapeError(f"{name} must be one integer or {rank} integers, got {list(values)}")
     return values

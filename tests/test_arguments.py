@@ -100,6 +100,13 @@ SIZES = [
     pytest.param({"progress": 3, "verify": True}, r"progress must be a function", id="progress"),
     pytest.param({"verify": np.array([1, 2])}, r"verify must be True, False", id="verify"),
     pytest.param({"data": 5, "verify": True}, r"data must be", id="data"),
+    pytest.param({"data": {3: np.ones(3)}, "verify": True}, r"data: 3 is not a name", id="data-name"),
+    pytest.param({"data": {"x": object()}, "verify": True}, r"data\['x'\] must be an array", id="data-array"),
+    pytest.param({"allow_run": "False"}, r"allow_run must be True or False, got 'False'", id="allow-run"),
+    pytest.param({"fake": np.ones(3)}, r"fake must be True or False, got array", id="fake"),
+    pytest.param({"fake": None}, r"fake must be True or False, got None", id="fake-none"),
+    pytest.param({"input_shape": float("nan")}, r"input_shape: nan is not finite", id="nan"),
+    pytest.param({"input_shape": "1e400"}, r"'1e400': inf is not finite", id="infinite"),
 ]
 
 
@@ -235,6 +242,11 @@ OFFSET = np.zeros((1, 18, 6, 6), np.float32)
         pytest.param({"groups": "2"}, r"groups must be an integer, got", id="groups-text"),
         pytest.param({"threads": 1.5}, r"threads must be a positive integer, got 1.5", id="threads"),
         pytest.param({"workspace_bytes": "1GiB"}, r"workspace_bytes must be", id="workspace"),
+        pytest.param({"counter": 3}, r"counter must be a MacCounter, got a int", id="counter"),
+        pytest.param({"stride": 10**30}, r"stride must be at most", id="huge-stride"),
+        pytest.param({"dilation": 10**30}, r"dilation must be at most", id="huge-dilation"),
+        pytest.param({"padding": 10**30}, r"padding must be at most", id="huge-padding"),
+        pytest.param({"padding": ((0, 10**30), (0, 0))}, r"padding must be at most", id="huge-pairs"),
     ],
 )
 def test_the_engine_refuses_what_is_not_an_integer(call, keywords, message):
@@ -248,8 +260,17 @@ def test_the_engine_takes_integers_of_any_type(kind):
     expected = conv(X, W, groups=2, stride=2, padding=1)
     given = conv(X, W, groups=kind(2), stride=kind(2), padding=((kind(1), 1), (1, kind(1))), threads=kind(1))
     np.testing.assert_array_equal(given, expected)
+    scalar = np.array(2, dtype=kind)
+    np.testing.assert_array_equal(conv(X, W, groups=scalar, stride=scalar, padding=scalar - 1), expected)
     assert dense_weight(W, kind(2)).shape == (8, 4, 3, 3)
     assert deform_conv(X, W, OFFSET, groups=kind(2), offset_groups=kind(1)).shape == (1, 8, 6, 6)
+
+
+def test_the_engine_refuses_an_output_that_no_memory_holds():
+    with pytest.raises(convaudit.ShapeError, match="conv: no memory holds an output of"):
+        conv(X, W, groups=2, padding=2**40)
+    with pytest.raises(convaudit.ShapeError, match="conv_transpose: no memory holds an output of"):
+        conv_transpose(X, np.ones((4, 4, 3, 3), np.float32), groups=2, stride=2**40)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Budgets:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value != field.default:
+            if value is not field.default:  # an array's != would not be a bool
                 try:
                     object.__setattr__(self, field.name, READERS[field.name](value))
                 except UsageError as error:

@@ -50,7 +50,7 @@ def flag(value: object) -> bool:
 def path(value: object) -> Path:
     """A file's path, as text."""
     if not isinstance(value, str) or not value or "\0" in value:
-        raise UsageError(f"{value!r} is no path; write one such as 'convaudit-baseline.json'")
+        raise UsageError(f"{value!r} is not a path; write one such as 'convaudit-baseline.json'")
     return Path(value)
 
 
@@ -59,7 +59,7 @@ def texts(value: object) -> tuple[str, ...]:
     items = value if isinstance(value, list | tuple) else [value]
     for item in items:
         if not isinstance(item, str):
-            raise UsageError(f"{item!r} is no text; write it as on the command line, in quotes")
+            raise UsageError(f"{item!r} is not text; write it as on the command line, in quotes")
     return tuple(items)
 
 
@@ -68,7 +68,7 @@ def kinds(value: object) -> tuple[str, ...]:
     given = texts(value)
     for kind in given:
         if kind not in KINDS:
-            raise UsageError(f"{kind!r} is no kind of convolution; write one of {', '.join(KINDS)}")
+            raise UsageError(f"{kind!r} is not a kind of convolution; write one of {', '.join(KINDS)}")
     return given
 
 

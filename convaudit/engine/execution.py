@@ -15,6 +15,7 @@ from convaudit.engine.geometry import Geometry, Index
 from convaudit.engine.operands import Array
 from convaudit.engine.threads import default_threads, total
 from convaudit.engine.tiling import Extent, Limits, Tile, tiles
+from convaudit.errors import UsageError
 
 WORKSPACE_BYTES = 64 << 20
 """What a call may allocate beside its result, unless it is told otherwise."""
@@ -76,6 +77,8 @@ def execute(
     ``bias`` (C_out,) is added to the sums. ``finish`` then maps a tile's sums (groups, filters, *positions)
     to what the result shall hold, by default the sums themselves, rounded to the result's dtype.
     """
+    if counter is not None and not isinstance(counter, MacCounter):
+        raise UsageError(f"counter must be a MacCounter, got a {type(counter).__name__}")
     if result.size == 0:
         return result
     groups, filters = method.extent.groups, method.extent.filters

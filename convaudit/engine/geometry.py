@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
+from convaudit.arguments import LARGEST_TENSOR, is_several
 from convaudit.errors import ShapeError
+from convaudit.formulas import Count
 from convaudit.shapes import (
     Pair,
+    as_text,
     conv_output_size,
     conv_transpose_output_size,
     conv_transpose_padding,
@@ -124,6 +127,7 @@ def conv_geometry(
         raise ShapeError(f"{name}: padding must not be negative, got {pairs}")
     with _named(name):
         coarse = [conv_output_size(*axis, *pair) for axis, pair in zip(axes, pairs, strict=True)]
+        _check_output(coarse)
     return Geometry(
         kernel=tuple(kernel),
         stride=strides,
@@ -176,6 +180,7 @@ def conv_transpose_geometry(
             conv_transpose_output_size(*axis, *pair, added)
             for axis, pair, added in zip(axes, pairs, extra, strict=True)
         ]
+        _check_output(fine)
     return Geometry(
         kernel=tuple(kernel),
         stride=strides,
@@ -184,6 +189,11 @@ def conv_transpose_geometry(
         fine=cast("tuple[int, ...]", tuple(fine)),
         coarse=tuple(sizes),
     )
+
+
+def _check_output(sizes: Sequence[Count]) -> None:
+    if math.prod(cast("Sequence[int]", sizes)) > LARGEST_TENSOR:
+        raise ShapeError(f"no memory holds an output of {as_text(sizes)}")
 
 
 def _is_same(padding: Padding) -> bool:
@@ -195,16 +205,19 @@ def _pairs(padding: Padding, rank: int, name: str) -> list[Pair]:
         if padding == "valid":
             return [(0, 0)] * rank
         raise ShapeError(f"{name}: padding must be integers, pairs, 'same' or 'valid', got {padding!r}")
-    if not isinstance(padding, Iterable) or not any(isinstance(item, Iterable) for item in padding):
-        return [(size, size) for size in per_axis(cast("Ints", padding), rank, f"{name}: padding")]
-    pairs = [per_axis(pair, 2, f"{name}: padding") for pair in cast("Sequence[Pair]", padding)]
+    if not is_several(padding) or not any(map(is_several, padding)):
+        sizes = per_axis(cast("Ints", padding), rank, f"{name}: padding", most=LARGEST_TENSOR)
+        return [(size, size) for size in sizes]
+    pairs = [
+        per_axis(pair, 2, f"{name}: padding", most=LARGEST_TENSOR) for pair in cast("Sequence[Pair]", padding)
+    ]
     if len(pairs) != rank:
         raise ShapeError(f"{name}: padding must be {rank} (before, after) pairs, got {pairs}")
     return cast("list[Pair]", pairs)
 
 
 def _positive(value: Ints, rank: int, what: str, name: str) -> tuple[int, ...]:
-    values = per_axis(value, rank, f"{name}: {what}")
+    values = per_axis(value, rank, f"{name}: {what}", most=LARGEST_TENSOR)
     if any(item < 1 for item in values):
         raise ShapeError(f"{name}: {what} must be positive, got {values}")
     return values

@@ -85,7 +85,20 @@ def read_arrays(data: str | os.PathLike[str] | Mapping[str, Array]) -> dict[str,
     """The user's arrays by name, from a mapping or an ``.npz`` file."""
     if not isinstance(data, Mapping):
         return _read_npz(data)
-    return {name: np.asarray(array) for name, array in data.items()}
+    return {_name(name): _array(array, f"data[{name!r}]") for name, array in data.items()}
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise UsageError(f"data: {name!r:.100} is not a name; write it as text")
+    return name
+
+
+def _array(given: object, what: str) -> Array:
+    array = np.asarray(given)
+    if array.dtype == object:
+        raise UsageError(f"{what} must be an array, got a {type(given).__name__}")
+    return array
 
 
 def sizes_of(network: Network, feeds: Mapping[str, Array]) -> dict[str, int]:

@@ -297,11 +297,16 @@ def test_budgets_are_read_as_on_the_command_line(text: dict[str, Any], value: di
         pytest.param({"max_macs": 2.5}, r"max_macs: '2.5' is not a whole number", id="fraction"),
         pytest.param({"max_size": [1]}, r"max_size: '\[1\]' is not a number", id="list"),
         pytest.param({"min_saving": 0.4}, r"min_saving: '0.4' .* a percentage such as 40%", id="share"),
-        pytest.param({"forbid": "big"}, r"forbid: 'big' is no kind of convolution", id="kind"),
+        pytest.param({"forbid": "big"}, r"forbid: 'big' is not a kind of convolution", id="kind"),
         pytest.param(
             {"forbid_unknown": "yes"}, r"forbid_unknown: 'yes' is neither true nor false", id="flag"
         ),
         pytest.param({"groups_multiple_of": 0}, r"groups_multiple_of: 0 is too small", id="zero"),
+        pytest.param({"max_params": np.array([1, 2])}, r"max_params: 'array.*' is not a number", id="array"),
+        pytest.param({"forbid": np.float64(2)}, r"forbid: np.float64\(2.0\) is not text", id="number"),
+        pytest.param(
+            {"require_verified": np.array([1, 2])}, r"require_verified: .* is neither true nor", id="flags"
+        ),
     ],
 )
 def test_values_that_no_budget_has(budget: dict[str, Any], match: str) -> None:

@@ -15,6 +15,7 @@ from convaudit.errors import LoadError
 from convaudit.loaders.torch_operators import PACKED_CLASSES, is_operator, refused_names
 
 _STRING = re.compile(r'"((?:\\.|[^"\\\n])*)"')
+_JOINED = re.compile(r"\0\s*\0")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _OPERATOR = re.compile(r"(?<![\w.])ops\b(?:\.(\w+)\.(\w+))?", re.ASCII)
 _CLASS = re.compile(r"torch[.\n ]classes\b(?:[.\n ](\w+))?", re.ASCII)
@@ -42,8 +43,10 @@ def check_code(source: str, archive: zipfile.ZipFile) -> bool:
 
 
 def _check_text(text: str, who: str) -> None:
-    code = _STRING.sub(" 0 ", text)
-    if any(mark in code for mark in "'\"#\\") or _SPLIT_PATH.search(code):
+    code = _STRING.sub("\0", text)
+    # torch takes three quotes for one that spans others, and joins texts that stand side by side
+    hides = '"""' in text or "\0" in text or _JOINED.search(code)
+    if hides or any(mark in code for mark in "'\"#\\") or _SPLIT_PATH.search(code):
         raise LoadError(f"{who}: its code is written in a way that torch never writes; refused")
     _check_classes(code, who)
     for name in _refused(code, set(map(_unescaped, _STRING.findall(text)))):

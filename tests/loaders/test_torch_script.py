@@ -140,6 +140,10 @@ CALLS = [
     pytest.param('getattr(x, "s\\141ve")(0)', r"calls save", id="by-a-text"),
     pytest.param("torch.relu(x) # hidden", r"a way that torch never writes", id="comment"),
     pytest.param("torch.\\\nsave(x)", r"a way that torch never writes", id="continued"),
+    pytest.param('("""a"b""", torch.save(x, "f"), """a"b""")', r"torch never writes", id="three-quotes"),
+    pytest.param('getattr(torch, "sa" "ve")(x, "f")', r"torch never writes", id="joined-texts"),
+    pytest.param('getattr(torch, "sa"\n      "ve")(x, "f")', r"torch never writes", id="joined-lines"),
+    pytest.param('("\0", x)', r"torch never writes", id="nul"),
     pytest.param("__torch__.torch.classes.dist_c10d.TCPStore()", r"classes.dist_c10d", id="class"),
     pytest.param("__torch__.torch .classes.dist_c10d.TCPStore()", r"torch never writes", id="split-class"),
 ]

@@ -175,7 +175,7 @@ def verify_isolated(
     generator = torch.Generator().manual_seed(seed)
     verdicts = []
     for layer in network.layers:
-        reason = _not_alone(layer, stored)
+        reason = _not_alone(layer, stored) or _of_integers(layer, getattr(torch, layer.dtype))
         if reason is None:
             verdicts.append(_judged_alone(layer, _alone(layer, stored, generator), workspace_bytes))
         else:
@@ -280,6 +280,8 @@ def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes
         return Verification(status="not_supported", reason=f"{call.op} fuses more behind it: {call.fused}")
     if call.weight.is_quantized and not call.x.is_quantized:
         return Verification(status="not_supported", reason="it quantises its input by itself as it runs")
+    if not call.weight.is_quantized and (reason := _of_integers(row, call.x.dtype)):
+        return Verification(status="not_supported", reason=reason)
     count = macs(row)
     quantization = _quantization(call, output) if call.weight.is_quantized else None
     execution = Execution(
@@ -302,6 +304,11 @@ def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes
         accounted=Accounted(macs=count if isinstance(count, int) else None),
         workspace_bytes=workspace_bytes,
     )
+
+
+def _of_integers(row: ConvLayer, dtype: torch.dtype) -> str | None:
+    real = dtype.is_floating_point or dtype.is_complex
+    return None if real else f"it sums integers ({row.dtype}), which may wrap"
 
 
 def _bias(call: ConvCall, quantization: Quantization | None) -> Array | None:

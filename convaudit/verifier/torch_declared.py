@@ -29,8 +29,18 @@ from convaudit.walkers.torch_stored import Stored
 class Finding:
     """One way in which a module is not what it declares."""
 
-    kind: Literal["fact", "value", "note"]
+    kind: Literal["fact", "value", "open", "note"]
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """A convolution that ran in it."""
+
+    place: int
+    findings: tuple[Finding, ...]
+    output: Tensor
+    version: int | None  # of ``output``
 
 
 @dataclass(slots=True)
@@ -41,11 +51,8 @@ class _Running:
     x: Tensor | None
     sized: bool  # a transposed one was told its output's size
     transformed: bool  # by vmap or a gradient, which may fold an axis of their own into groups
-    calls: int = 0
-    place: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    output: Tensor | None = None
-    version: int | None = None
+    version: int | None  # of ``x``
+    ran: list[_Ran] = field(default_factory=list)
 
 
 class Declarations:
@@ -73,12 +80,10 @@ class Declarations:
         if not self._running or call.packed or output.is_meta:
             return
         running = self._running[-1]
-        running.calls += 1
         if running.transformed:
             return
-        running.place = place
-        running.findings = list(_differences(running, call, self._stored))
-        running.output, running.version = output, _version(output)
+        findings = tuple(_differences(running, call, self._stored))
+        running.ran.append(_Ran(place, findings, output, _version(output)))
 
     @property
     def _running(self) -> list[_Running]:
@@ -89,26 +94,32 @@ class Declarations:
         given = [*args, *kwargs.values()]
         x = given[0] if given and isinstance(given[0], Tensor) else None
         transformed = torch._C._functorch.peek_interpreter_stack() is not None
-        self._running.append(_Running(module, x, sized=len(given) > 1, transformed=transformed))
+        transformed = transformed or torch.autograd.forward_ad._current_level >= 0
+        version = None if x is None else _version(x)
+        self._running.append(_Running(module, x, len(given) > 1, transformed, version))
 
     def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
         running = self._running.pop()
-        if running.calls == 1 and not running.transformed:  # several make up one of complex numbers
-            findings = [*running.findings, *_changed_output(running, output)]
-            self.found.setdefault(running.place, []).extend(findings)
+        if len(running.ran) == 1:
+            (ran,) = running.ran
+            findings = [*ran.findings, *_changed_output(running, ran, output)]
+            self.found.setdefault(ran.place, []).extend(findings)
+        elif running.x is None or not running.x.is_complex():  # several make up one of complex numbers
+            for ran in running.ran:
+                self.found.setdefault(ran.place, []).append(_one_of_several(running))
 
 
 def with_declared(verdict: Verification, findings: Sequence[Finding]) -> Verification:
     """The verdict on the convolution that ran, and what it is not of the declared one."""
-    texts: dict[str, list[str]] = {"fact": [], "value": [], "note": []}
+    texts: dict[str, list[str]] = {"fact": [], "value": [], "open": [], "note": []}
     for finding in dict.fromkeys(findings):
         texts[finding.kind].append(finding.text)
-    wrong = texts["fact"] + texts["value"]
+    wrong = texts["fact"] + texts["value"] or ([] if verdict.failed else texts["open"])
     if not wrong:
-        return replace(verdict, reason="; ".join([verdict.reason, *texts["note"]]))
+        return replace(verdict, reason="; ".join([verdict.reason, *texts["open"], *texts["note"]]))
     return replace(
         verdict,
-        status="miscounted" if texts["fact"] else "mismatch",
+        status="miscounted" if texts["fact"] else "mismatch" if texts["value"] else "not_supported",
         reason=f"{'; '.join(wrong)}; what ran is by itself {verdict.words}: {verdict.reason}",
     )
 
@@ -143,6 +154,8 @@ def _padding(running: _Running, call: ConvCall) -> Iterator[Finding]:
     ran = [sum(pair) + more for pair, more in zip(call.padding, before, strict=True)]
     declared = _declared_padding(module)
     own = _has_own_forward(module)
+    if not own and _version(x) != running.version:
+        yield Finding("value", "a hook or a patched function writes to the input before the convolution")
     if own and any(before) and (min(before) < 0 or module.padding == "same" or ran >= declared):
         yield Finding("note", "its forward changes its input's size before the convolution")
     elif ran != declared:
@@ -217,12 +230,17 @@ def _replaced(module: Any, name: str, origin: str) -> Iterator[Finding]:
         yield Finding("value", f"the {name} that ran is not the module's, nor computed from it")
 
 
-def _changed_output(running: _Running, output: Any) -> Iterator[Finding]:
-    ran = running.output
-    if ran is None or not isinstance(output, Tensor):
+def _one_of_several(running: _Running) -> Finding:
+    told = f"{len(running.ran)} convolutions ran in it, so that what it declares is held against none of them"
+    return Finding("note" if _has_own_forward(running.module) else "open", told)
+
+
+def _changed_output(running: _Running, call: _Ran, output: Any) -> Iterator[Finding]:
+    ran = call.output
+    if not isinstance(output, Tensor):
         return
-    same = output.numel() == ran.numel() and _version(ran) == running.version
-    if same and output.data_ptr() == ran.data_ptr() and _strides(output) == _strides(ran):
+    same = output.numel() == ran.numel() and _version(ran) == call.version
+    if same and _address(output) == _address(ran) and _strides(output) == _strides(ran):
         return
     if same and output.dim() + 1 >= ran.dim() and _equal(ran.reshape(output.shape), output):
         return
@@ -266,12 +284,17 @@ def _is_rearranged(own: Tensor, ran: Tensor) -> bool:
 
 def _equal(own: Tensor, other: Tensor) -> bool:
     """Whether two tensors hold the same, but for the type that one was cast to; NaN is itself."""
-    if own is other or (own.shape == other.shape and own.data_ptr() == other.data_ptr() != 0):
+    if own is other or (own.shape == other.shape and _address(own) == _address(other) != 0):
         return own.dtype == other.dtype and _strides(own) == _strides(other)
     if own.shape != other.shape or own.layout != other.layout:
         return own.layout != other.layout  # of opaque layouts nothing is said
     own = own.to(other.dtype)
     return torch.equal(own, other) or bool(((own == other) | (own.isnan() & other.isnan())).all())
+
+
+def _address(tensor: Tensor) -> int:
+    """Where its values begin; 0 for layouts that do not tell."""
+    return tensor.data_ptr() if tensor.layout is torch.strided else 0
 
 
 def _strides(tensor: Tensor) -> tuple[int, ...]:

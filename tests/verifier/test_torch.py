@@ -270,6 +270,18 @@ def test_layers_that_cannot_run_alone_say_why(
     assert all(reason in verdict.reason for verdict in verdicts)
 
 
+@pytest.mark.parametrize("verify", [verify_in_situ, verify_isolated])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8], ids=str)
+def test_a_convolution_of_integers_is_said_not_to_be_judged(verify: Any, dtype: torch.dtype) -> None:
+    module = nn.Conv2d(4, 4, 3, bias=False).requires_grad_(False)
+    module.weight.data = torch.ones_like(module.weight, dtype=dtype)
+    given = {} if verify is verify_isolated else {"inputs": torch.ones(1, 4, 9, 9, dtype=dtype)}
+    network = walk_torch(module, inputs=torch.ones(1, 4, 9, 9, dtype=dtype))
+    (verdict,) = verify(module, network, **given).verdicts
+    assert verdict.status in ("not_supported", "not_executed")
+    assert verdict.reason.startswith("it sums integers")
+
+
 def test_a_module_without_values_is_not_executed() -> None:
     (verdict,) = in_situ(nn.Conv2d(4, 8, 3, device="meta"), IMAGE)
     assert (verdict.status, verdict.reason) == ("not_executed", "it is on the meta device and has no values")

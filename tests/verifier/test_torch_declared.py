@@ -113,6 +113,19 @@ def hooked_before() -> nn.Module:
     return module
 
 
+def hooked_before_in_place() -> nn.Module:
+    module = nn.Conv2d(4, 8, 3)
+    module.register_forward_pre_hook(lambda _module, args: (args[0].mul_(2),))
+    return module
+
+
+def hooked_with_another() -> nn.Module:
+    """A hook that convolves again, and returns that."""
+    module = nn.Conv2d(4, 8, 3)
+    module.register_forward_hook(lambda m, args, _: functional.conv2d(args[0], 2 * m.weight, m.bias))
+    return module
+
+
 def with_forward_on_the_instance() -> nn.Module:
     module = nn.Conv2d(4, 8, 3)
     module.forward = lambda x: 2 * functional.conv2d(x, module.weight, module.bias)  # type: ignore[method-assign]
@@ -164,6 +177,7 @@ WRONG = [
     pytest.param(hooked, "mismatch", "^a hook or a patched function changes the .* output", id="hook"),
     pytest.param(hooked_in_place, "mismatch", "changes the convolution's output", id="hook-in-place"),
     pytest.param(hooked_before, "mismatch", "changes the input before the", id="pre-hook"),
+    pytest.param(hooked_before_in_place, "mismatch", "writes to the input before", id="pre-hook-in-place"),
     pytest.param(
         with_forward_on_the_instance, "mismatch", "changes the convolution's output", id="instance-forward"
     ),
@@ -178,6 +192,14 @@ def test_a_module_that_is_not_what_it_declares_is_accused(
     assert verdict.status == status, verdict
     assert re.search(reason, verdict.reason), verdict.reason
     assert "what ran is by itself within rounding" in verdict.reason
+
+
+def test_a_hook_that_convolves_again_is_not_passed() -> None:
+    module: Any = hooked_with_another()
+    given: Any = IMAGE
+    for verdict in verify_in_situ(module, walk_torch(module, **given), **given).verdicts:
+        assert verdict.status == "not_supported"
+        assert verdict.reason.startswith("2 convolutions ran in it, so that what it declares is held against")
 
 
 PATCHES = [
@@ -252,6 +274,23 @@ class Sliced(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.weight[:4], None if self.bias is None else self.bias[:4])
+
+
+class InTwoHalves(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        halves = zip(self.weight.chunk(2), self.bias.chunk(2), strict=True)  # type: ignore[union-attr]
+        return torch.cat([self._conv_forward(x, weight, bias) for weight, bias in halves], dim=1)
+
+
+class Opaque(nn.Module):
+    """Hands over oneDNN's own layout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.to_mkldnn()).to_dense()  # type: ignore[no-any-return]
 
 
 class ToSize(nn.Module):
@@ -341,6 +380,8 @@ HONEST = [
     pytest.param(lambda: nn.LazyConv2d(8, 3, padding=1), IMAGE, "", id="lazy"),
     pytest.param(lambda: nn.Conv2d(4, 8, 3).bfloat16(), IMAGE, "", id="bfloat16"),
     pytest.param(tied, IMAGE, "", id="tied"),
+    pytest.param(Opaque, IMAGE, "", id="opaque-layout"),
+    pytest.param(lambda: InTwoHalves(4, 8, 3), IMAGE, "2 convolutions ran in it", id="two-halves"),
     pytest.param(Ensemble, IMAGE, "", id="vmap"),
     pytest.param(Gradient, IMAGE, "", id="grad"),
     pytest.param(WithAnothersWeight, IMAGE, "", id="functional-call"),

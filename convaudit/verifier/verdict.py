@@ -55,6 +55,9 @@ def _judged(execution: Execution, workspace_bytes: int) -> Verification:
             status="not_supported",
             reason=f"the fused activation {execution.activation.name} is unknown to convaudit",
         )
+    if 0 in execution.x.shape[1:]:  # of an empty batch, the output's shape can still be judged
+        reason = "the input is empty: there is nothing to compare"
+        return Verification(status="vacuous", reason=reason)
     problem = Problem(execution=execution, workspace_bytes=workspace_bytes)
     if problem.output.shape != problem.shape:
         ran, expected = as_text(problem.output.shape), as_text(problem.shape)

@@ -155,7 +155,13 @@ VACUOUS = [
     pytest.param(LAYER.but(x=SPOILT).ran(OUTPUT), "NaN or infinity", id="one-nan"),
     pytest.param(with_x(np.inf), "NaN or infinity", id="infinity"),
     pytest.param(with_x(1e-40), "denormal", id="denormal"),
-    pytest.param(LAYER.but(x=LAYER.x[:0]).ran(OUTPUT[:0]), "empty", id="zero-batch"),
+    pytest.param(LAYER.but(x=LAYER.x[:0]).ran(OUTPUT[:0]), "output is empty", id="zero-batch"),
+    pytest.param(
+        LAYER.but(x=LAYER.x[:, :0], weight=LAYER.weight[:, :0]).ran(np.zeros_like(OUTPUT)),
+        "input is empty",
+        id="no-channels",
+    ),
+    pytest.param(LAYER.but(x=LAYER.x[:, :, :0]).ran(OUTPUT), "input is empty", id="no-rows"),
     pytest.param(
         replace(
             LAYER.ran(np.full_like(OUTPUT, 6)),

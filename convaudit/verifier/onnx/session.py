@@ -26,7 +26,7 @@ _LEVELS: dict[str, str] = {
     "basic": "ORT_ENABLE_BASIC",
     "disabled": "ORT_DISABLE_ALL",
 }
-_ADDRESS = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ .*?\) (?=[A-Z]))?")
+_ADDRESS = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ .*?\) (const )?(?=[A-Z]))?")
 
 
 class Session:
@@ -42,13 +42,13 @@ class Session:
         """
         map_weights(model, proto)
         self.optimization: Optimization = optimization
+        self._proto, self._copy_weights = proto, copy_weights
         try:
             self._session = _session(proto, optimization, copy_weights)
         except ExecutionError:
             if optimization == "disabled":
                 raise
-            self.optimization = "disabled"
-            self._session = _session(proto, "disabled", copy_weights)
+            self._optimize_nothing()
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Values of the outputs by name.
@@ -59,8 +59,20 @@ class Session:
         try:
             results = self._session.run(list(outputs), {k: v for k, v in feeds.items() if k in wanted})
         except Exception as error:  # onnxruntime raises many types, none of them documented
-            raise _refusal(error) from None
-        return {name: np.asarray(value) for name, value in zip(outputs, results, strict=True)}
+            if self.optimization == "disabled":
+                raise _refusal(error) from None
+        else:
+            return {name: np.asarray(value) for name, value in zip(outputs, results, strict=True)}
+        self._optimize_nothing()  # an optimised kernel may refuse what the plain one computes
+        return self.run(feeds, outputs)
+
+    def _optimize_nothing(self) -> None:
+        """Take a session without optimisation instead.
+
+        Raises  ExecutionError if the runtime refuses the model even so.
+        """
+        self.optimization = "disabled"
+        self._session = _session(self._proto, "disabled", self._copy_weights)
 
 
 def threads() -> int:

@@ -468,6 +468,16 @@ def test_messages_of_the_runtime_have_no_cpp_address() -> None:
         "[ONNXRuntimeError] : 2 : INVALID : While running If. Status Message: Pad is too large"
     )
     assert str(session._refusal(wrapped)) == "onnxruntime: Pad is too large"
+    member = RuntimeError(
+        "/src/conv.cc:52 virtual Status onnxruntime::Conv::Compute(Context*) const Is1D(w) was false."
+    )
+    assert str(session._refusal(member)) == "onnxruntime: Is1D(w) was false."
+
+
+def test_a_run_that_only_an_optimised_kernel_refuses() -> None:
+    (verdict,) = verify(cases.plain(x="1,0,9,9", w="6,0,3,3"))
+    assert verdict.status == "vacuous"
+    assert "onnxruntime ran with optimization disabled, not all" in verdict.reason
 
 
 def test_reordered_weights_are_never_verified() -> None:

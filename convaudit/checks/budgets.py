@@ -64,7 +64,7 @@ READERS: dict[str, Callable[[object], Any]] = {
     "max_weight_bytes": values.size,
     "max_activation_bytes": values.size,
     "max_layer_macs": values.count,
-    "min_saving": values.percentage,
+    "min_saving": values.share,
     "groups_multiple_of": values.positive,
     "forbid": values.kinds,
     "forbid_unknown": values.flag,

@@ -40,6 +40,14 @@ def percentage(value: object) -> Fraction:
     return value if isinstance(value, Fraction) else _parsed(parse_percentage)(value)
 
 
+def share(value: object) -> Fraction:
+    """A percentage of something, which is 100% at most."""
+    found = percentage(value)
+    if found > 1:
+        raise UsageError(f"{value!r} is more than all; write at most 100%")
+    return found
+
+
 def flag(value: object) -> bool:
     """True or False."""
     if not isinstance(value, bool):
@@ -69,7 +77,7 @@ def kinds(value: object) -> tuple[str, ...]:
     for kind in given:
         if kind not in KINDS:
             raise UsageError(f"{kind!r} is not a kind of convolution; write one of {', '.join(KINDS)}")
-    return given
+    return tuple(dict.fromkeys(given))
 
 
 def positive(value: object) -> int:

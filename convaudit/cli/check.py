@@ -123,6 +123,8 @@ def checked_model(
     from convaudit.api import audit
 
     try:
+        if write_baseline and settings.baseline is None:
+            raise UsageError(f"{source}: --write-baseline needs a --baseline FILE to write")
         if not settings.budgets.given() and settings.baseline is None:
             raise UsageError(
                 f"{source}: no budget holds for it, so nothing would be checked; give one such as "
@@ -141,8 +143,6 @@ def _outcomes(
     report: AuditReport, settings: Settings, baselines: Baselines, write_baseline: bool
 ) -> list[Outcome]:
     outcomes = evaluate(report, settings.budgets) if settings.budgets.given() else []
-    if settings.baseline is None and write_baseline:
-        raise UsageError(f"{report.source}: --write-baseline needs a --baseline FILE to write")
     if settings.baseline is not None and write_baseline:
         baselines.keep(settings.baseline, report)
     elif settings.baseline is not None:

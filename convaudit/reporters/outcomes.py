@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from convaudit.checks.outcome import CheckedModel, Culprit, Outcome
@@ -38,6 +39,8 @@ def verdict(model: CheckedModel) -> str:
     if model.error is not None:
         return "could not be audited"
     number, failures = len(model.outcomes), len(model.failures)
+    if not number:
+        return "nothing checked"  # its baseline was written
     if failures:
         return f"{failures} of {number} checks failed"
     passed = sum(outcome.status == "passed" for outcome in model.outcomes)
@@ -49,7 +52,15 @@ def overall(models: Sequence[CheckedModel]) -> str:
     failed = sum(bool(model.failures) for model in models)
     broken = sum(model.error is not None for model in models)
     parts = [f"{failed} failed"] * bool(failed) + [f"{broken} could not be audited"] * bool(broken)
-    return f"{len(models)} model{'s' * (len(models) != 1)} checked: {', '.join(parts) or 'all passed'}"
+    return f"{len(models)} model{'s' * (len(models) != 1)} checked: {', '.join(parts) or _unbroken(models)}"
+
+
+def _unbroken(models: Sequence[CheckedModel]) -> str:
+    """What is not compared has not passed."""
+    statuses = Counter(outcome.status for model in models for outcome in model.outcomes)
+    if skipped := statuses["skipped"]:
+        return f"nothing failed, {skipped} check{'s' * (skipped != 1)} skipped"
+    return "all passed" if statuses else "nothing failed"
 
 
 def render_outcomes_text(models: Sequence[CheckedModel]) -> str:

@@ -49,6 +49,8 @@ def mobilenets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param(["--forbid-unknown"], 0, "nothing is unknown", id="flag"),
         pytest.param(["--max-size", "20MB"], 0, "within 20,000,000", id="size"),
         pytest.param(["--groups-multiple-of", "8"], 1, "conv: 2 -> 4 channels a group", id="groups"),
+        pytest.param(["--forbid", "grouped", "--forbid", "grouped"], 1, "are grouped\n", id="forbid-twice"),
+        pytest.param(["--max-macs", "1M"], 0, "1 model checked: all passed", id="all-passed"),
     ],
 )
 def test_exit_codes(run: Run, model: str, options: list[str], code: int, said: str) -> None:
@@ -69,6 +71,8 @@ def test_exit_codes(run: Run, model: str, options: list[str], code: int, said: s
             ["--baseline", "gone.json"], "does not exist; make it with --write-baseline", id="baseline"
         ),
         pytest.param(["--max-macs", "1", "--write-baseline"], "needs a --baseline FILE", id="nowhere"),
+        pytest.param(["--write-baseline"], "needs a --baseline FILE", id="nowhere-alone"),
+        pytest.param(["--min-saving", "101%"], "'101%' is more than all; write at most 100%", id="share"),
         pytest.param(
             ["--max-macs", "1", "--config", "gone.toml"], "gone.toml: cannot be opened", id="config"
         ),
@@ -360,3 +364,16 @@ def test_a_depthwise_convolution_that_becomes_dense(run: Run, mobilenets: Path, 
     difference = run("diff", str(mobilenets / "good.onnx"), "net.onnx")
     assert difference.exit_code == 1
     assert f"~ {DENSE}: groups 192 -> 1, params 1,920 -> 331,968" in difference.stdout
+
+
+def test_the_last_line_tells_of_checks_that_were_skipped(run: Run) -> None:
+    custom = onnx.helper.make_node("Custom", ["x"], ["y"], domain="mine")
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = onnx.helper.make_graph([custom], "g", values[:1], values[1:])
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("mine", 1)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), "opaque.onnx")
+    written = run("check", "opaque.onnx", "--baseline", "base.json", "--write-baseline")
+    assert written.stdout == "opaque.onnx: nothing checked\n\n1 model checked: nothing failed\n"
+    result = run("check", "opaque.onnx", "--baseline", "base.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.endswith("1 model checked: nothing failed, 3 checks skipped\n")

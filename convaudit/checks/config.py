@@ -64,7 +64,7 @@ class Config:
             return sorted(os.path.relpath(path) for path in folder.glob(pattern) if path.is_file())
         except (ValueError, NotImplementedError) as error:
             raise UsageError(
-                f"{self.path}: models: {pattern!r} is no path or glob relative to the file's folder"
+                f"{self.path}: models: {pattern!r} is not a path or glob relative to the file's folder"
             ) from error
 
 
@@ -120,7 +120,7 @@ def _table(path: Path) -> dict[str, Any] | None:
     except LoadError as error:
         raise UsageError(str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: is no TOML: {error}") from error
+        raise UsageError(f"{path}: not TOML: {error}") from error
     if path.name != "pyproject.toml":
         return document
     tool = document.get("tool", {})

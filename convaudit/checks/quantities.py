@@ -32,7 +32,7 @@ def why_unknown(quantity: Quantity, report: AuditReport) -> str:
     if isinstance(total, Formula):
         return depends_text(quantity.noun, total)
     if quantity is SIZE:
-        return "the file size is unknown: the model is no file, or its external data is not there"
+        return "the file size is unknown: the model is not a file, or its external data is missing"
     return "; ".join([f"{quantity.noun} are unknown", *unknowns(report)[:1]])
 
 

@@ -107,7 +107,7 @@ KEYS = {
         READERS["require_verified"], "", "Fail unless every convolution is re-executed and found right."
     ),
     "baseline": Key(values.path, "FILE", "Fail if a total grew over the one in this file."),
-    "tolerance": Key(values.percentage, "PERCENT", "Growth over the baseline that is no failure: 2%."),
+    "tolerance": Key(values.percentage, "PERCENT", "Growth over the baseline that is allowed: 2%."),
     "input": Key(values.texts, "[NAME=]SHAPE", "Fix an input's shape."),
     "dim": Key(values.texts, "NAME=VALUE", "Fix a symbolic dimension."),
 }

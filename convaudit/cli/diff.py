@@ -24,7 +24,7 @@ Examples:
   convaudit diff torchvision:mobilenet_v2 exported.onnx -i 1x3x224x224
   convaudit diff main.onnx branch.onnx -f markdown -o comment.md
 
-Layers are matched by what they compute and by name; a new name or place alone is no difference.
+Layers are matched by what they compute and by name; a new name or place alone is not a difference.
 
 Exit codes:
   0  equal

@@ -66,7 +66,7 @@ def read_keywords(text: str) -> dict[str, Any]:
     except ValueError:
         keywords = None
     if not isinstance(keywords, dict):
-        raise UsageError(f"{text!r} is no JSON object; write it as '{{\"width_mult\": 0.5}}'")
+        raise UsageError(f"{text!r} is not a JSON object; write it as '{{\"width_mult\": 0.5}}'")
     return keywords
 
 

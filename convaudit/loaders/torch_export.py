@@ -79,10 +79,10 @@ def _check_json(who: str, document: Any) -> bool:
         if key == "use_pickle" and value:
             raise LoadError(f"{who}: has pickled tensors, and loading them would run code from the file")
         if key == "expr_str" and not _is_arithmetic(str(value)):
-            raise LoadError(f"{who}: a dimension is given as {str(value)[:80]!r}, which is no arithmetic")
+            raise LoadError(f"{who}: a dimension is given as {str(value)[:80]!r}, which is not arithmetic")
         if key == "target" and isinstance(value, str):
             if not is_target(value):
-                raise LoadError(f"{who}: calls {value[:80]!r}, which is no operator that only computes")
+                raise LoadError(f"{who}: calls {value[:80]!r}, which is not an operator that only computes")
             uses_torchvision |= value.startswith("torch.ops.torchvision.")
     return uses_torchvision
 

@@ -180,5 +180,5 @@ def _read_npz(path: str | os.PathLike[str]) -> dict[str, Array]:
     except LoadError as error:
         raise UsageError(str(error)) from None
     except Exception as error:  # a damaged zip or header fails in many ways
-        raise UsageError(f"{name}: no readable .npz file: {first_line(error)}") from None
+        raise UsageError(f"{name}: not a readable .npz file: {first_line(error)}") from None
     raise UsageError(f"{name}: one array without a name; save it with numpy.savez(file, NAME=array)")

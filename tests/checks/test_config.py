@@ -166,7 +166,7 @@ def test_without_any_file_there_are_no_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        pytest.param("convaudit.toml", "max-params = ", r"is no TOML", id="syntax"),
+        pytest.param("convaudit.toml", "max-params = ", r"not TOML", id="syntax"),
         pytest.param("convaudit.toml", b"\xff\xfe", r"cannot be read", id="not-text"),
         pytest.param("convaudit.toml", "models = 5", r"write a table for each glob", id="models"),
         pytest.param("convaudit.toml", "models.x = 5", r"write a table for each glob", id="model"),
@@ -199,7 +199,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["", "/abs/*.onnx"])
 def test_a_path_that_is_not_relative_is_refused(project: Path, pattern: str) -> None:
     (project / "convaudit.toml").write_text(f'[models."{pattern}"]\n')
-    with pytest.raises(UsageError, match="no path or glob relative"):
+    with pytest.raises(UsageError, match="not a path or glob relative"):
         find_config(project).sources()
 
 

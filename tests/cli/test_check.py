@@ -127,7 +127,7 @@ def test_half_a_model_has_no_size(run: Run, model: str, elsewhere: Path) -> None
     assert run("check", "external.onnx", "--max-params", "1k").exit_code == 0
     result = run("check", "external.onnx", "--max-size", "1GB")
     assert result.exit_code == 1
-    assert "its external data is not there (limit 1,000,000,000)" in result.stdout
+    assert "its external data is missing (limit 1,000,000,000)" in result.stdout
 
 
 def test_a_torch_file_has_a_size(run: Run, elsewhere: Path) -> None:

@@ -206,40 +206,40 @@ UNSAFE_PROGRAMS = [
         r"has pickled tensors",
         id="pickled-weight",
     ),
-    pytest.param("models/model.json", with_expression(MKDIR), r"is no arithmetic", id="expression"),
-    pytest.param("models/model.json", with_expression("s0.func"), r"is no arithmetic", id="attribute"),
-    pytest.param("models/model.json", with_expression("10**10**10"), r"is no arithmetic", id="huge-power"),
+    pytest.param("models/model.json", with_expression(MKDIR), r"is not arithmetic", id="expression"),
+    pytest.param("models/model.json", with_expression("s0.func"), r"is not arithmetic", id="attribute"),
+    pytest.param("models/model.json", with_expression("10**10**10"), r"is not arithmetic", id="huge-power"),
     pytest.param(
-        "models/model.json", with_expression("Pow(10, Pow(10, 10))"), r"is no arithmetic", id="huge-pow"
+        "models/model.json", with_expression("Pow(10, Pow(10, 10))"), r"is not arithmetic", id="huge-pow"
     ),
-    pytest.param("models/model.json", with_expression("S('1')"), r"is no arithmetic", id="nested-sympify"),
+    pytest.param("models/model.json", with_expression("S('1')"), r"is not arithmetic", id="nested-sympify"),
     pytest.param(
         "models/model.json",
         replaced("torch.ops.aten.relu.default", "torch.hub.load"),
-        r"calls 'torch.hub.load', which is no operator",
+        r"calls 'torch.hub.load', which is not an operator",
         id="target",
     ),
     pytest.param("models/model.json", lambda _: b"{", r"model.json is damaged", id="json"),
     pytest.param(
-        "models/model.json", with_expression(nested_powers(9)), r"is no arithmetic", id="nested-powers"
+        "models/model.json", with_expression(nested_powers(9)), r"is not arithmetic", id="nested-powers"
     ),
-    pytest.param("models/model.json", with_expression("1+" * 20_000 + "1"), r"is no arithmetic", id="long"),
+    pytest.param("models/model.json", with_expression("1+" * 20_000 + "1"), r"is not arithmetic", id="long"),
     pytest.param(
         "models/model.json",
         replaced("torch.ops.aten.relu.default", "_operator.methodcaller"),
-        r"calls '_operator.methodcaller', which is no operator",
+        r"calls '_operator.methodcaller', which is not an operator",
         id="methodcaller",
     ),
     pytest.param(
         "models/model.json",
         replaced("torch.ops.aten.relu.default", "torch.ops.load_library.__call__"),
-        r"calls 'torch.ops.load_library.__call__', which is no operator",
+        r"calls 'torch.ops.load_library.__call__', which is not an operator",
         id="load_library",
     ),
     pytest.param(
         "models/model.json",
         replaced("torch.ops.aten.relu.default", "torch.ops.aten.from_file.default"),
-        r"calls 'torch.ops.aten.from_file.default', which is no operator",
+        r"calls 'torch.ops.aten.from_file.default', which is not an operator",
         id="from_file",
     ),
     pytest.param(

@@ -18,7 +18,7 @@ _STRING = re.compile(r'"((?:\\.|[^"\\\n])*)"')
 _JOINED = re.compile(r"\0\s*\0")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _OPERATOR = re.compile(r"(?<![\w.])ops\b(?:\.(\w+)\.(\w+))?", re.ASCII)
-_CLASS = re.compile(r"torch[.\n ]classes\b(?:[.\n ](\w+))?", re.ASCII)
+_CLASS = re.compile(r"torch[.\s]+classes\b(?:[.\s]+(\w+))?", re.ASCII)
 _SPLIT_PATH = re.compile(r"__torch__(?:\.\w+)*?(?:(?<=__torch__)|(?<=\.torch))(?![\w.])", re.ASCII)
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2}))")
 

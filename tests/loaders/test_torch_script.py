@@ -145,6 +145,8 @@ CALLS = [
     pytest.param('getattr(torch, "sa"\n      "ve")(x, "f")', r"torch never writes", id="joined-lines"),
     pytest.param('("\0", x)', r"torch never writes", id="nul"),
     pytest.param("__torch__.torch.classes.dist_c10d.TCPStore()", r"classes.dist_c10d", id="class"),
+    pytest.param("__torch__.torch. classes.profiling._ScriptProfile()", r"classes.prof", id="blank-class"),
+    pytest.param("__torch__.torch.\tclasses.profiling._ScriptProfile()", r"classes.prof", id="tab-class"),
     pytest.param("__torch__.torch .classes.dist_c10d.TCPStore()", r"torch never writes", id="split-class"),
 ]
 

@@ -12,7 +12,7 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
 
 from convaudit.errors import LoadError
 
-MAX_EXPANDED_NODES = 1_000_000
+MAX_EXPANDED_NODES = 250_000
 _MAX_CALL_DEPTH = 100
 
 _Key = tuple[str, str, str]

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 from convaudit.errors import LoadError
 
+_MOST_BYTES = 2**29  # a sparse file of any size costs nothing to make
+
 
 def open_regular(path: Path, source: str) -> BinaryIO:
     """Open a file for reading, but only a regular one: opening a pipe would wait for ever.
@@ -39,6 +41,17 @@ def regular_size(path: Path) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
+def read_all(file: BinaryIO, source: str) -> bytes:
+    """All of a regular file that is to be parsed as a whole, unless no parser should be given so much.
+
+    Raises  LoadError if it is too large.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size > _MOST_BYTES:
+        raise LoadError(f"{source}: has {size} bytes; text is read up to {_MOST_BYTES}")
+    return file.read(_MOST_BYTES)
+
+
 def read_text(path: Path) -> str:
     """All of a regular file in UTF-8.
 
@@ -46,6 +59,6 @@ def read_text(path: Path) -> str:
     """
     with open_regular(path, str(path)) as file:
         try:
-            return file.read().decode("utf-8")
+            return read_all(file, str(path)).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise LoadError(f"{path}: cannot be read: {error}") from error

@@ -20,7 +20,7 @@ from onnx import ModelProto, TensorProto
 from convaudit.errors import LoadError
 from convaudit.loaders.expansion import check_expansion
 from convaudit.loaders.external_data import confined_path, map_bytes, reference
-from convaudit.loaders.files import open_regular, regular_size
+from convaudit.loaders.files import open_regular, read_all, regular_size
 from convaudit.loaders.memory import IN_MEMORY, strip
 from convaudit.loaders.names import check_names
 from convaudit.loaders.tensors import check_dims, decode, model_tensors
@@ -91,7 +91,7 @@ def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
             if format_name is None:
                 proto = _read_binary(file, own_bytes, path, name)
             else:
-                proto = strip(parse_text(file.read(), format_name, name), large)
+                proto = strip(parse_text(read_all(file, name), format_name, name), large)
     if not proto.HasField("graph"):
         raise LoadError(f"{name}: not an ONNX model: it has no graph")
     check_names(proto, name)

@@ -149,6 +149,8 @@ class _Skeleton:
         elif wire_type in (_FIXED32, _FIXED64):
             length = 4 if wire_type == _FIXED32 else 8
         else:
+            length = -1
+        if length < 0 or not tag >> 3:
             raise _MalformedError(f"no valid field at byte {position}")
         value = position + used
         if value + length > end:

@@ -42,6 +42,25 @@ USES = [
 ]
 
 
+HUGE = [
+    use for use in USES if "x.onnx" not in use.values[1] and not {"x.pt", "x.pt2", "x.npz"} & {use.values[0]}
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), HUGE)
+def test_no_text_of_any_size_is_read(
+    name: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("convaudit.loaders.files._MOST_BYTES", 10_000)
+    save_model(tmp_path / "model.onnx")
+    Path(name).touch()
+    os.truncate(name, 10_001)  # a hole: however large, it costs nothing to make
+    done = CliRunner().invoke(cli, [*arguments, *(["--max-params", "5M"] if "check" in arguments else [])])
+    assert done.exit_code == 2
+    assert "has 10001 bytes; text is read up to 10000" in done.stderr
+
+
 @pytest.mark.parametrize("make", [pipe, device, folder, plug])
 @pytest.mark.parametrize(("name", "arguments"), USES)
 def test_only_files_are_read(

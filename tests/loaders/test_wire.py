@@ -191,6 +191,7 @@ BAD = [
     pytest.param(b"\x3a\x7f\x01", r"byte 0 ends 126 bytes too late; truncated", id="length-beyond-file"),
     pytest.param(b"\x3a" + b"\xff" * 9 + b"\x01", r"byte 0 ends \d+ bytes too late", id="length-2^64"),
     pytest.param(b"\x0b\x0c", r"no valid field at byte 0", id="group"),
+    pytest.param(bytes(6000), r"no valid field at byte 0", id="hole"),
     pytest.param(b"\x0d\x01", r"byte 0 ends 3 bytes too late", id="fixed32-cut"),
     pytest.param(nested(40), r"nested more than \d+ messages deep", id="deep"),
     pytest.param(nested(5000), r"nested more than \d+ messages deep", id="very-deep"),

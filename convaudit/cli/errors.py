@@ -14,6 +14,8 @@ import click
 from convaudit.errors import ConvauditError
 
 DEBUG_VARIABLE = "CONVAUDIT_DEBUG"
+_MOST_TEXT = 1000
+"""Characters of one line; a message repeats what a file holds, which may be a million numbers."""
 
 
 class ExitCode(IntEnum):
@@ -91,7 +93,9 @@ def failure_text(error: Exception, source: str = "") -> str:
             f"internal error: {type(error).__name__}: {str(error)[:200]}; please report it with the model "
             f"and what {DEBUG_VARIABLE}=1 (or --debug) prints"
         )
-    return text if source in text else f"{source}: {text}"
+    from convaudit.reporters.text import shorten
+
+    return shorten(text if source in text else f"{source}: {text}", _MOST_TEXT)
 
 
 def fail(message: str) -> None:

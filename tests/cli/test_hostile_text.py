@@ -179,3 +179,15 @@ def test_printable(text: str, safe: str) -> None:
 
 def test_markdown_text_breaks_links_and_mentions() -> None:
     assert markdown_text("@all http://x www.y a@b") == "@&#8203;all http:&#8203;//x www&#8203;.y a@&#8203;b"
+
+
+def test_no_message_is_as_long_as_its_file(tmp_path: Path) -> None:
+    path = save_model(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    model.graph.node[0].attribute.append(helper.make_attribute("kernel_shape", [3] * 10_000))
+    onnx.save(model, path)
+    done = CliRunner().invoke(cli, ["check", str(path), "--max-params", "5M"])
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert len(line) < 1100
+    assert len(done.output) < 2400

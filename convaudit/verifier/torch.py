@@ -19,7 +19,7 @@ from convaudit.verifier.accounted import Accounted
 from convaudit.verifier.execution import Activation, Array, Deformation, Execution, Quantization
 from convaudit.verifier.feeds import given_feeds, settled
 from convaudit.verifier.problem import WORKSPACE_BYTES
-from convaudit.verifier.torch_compiled import compare_compiled, compiled_parts, with_compiled
+from convaudit.verifier.torch_compiled import CompiledCalls, compare_compiled, compiled_parts, with_compiled
 from convaudit.verifier.torch_declared import Declarations, with_declared
 from convaudit.verifier.verdict import judge
 from convaudit.walkers.torch import TorchModel, run_torch, stored_tensors
@@ -27,6 +27,7 @@ from convaudit.walkers.torch_inputs import Values, make_inputs
 from convaudit.walkers.torch_modules import uncompiled
 from convaudit.walkers.torch_ops import ConvCall
 from convaudit.walkers.torch_recorder import in_one_line
+from convaudit.walkers.torch_stored import Stored
 
 Progress = Callable[[int], None]
 """Is told how many convolutions have been judged since the last call."""
@@ -70,7 +71,11 @@ def verify_in_situ(
     """
     places = _Places(network)
     verdicts: dict[int, Verification] = {}
-    declared = Declarations()
+    declared, called = Declarations(), CompiledCalls()
+
+    def attach(duplicate: nn.Module, stored: Stored) -> None:
+        declared.attach(duplicate, stored)
+        called.attach(duplicate)
 
     def observe(row: ConvLayer, call: ConvCall, output: Tensor) -> None:
         place = places.of(row)
@@ -83,21 +88,22 @@ def verify_in_situ(
             progress(1)
 
     arrays = None if data is None else list(given_feeds(network.inputs, data).values())
-    run_torch(
-        model,
-        network,
-        observe,
-        attach=declared.attach,
-        input_shape=input_shape,
-        inputs=inputs,
-        arrays=arrays,
-        seed=seed,
-    )
+    with called.watched():
+        run_torch(
+            model,
+            network,
+            observe,
+            attach=attach,
+            input_shape=input_shape,
+            inputs=inputs,
+            arrays=arrays,
+            seed=seed,
+        )
     for place, findings in declared.found.items():
         verdicts[place] = with_declared(verdicts[place], findings)
     missing = Verification(status="not_executed", reason="the forward on these values did not run it")
     found = [verdicts.get(place, missing) for place in range(len(network.layers))]
-    if isinstance(model, nn.Module) and (parts := compiled_parts(model)):
+    if isinstance(model, nn.Module) and (parts := compiled_parts(model) | called.parts):
         arguments = make_inputs(uncompiled(model), input_shape, inputs)
         comparison = compare_compiled(model, arguments, Values(seed, arrays))
         found = with_compiled(network.layers, found, parts, comparison)

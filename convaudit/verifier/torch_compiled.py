@@ -8,15 +8,18 @@ parameter and input changed by its last place at most, as in stochastic arithmet
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._dynamo import eval_frame
 from torch.utils._pytree import tree_leaves
 
 from convaudit.records import ConvLayer, Verification
@@ -38,7 +41,7 @@ class Comparison:
 
 
 def compiled_parts(module: nn.Module) -> set[str]:
-    """Paths of the submodules that run compiled, be it by a wrapper, in place, or by a function they call."""
+    """Paths of the submodules that are compiled, be it by a wrapper or in place."""
     return {clean_path(path) for path, part in module.named_modules() if _is_compiled(part)}
 
 
@@ -118,19 +121,50 @@ def _as_compiled(verdict: Verification, comparison: Comparison) -> Verification:
 
 
 def _is_compiled(module: nn.Module) -> bool:
-    if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
-        return True
-    forward = getattr(type(module), "forward", None)
-    code, names = getattr(forward, "__code__", None), getattr(forward, "__globals__", {})
-    called = code.co_names if code is not None else ()
-    functions = [getattr(module, "forward", None), *vars(module).values()]
-    functions += [getattr(type(module), name, None) for name in called]
-    functions += [names.get(name) for name in called]
-    return any(callable(function) and _compiles(function) for function in functions)
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
 
 
-def _compiles(function: Any) -> bool:
-    return not isinstance(function, nn.Module) and hasattr(function, "_torchdynamo_orig_callable")
+class CompiledCalls:
+    """Sees which modules call a function that ``torch.compile`` made, wherever they have it from.
+
+    torch asks what to run instead of it for each call, which is to run it eagerly.
+
+    Attributes:
+        parts: Paths of those modules.
+    """
+
+    def __init__(self) -> None:
+        self.parts: set[str] = set()
+        self._paths: dict[int, str] = {}
+
+    def attach(self, duplicate: nn.Module) -> None:
+        """Know the modules of ``duplicate``, which is going to run."""
+        self._paths = {id(module): clean_path(path) for path, module in duplicate.named_modules()}
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch what the body calls."""
+        answer = eval_frame._callback_from_stance
+
+        def asked(callback: Any) -> Any:
+            if callable(callback):  # False and None are for code that is not to be compiled
+                self.parts.add(self._calling())
+            return answer(callback)
+
+        eval_frame._callback_from_stance = asked
+        try:
+            yield
+        finally:
+            eval_frame._callback_from_stance = answer
+
+    def _calling(self) -> str:
+        """Path of the innermost module whose forward is running."""
+        frame = inspect.currentframe()
+        while frame is not None:
+            if frame.f_code is nn.Module._call_impl.__code__ and id(frame.f_locals["self"]) in self._paths:
+                return self._paths[id(frame.f_locals["self"])]
+            frame = frame.f_back
+        return ""
 
 
 def _compiled_copy(module: nn.Module) -> nn.Module:

@@ -56,6 +56,26 @@ class CompiledForward(Net):
         return self.second(self.first(x))
 
 
+def wrapper(x: Tensor) -> Tensor:
+    return helper(x)
+
+
+def compiles(x: Tensor) -> Tensor:
+    compiled: Callable[[Tensor], Tensor] = torch.compile(torch.relu, backend=doubling)
+    return compiled(x)
+
+
+class CallsIndirectly(Net):
+    """Nothing in its forward names compiled code."""
+
+    def __init__(self, call: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.calls = [call]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.calls[0](self.second(self.first(x)))
+
+
 class Classifier(Net):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).argmax(dim=1)
@@ -143,6 +163,9 @@ UNKNOWN = r"within rounding when run eagerly, but not known to be as compiled: "
         pytest.param(CallsCompiled, ["mismatch"] * 2, WRONG, id="function"),
         pytest.param(CompiledForward, ["mismatch"] * 2, WRONG, id="decorated"),
         pytest.param(on_the_instance, ["mismatch"] * 2, WRONG, id="instance"),
+        pytest.param(lambda: CallsIndirectly(helper), ["mismatch"] * 2, WRONG, id="in-a-list"),
+        pytest.param(lambda: CallsIndirectly(wrapper), ["mismatch"] * 2, WRONG, id="inside"),
+        pytest.param(lambda: CallsIndirectly(compiles), ["mismatch"] * 2, WRONG, id="compiles-itself"),
         pytest.param(
             lambda: torch.compile(Net(), backend=refusing),
             ["not_executed"] * 2,
@@ -161,6 +184,11 @@ def test_compiled_code_is_judged(build: Callable[[], nn.Module], statuses: list[
 def test_only_layers_of_the_compiled_part_are_accused() -> None:
     module = nn.Sequential(nn.Conv2d(4, 4, 1), torch.compile(Net(), backend=doubling))
     assert compiled_parts(module) == {"1"}
+    assert [verdict.status for verdict in verdicts(module)] == ["within_rounding", "mismatch", "mismatch"]
+
+
+def test_only_layers_of_the_module_that_calls_compiled_code_are_accused() -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 1), CallsIndirectly(helper))
     assert [verdict.status for verdict in verdicts(module)] == ["within_rounding", "mismatch", "mismatch"]
 
 

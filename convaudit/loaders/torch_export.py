@@ -39,6 +39,8 @@ _FUNCTIONS = frozenset(_NAMES.split())
 _MOST_TEXT = 20_000
 _MOST_WORK = 10_000
 """Of one expression: its terms, those under a power as often as the power says."""
+_PACKED = {"in_spec", "out_spec", "context"}
+_FACTORY_MODULES = ("builtins", "collections")
 _POWERS = {"Pow", "PowByNatural", "FloatPow", "LShift"}
 _OPERATORS = ast.Add | ast.Sub | ast.Mult | ast.Div | ast.FloorDiv | ast.Mod
 _SYNTAX = (
@@ -80,6 +82,8 @@ def _check_json(who: str, document: Any) -> bool:
             raise LoadError(f"{who}: has pickled tensors, and loading them would run code from the file")
         if key == "expr_str" and not _is_arithmetic(str(value)):
             raise LoadError(f"{who}: a dimension is given as {str(value)[:80]!r}, which is not arithmetic")
+        if key == "__enum__" or (key == "default_factory_module" and value not in _FACTORY_MODULES):
+            raise LoadError(f"{who}: its arguments are described by {key!r}, which imports a module; refused")
         if key == "target" and isinstance(value, str):
             if not is_target(value):
                 raise LoadError(f"{who}: calls {value[:80]!r}, which is not an operator that only computes")
@@ -94,8 +98,15 @@ def _members(document: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(item, dict):
             yield from item.items()
             pending.extend(item.values())
+            pending.extend(_unpacked(item[key]) for key in _PACKED & item.keys())
         elif isinstance(item, list):
             pending.extend(item)
+
+
+def _unpacked(text: Any) -> Any:
+    """JSON inside JSON, as trees of arguments are; None if it is none, which torch does not read either."""
+    with contextlib.suppress(ValueError):
+        return json.loads(text) if isinstance(text, str) else None
 
 
 def _check_tensors_only(where: str, content: bytes) -> None:

@@ -193,6 +193,22 @@ def nested_powers(depth: int) -> str:
     return text
 
 
+def with_context(kind: str, context: object) -> Callable[[bytes], bytes]:
+    """Say of a program's arguments that they are in a container of this kind."""
+
+    def change(content: bytes) -> bytes:
+        document = json.loads(content)
+        tree = [1, {"type": kind, "context": context, "children_spec": []}]
+        for entry in document["graph_module"]["module_call_graph"]:
+            if entry["signature"]:
+                entry["signature"]["in_spec"] = json.dumps(tree)
+        return json.dumps(document).encode()
+
+    return change
+
+
+ENUM = json.dumps({"__enum__": True, "fqn": "antigravity:x", "name": "y"})
+FACTORY = {"default_factory_module": "antigravity", "default_factory_name": "x", "dict_context": []}
 MKDIR = f"__import__('os').mkdir('{PLANTED}')"
 UNSAFE_PROGRAMS = [
     pytest.param(
@@ -218,6 +234,19 @@ UNSAFE_PROGRAMS = [
         replaced("torch.ops.aten.relu.default", "torch.hub.load"),
         r"calls 'torch.hub.load', which is not an operator",
         id="target",
+    ),
+    pytest.param("models/model.json", with_context("builtins.dict", ENUM), r"imports a module", id="enum"),
+    pytest.param(
+        "models/model.json",
+        with_context("builtins.dict", ENUM.replace("__enum__", r"\u005f_enum__")),
+        r"imports a module",
+        id="enum-in-other-letters",
+    ),
+    pytest.param(
+        "models/model.json",
+        with_context("collections.defaultdict", FACTORY),
+        r"imports a module",
+        id="default-factory",
     ),
     pytest.param("models/model.json", lambda _: b"{", r"model.json is damaged", id="json"),
     pytest.param(

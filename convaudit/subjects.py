@@ -67,6 +67,8 @@ def open_subject(source: Any, request: Request) -> Subject:
 
     Raises  LoadError, UsageError, ModelError
     """
+    if isinstance(source, str) and not source:
+        raise UsageError("the model's name is empty; give a file, package.module:factory or torchvision:NAME")
     if is_torch_source(source):
         if isinstance(source, str | os.PathLike) and _runs_apart(os.fspath(source)):
             return _subject_apart(os.fspath(source), request)

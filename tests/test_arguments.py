@@ -424,3 +424,16 @@ def test_a_value_out_of_the_types_range(value, dtype):
 def test_dims_are_sizes_by_name():
     assert given_dims(None) == {}
     assert given_dims({"N": np.int16(3)}) == {"N": 3}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        pytest.param("", "the model's name is empty", id="empty"),
+        pytest.param(np.ones(3), "cannot audit a ndarray", id="array"),
+        pytest.param(None, "cannot audit a NoneType", id="none"),
+    ],
+)
+def test_what_is_not_a_source(source, message):
+    with pytest.raises(convaudit.UsageError, match=message):
+        convaudit.audit(source)

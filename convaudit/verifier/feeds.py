@@ -174,6 +174,9 @@ def _read_npz(path: str | os.PathLike[str]) -> dict[str, Array]:
     name = os.fspath(path)
     try:
         with open_regular(Path(name), name) as file:
+            if file.read(2) not in (b"PK", b"\x93N"):  # numpy takes all else for a pickle, and says so
+                raise LoadError(f"{name}: not a readable .npz file; write one with numpy.savez")
+            file.seek(0)
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.lib.npyio.NpzFile):
                 return {key: archive[key] for key in archive.files}

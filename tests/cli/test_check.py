@@ -71,6 +71,7 @@ def test_exit_codes(run: Run, model: str, options: list[str], code: int, said: s
             ["--baseline", "gone.json"], "does not exist; make it with --write-baseline", id="baseline"
         ),
         pytest.param(["--max-macs", "1", "--write-baseline"], "needs a --baseline FILE", id="nowhere"),
+        pytest.param(["", "--max-macs", "1"], "the model's name is empty; give a file", id="empty"),
         pytest.param(["--write-baseline"], "needs a --baseline FILE", id="nowhere-alone"),
         pytest.param(["--min-saving", "101%"], "'101%' is more than all; write at most 100%", id="share"),
         pytest.param(

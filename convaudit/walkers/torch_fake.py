@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from weakref import ref
 
+from torch import Tensor
 from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_leaves
@@ -67,6 +68,12 @@ class SharedFakeMode(FakeTensorMode):
         self._made.extend(ref(leaf) for leaf in tree_leaves(output) if isinstance(leaf, FakeTensor))
         return output
 
+    def likeness(self, tensor: Tensor) -> FakeTensor:
+        """A tensor like ``tensor``, without its values."""
+        fake = self.from_tensor(tensor)
+        self._made.append(ref(fake))
+        return fake
+
     def living(self) -> list[FakeTensor]:
-        """The tensors that operators made and that somebody still has."""
+        """The tensors that were made here and that somebody still has."""
         return list({id(tensor): tensor for made in self._made if (tensor := made()) is not None}.values())

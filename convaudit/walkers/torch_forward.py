@@ -127,7 +127,7 @@ def real_forward(
 
 def _fake_forward(module: nn.Module, arguments: Inputs, mode: SharedFakeMode) -> Recorder:
     def value(leaf: Tensor | RandomTensor) -> Tensor:
-        return leaf.empty() if isinstance(leaf, RandomTensor) else mode.from_tensor(leaf.detach())
+        return leaf.empty() if isinstance(leaf, RandomTensor) else mode.likeness(leaf.detach())
 
     return _forward(module, arguments, value, mode)
 

@@ -6,8 +6,9 @@ import logging
 import random
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ def untouched(tensors: Iterable[Tensor], fake: SharedFakeMode | None = None) -> 
         for tensor in stored:
             gradient = tensor.grad if tensor.is_leaf else None
             stack.callback(_put_back, tensor, tensor.data, tensor.requires_grad, gradient)
+        for put_back, state in _global_state():
+            stack.callback(put_back, state)
         stack.callback(undo.restore)
         stack.enter_context(torch.no_grad())
         stack.enter_context(without_autocast_cache())
@@ -50,6 +53,25 @@ def untouched(tensors: Iterable[Tensor], fake: SharedFakeMode | None = None) -> 
         else:
             fake.before = undo.save
         yield undo
+
+
+def _global_state() -> Iterator[tuple[Callable[[Any], Any], Any]]:
+    """Settings of torch that a forward may change, each with what puts it back."""
+    for device in ("cpu", "cuda"):
+        yield partial(torch.set_autocast_enabled, device), torch.is_autocast_enabled(device)
+        yield partial(torch.set_autocast_dtype, device), torch.get_autocast_dtype(device)
+    yield torch.set_default_dtype, torch.get_default_dtype()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic = partial(torch._C._set_deterministic_algorithms, warn_only=warns)
+    yield deterministic, torch.are_deterministic_algorithms_enabled()
+    yield torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled()
+    yield torch._C._set_cudnn_benchmark, torch._C._get_cudnn_benchmark()
+    yield _set_threads, torch.get_num_threads()
+
+
+def _set_threads(number: int) -> None:
+    if number != torch.get_num_threads():
+        torch.set_num_threads(number)
 
 
 def _put_back(tensor: Tensor, data: Tensor, requires_grad: bool, gradient: Tensor | None) -> None:

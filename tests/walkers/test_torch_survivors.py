@@ -318,3 +318,56 @@ def test_a_real_run_that_makes_no_sense_is_refused(
     given = {"input_shape": SHAPE} if isinstance(built, nn.Module) else {}
     with pytest.raises(UsageError, match=message):
         walk_torch(built, fake=False, **given, **options)
+
+
+KEPT: list[Any] = []
+
+
+class KeepsItsInput(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        KEPT.append((object(), [[[[[x]]]]]))
+        return self.conv(x)
+
+
+def test_an_input_that_is_kept_out_of_reach_is_told_of() -> None:
+    network = walk_torch(KeepsItsInput(), inputs=torch.ones(1, 4, 8, 8))
+    KEPT.clear()
+    assert any("1 tensor without values stays behind" in warning for warning in network.warnings)
+
+
+def settings() -> tuple[object, ...]:
+    return (
+        torch.is_autocast_enabled("cpu"),
+        torch.get_autocast_dtype("cpu"),
+        torch.get_default_dtype(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.mkldnn.enabled,
+        torch.get_num_threads(),
+    )
+
+
+class ChangesSettings(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        torch.set_autocast_enabled("cpu", True)
+        torch.set_autocast_dtype("cpu", torch.float16)
+        torch.set_default_dtype(torch.float64)
+        torch.use_deterministic_algorithms(True)
+        torch.backends.mkldnn.enabled = False
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        return y
+
+
+@pytest.mark.parametrize("fake", [True, False], ids=["fake", "real"])
+def test_settings_of_torch_are_as_before(fake: bool) -> None:
+    before = settings()
+    walk_torch(ChangesSettings(), input_shape=(1, 4, 8, 8), fake=fake)
+    assert settings() == before

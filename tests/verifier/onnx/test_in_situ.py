@@ -16,6 +16,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from convaudit.errors import ExecutionError, LoadError, UsageError
 from convaudit.loaders.onnx_file import OnnxModel, load_onnx
 from convaudit.records import Network, Verification
+from convaudit.verifier.feeds import random_array
 from convaudit.verifier.onnx import in_situ, session, verify_in_situ, verify_isolated
 from convaudit.walkers.onnx import walk_onnx
 from tests.verifier.onnx import cases
@@ -391,6 +392,19 @@ def test_data_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     np.savez(tmp_path / "data.npz", x=image(7).astype(np.float64))
     verify(cases.plain(), data=tmp_path / "data.npz")
     np.testing.assert_array_equal(seen[0], image(7))
+
+
+def test_a_text_is_made_up_as_a_whole_number() -> None:
+    source = cases.stored(
+        """g (float[1,4,9,9] x, string[2] text, float[6,4,3,3] w) => (float[n,c,h,l] y, string[2] z) {
+            y = Conv(x, w) z = Identity(text)
+        }""",
+        "w",
+    )
+    (_, text) = walk_onnx(load_onnx(source)).inputs
+    assert random_array(np.random.default_rng(0), (2,), text.dtype).tolist() == ["1", "1"]
+    (verdict,) = verify(source)
+    assert verdict.status in HONEST
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,10 @@ STALE = [
 ]
 
 
+@pytest.mark.parametrize("batch", [1, "N"])
 @pytest.mark.parametrize("operator", STALE)
-def test_stale_claim_never_wins(operator: str) -> None:
-    layer = walk(declaring(chain(operator), {"t": [1, 4, 8, 8]})).layers[-1]
+def test_stale_claim_never_wins(operator: str, batch: int | str) -> None:
+    layer = walk(declaring(chain(operator), {"t": [batch, 4, 8, 8]})).layers[-1]
     assert layer.input_shape == (8, 4, 8, 8)
     assert DECLARED not in layer.notes
 

@@ -97,13 +97,16 @@ UNKNOWN = [
         "Nx4x?x?",
         id="product-that-float32-rounds",
     ),
-    pytest.param(
-        conv_behind(
-            'y = Resize<mode="nearest", axes=[2,3], keep_aspect_ratio_policy="not_larger">(x, "", "", s)',
-            ints("s", 16, 23),
-        ),
-        "Nx4x?x?",
-        id="aspect-ratio",
+    *(
+        pytest.param(
+            conv_behind(
+                f'y = Resize<mode="nearest", axes=[2,3], keep_aspect_ratio_policy="{policy}">(x, "", "", s)',
+                ints("s", 16, 23),
+            ),
+            "Nx4x?x?",
+            id=policy,
+        )
+        for policy in ("not_larger", "not_smaller")
     ),
     pytest.param(
         conv_behind("i = NonZero(f) y = Compress<axis=2>(x, f)", "bool[3] f = {1, 0, 1}"),
@@ -245,6 +248,17 @@ def test_peak_of_a_stride_by_slicing() -> None:
     )
     report = analyze(walk(sliced, allow_run=False))
     assert str(report.totals.peak_activation_bytes) == "32*N*W*ceil(H/2)"
+
+
+def test_the_costlier_arm_is_the_one_that_slices_by_two() -> None:
+    arms = """y = If (c) <
+        then_branch = t () => (float[e,f,g,i] u) { p = Slice(x, s, e, ax, st) u = Conv(p, w) },
+        else_branch = o () => (float[j,k,l,m] v) { q = GlobalAveragePool(x) v = Conv(q, w) }
+    >"""
+    stored = (ints("s", 0), ints("e", 2**63 - 1), ints("ax", 2), ints("st", 2))
+    source = conv_behind(arms, ", ".join(stored), f"{X}, bool c").replace("z = Conv(y, w)", "z = Relu(y)")
+    report = analyze(walk(source, allow_run=False))
+    assert str(report.totals.macs) == "16*N*W*ceil(H/2)"
 
 
 def test_shift_by_one_and_stride_two_is_not_refused() -> None:

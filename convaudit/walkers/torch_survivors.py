@@ -91,7 +91,8 @@ def _places(module: nn.Module) -> Iterator[Any]:
             continue
         seen.add(id(item))
         if isinstance(item, types.FunctionType):
-            todo.extend((part, depth) for part in (*(item.__closure__ or ()), vars(item), item.__globals__))
+            parts = (*(item.__closure__ or ()), *(item.__defaults__ or ()), vars(item), item.__globals__)
+            todo.extend((part, depth) for part in parts)
             continue
         contents = _contents(item)
         if contents is None:
@@ -100,8 +101,16 @@ def _places(module: nn.Module) -> Iterator[Any]:
         if (
             isinstance(item, dict) and "__builtins__" in item
         ):  # a module's globals hold much that is not its own
-            contents = {key: value for key, value in contents.items() if isinstance(value, dict | list | set)}
+            own = item.get("__name__")
+            contents = {key: value for key, value in contents.items() if _keeps(value, own)}
         todo.extend((value, depth + 1) for value in _values(contents))
+
+
+def _keeps(value: Any, module: Any) -> bool:
+    """Whether a global is a container, or a class or function of the Python module that it is in."""
+    if isinstance(value, types.FunctionType | type):
+        return bool(value.__module__ == module)
+    return isinstance(value, dict | list | set | deque)
 
 
 def _roots(module: nn.Module) -> Iterator[Any]:

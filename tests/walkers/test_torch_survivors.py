@@ -371,3 +371,30 @@ def test_settings_of_torch_are_as_before(fake: bool) -> None:
     before = settings()
     walk_torch(ChangesSettings(), input_shape=(1, 4, 8, 8), fake=fake)
     assert settings() == before
+
+
+class Registry:
+    """Another class of the same Python module."""
+
+    only: ClassVar[Any] = None
+
+
+def remembered(size: int, memory: dict[int, Tensor] = {}) -> Tensor:  # noqa: B006
+    return memory.setdefault(size, torch.ones(size))
+
+
+class AsksOthers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if Registry.only is None:
+            Registry.only = torch.ones(6)
+        return self.conv(x) * Registry.only + remembered(6)
+
+
+def test_what_other_classes_and_defaults_keep_is_undone() -> None:
+    module, x = AsksOthers(), torch.ones(1, 4, 8, 8)
+    assert walk_torch(module, inputs=x).warnings == ()
+    assert not isinstance(module(x), FakeTensor)

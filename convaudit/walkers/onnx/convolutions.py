@@ -16,7 +16,7 @@ from convaudit.walkers.onnx.weight_layout import channels_second
 from convaudit.walkers.onnx.weights import Parameter, find_parameter, stored_integers
 
 PADS_IGNORED = "has auto_pad and pads; auto_pad is followed (onnxruntime refuses the model)"
-_EXTENDED = "auto_pad=SAME with a kernel shorter than its stride: onnxruntime's output is shorter than ONNX's"
+_SHORT = "auto_pad=SAME with a kernel shorter than its stride: it ends with its last tap, before stride*size"
 _AMBIGUOUS = ("its weight fits with the channels second and with them last: kernel_shape would tell",)
 _NEVER = "it never runs: the condition or trip count around it is constant"
 _REORDERED = "its weight is reordered for one machine's vector width; channel counts may be padded"
@@ -72,7 +72,7 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
         branches=node.scope.branches,
         scope=node.origin.scope,
         address=node.origin.address,
-        notes=_notes(node, input_shape, weight, layout, geometry, padding) + _AMBIGUOUS * ambiguous,
+        notes=_notes(node, input_shape, weight, layout, geometry) + _AMBIGUOUS * ambiguous,
     )
 
 
@@ -253,7 +253,6 @@ def _notes(
     weight: Parameter,
     layout: Layout,
     geometry: Geometry | None,
-    padding: tuple[Pair, ...] | None,
 ) -> tuple[str, ...]:
     notes = []
     if layout == "reordered":
@@ -261,8 +260,8 @@ def _notes(
     if geometry is not None and geometry.auto_pad != "NOTSET":
         if "pads" in node.attributes:
             notes.append(PADS_IGNORED)
-        if geometry.output_shape is None and any(after < 0 for _, after in padding or ()):
-            notes.append(_EXTENDED)
+        if geometry.ends_with_last_tap:
+            notes.append(_SHORT)
     if input_shape is None or None in input_shape:
         notes.append(f"the shape of its input {node.input(0)!r} is unknown")
     if weight.shape is None or None in weight.shape:

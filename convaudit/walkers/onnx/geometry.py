@@ -34,6 +34,17 @@ class Geometry:
     output_padding: tuple[int, ...] = ()  # transposed only, as is output_shape
     output_shape: tuple[int, ...] | None = None
 
+    @property
+    def ends_with_last_tap(self) -> bool:
+        """Whether a transposed SAME has too few taps to reach ``stride * size``, which ONNX asks for."""
+        same = self.auto_pad.startswith("SAME") and self.output_shape is None
+        return same and any(self.beyond_stride(axis) < 0 for axis in range(len(self.output_padding)))
+
+    def beyond_stride(self, axis: int) -> int:
+        """Positions after the stride that a tap reaches: a transposed SAME cuts them off."""
+        extent = kernel_extent(self.kernel_size[axis], self.dilation[axis])
+        return self.output_padding[axis] + extent - self.stride[axis]
+
 
 def read_geometry(
     attributes: Attributes, kernel_size: tuple[int, ...], *, transposed: bool, who: str
@@ -96,9 +107,10 @@ def _transposed_axis(geometry: Geometry, axis: int, size: Count | None) -> tuple
             return None, out
         return _split(conv_transpose_padding(size, out, kernel, stride, dilation, extra), upper), out
     if geometry.auto_pad.startswith("SAME"):
-        # the output is stride*size long whatever the size, so the padding does not depend on it
-        total = extra + kernel_extent(kernel, dilation) - stride
-        return _split(total, upper), None if size is None else size * stride
+        # ONNX wants stride*size; its inference and onnxruntime end with the last tap, if that is before
+        total = geometry.beyond_stride(axis)
+        pair = split_padding(max(total, 0), upper=upper)
+        return pair, None if size is None else size * stride + min(total, 0)
     before, after = pair = (0, 0) if geometry.auto_pad == "VALID" else geometry.padding[axis]
     if size is None:
         return pair, None

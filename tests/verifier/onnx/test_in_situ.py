@@ -109,15 +109,12 @@ def test_a_wrong_accounting_is_not_the_runtimes_fault(
 
 @pytest.mark.parametrize("verify", [verify_in_situ, verify_isolated], ids=["in-situ", "isolated"])
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_positions_that_the_runtime_leaves_out_are_the_accountings_fault(verify: Any, dilation: int) -> None:
+def test_a_transposed_same_of_few_taps_ends_as_the_runtime_ends(verify: Any, dilation: int) -> None:
     """SAME of a kernel that is shorter than its stride: onnxruntime ends where the last tap does."""
     attributes = f'<auto_pad="SAME_UPPER", strides=[4,4], dilations=[{dilation},{dilation}]>'
     model = load_onnx(cases.plain(attributes, w="4,4,2,2", op="ConvTranspose"))
     (verdict,) = verify(model, walk_onnx(model)).verdicts
-    ran = 32 + dilation + 1
-    assert verdict.status == "miscounted"
-    assert f"claims output 1x4x36x36, but output 1x4x{ran}x{ran} ran; the values" in verdict.reason
-    assert "are right (within rounding" in verdict.reason
+    assert verdict.status in HONEST, verdict.reason
 
 
 def test_what_the_runtime_refuses_is_rewritten_in_the_layers_of_other_batches() -> None:

@@ -94,10 +94,26 @@ def test_output_padding_of_same_reaches_the_next_layer() -> None:
     assert [layer.output_shape for layer in layers] == [(1, 3, 16), (1, 4, 16)]
 
 
-def test_kernel_shorter_than_stride_is_noted() -> None:
-    layer = only_layer(conv('<strides=[3], auto_pad="SAME_UPPER">', "1,2,4", "2,3,1", "ConvTranspose"))
-    assert layer.output_shape == (1, 3, 12)
-    assert any("shorter than its stride" in note for note in layer.notes)
+@pytest.mark.parametrize(
+    ("attributes", "w", "size"),
+    [
+        pytest.param("", "2,3,1", 10, id="one-tap"),
+        pytest.param(", output_padding=[0]", "2,3,1", 10, id="which-onnx-does-not-infer"),
+        pytest.param(", output_padding=[1]", "2,3,1", 11, id="output-padding"),
+        pytest.param(", dilations=[2], output_padding=[1]", "2,3,1", 11, id="dilated-tap"),
+        pytest.param("", "2,3,2", 11, id="two-taps"),
+    ],
+)
+def test_kernel_shorter_than_stride_ends_with_its_last_tap(attributes: str, w: str, size: int) -> None:
+    """As onnx's inference and onnxruntime have it, though ONNX's text asks for stride * size."""
+    for x, expected in (("1,2,4", str(size)), ("1,2,L", f"3*L - {12 - size}")):
+        layers = walk(
+            f"g (float[{x}] x, float[{w}] w, float[4,3,1] v) => (float[n, c, l] z) {{"
+            f' y = ConvTranspose<strides=[3], auto_pad="SAME_UPPER"{attributes}>(x, w) z = Conv(y, v) }}'
+        ).layers
+        assert [str((layer.output_shape or ())[-1]) for layer in layers] == [expected, expected]
+        assert layers[0].padding == ((0, 0),)
+        assert any("shorter than its stride" in note for note in layers[0].notes)
 
 
 def test_auto_pad_wins_over_pads() -> None:

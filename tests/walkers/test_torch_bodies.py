@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -112,13 +113,14 @@ def test_bodies_are_counted(run: Callable[..., Any], fake: tuple[Any, Any], real
 
 def test_a_real_run_of_a_body_computes_what_torch_computes() -> None:
     for run in (mapped, scanned, looped, looped_in_a_map):
-        module, results = Body(run).eval(), []
+        # a queue, since a list would be put back to what it held before the run
+        module, results = Body(run).eval(), SimpleQueue[Tensor]()
         x = torch.randn(SHAPE)
         with torch.no_grad():
             expected = module(x)
-        module.register_forward_hook(lambda _module, _args, output, results=results: results.append(output))
+        module.register_forward_hook(lambda _module, _args, output, results=results: results.put(output))
         real_forward(module, make_inputs(module, inputs=x), Values())
-        torch.testing.assert_close(results[0], expected)
+        torch.testing.assert_close(results.get_nowait(), expected)
 
 
 @pytest.mark.parametrize(("run", "fake", "real"), COUNTED[:3])

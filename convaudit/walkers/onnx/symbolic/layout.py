@@ -492,47 +492,28 @@ def arg_reduce(call: Call) -> Sequence[Tensor]:
 
 def depth_to_space(call: Call) -> Sequence[Tensor]:
     """DepthToSpace: channels become a block of pixels."""
-    batch, channels, height, width = _four(call)
-    block = call.attributes.integer("blocksize", 0)
-    if block < 1:
-        raise Unknown
+    block, (batch, channels, *pixels) = _blocks(call)
+    fewer = None if channels is None else channels // block**2
     return [
-        Tensor(
-            call.dtype(),
-            (
-                batch,
-                None if channels is None else channels // block**2,
-                None if height is None else height * block,
-                None if width is None else width * block,
-            ),
-        )
+        Tensor(call.dtype(), (batch, fewer, *(None if size is None else size * block for size in pixels)))
     ]
 
 
 def space_to_depth(call: Call) -> Sequence[Tensor]:
     """SpaceToDepth: a block of pixels becomes channels."""
-    batch, channels, height, width = _four(call)
-    block = call.attributes.integer("blocksize", 0)
-    if block < 1:
-        raise Unknown
+    block, (batch, channels, *pixels) = _blocks(call)
+    more = None if channels is None else channels * block**2
     return [
-        Tensor(
-            call.dtype(),
-            (
-                batch,
-                None if channels is None else channels * block**2,
-                None if height is None else height // block,
-                None if width is None else width // block,
-            ),
-        )
+        Tensor(call.dtype(), (batch, more, *(None if size is None else size // block for size in pixels)))
     ]
 
 
-def _four(call: Call) -> Shape:
-    shape = call.shape()
-    if len(shape) != 4:
+def _blocks(call: Call) -> tuple[int, Shape]:
+    """Size of a block, and the shape (batch, channels, height, width)."""
+    shape, block = call.shape(), call.attributes.integer("blocksize", 0)
+    if len(shape) != 4 or block < 1:
         raise Unknown
-    return shape
+    return block, shape
 
 
 def col2im(call: Call) -> Sequence[Tensor]:

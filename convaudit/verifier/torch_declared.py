@@ -40,7 +40,7 @@ class _Ran:
     place: int
     findings: tuple[Finding, ...]
     output: Tensor
-    version: int | None  # of ``output``
+    kept: Tensor  # what ``output`` held then
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class _Running:
     x: Tensor | None
     sized: bool  # a transposed one was told its output's size
     transformed: bool  # by vmap or a gradient, which may fold an axis of their own into groups
-    version: int | None  # of ``x``
+    kept: Tensor | None  # what ``x`` held when it came
     ran: list[_Ran] = field(default_factory=list)
 
 
@@ -83,7 +83,7 @@ class Declarations:
         if running.transformed:
             return
         findings = tuple(_differences(running, call, self._stored))
-        running.ran.append(_Ran(place, findings, output, _version(output)))
+        running.ran.append(_Ran(place, findings, output, _kept(output)))
 
     @property
     def _running(self) -> list[_Running]:
@@ -95,14 +95,14 @@ class Declarations:
         x = given[0] if given and isinstance(given[0], Tensor) else None
         transformed = torch._C._functorch.peek_interpreter_stack() is not None
         transformed = transformed or torch.autograd.forward_ad._current_level >= 0
-        version = None if x is None else _version(x)
-        self._running.append(_Running(module, x, len(given) > 1, transformed, version))
+        kept = None if x is None or transformed or _has_own_forward(module) else _kept(x)
+        self._running.append(_Running(module, x, len(given) > 1, transformed, kept))
 
     def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
         running = self._running.pop()
         if len(running.ran) == 1:
             (ran,) = running.ran
-            findings = [*ran.findings, *_changed_output(running, ran, output)]
+            findings = [*ran.findings, *_changed_output(running, ran, output), *_own_call(running.module)]
             self.found.setdefault(ran.place, []).extend(findings)
         elif running.x is None or not running.x.is_complex():  # several make up one of complex numbers
             for ran in running.ran:
@@ -154,7 +154,7 @@ def _padding(running: _Running, call: ConvCall) -> Iterator[Finding]:
     ran = [sum(pair) + more for pair, more in zip(call.padding, before, strict=True)]
     declared = _declared_padding(module)
     own = _has_own_forward(module)
-    if not own and _version(x) != running.version:
+    if running.kept is not None and not _equal(running.kept, x):
         yield Finding("value", "a hook or a patched function writes to the input before the convolution")
     if own and any(before) and (min(before) < 0 or module.padding == "same" or ran >= declared):
         yield Finding("note", "its forward changes its input's size before the convolution")
@@ -239,7 +239,7 @@ def _changed_output(running: _Running, call: _Ran, output: Any) -> Iterator[Find
     ran = call.output
     if not isinstance(output, Tensor):
         return
-    same = output.numel() == ran.numel() and _version(ran) == call.version
+    same = output.numel() == ran.numel() and _equal(call.kept, ran)
     if same and _address(output) == _address(ran) and _strides(output) == _strides(ran):
         return
     if same and output.dim() + 1 >= ran.dim() and _equal(ran.reshape(output.shape), output):
@@ -248,6 +248,13 @@ def _changed_output(running: _Running, call: _Ran, output: Any) -> Iterator[Find
         yield Finding("note", "its forward goes on with the convolution's result")
     else:
         yield Finding("value", "a hook or a patched function changes the convolution's output")
+
+
+def _own_call(module: Any) -> Iterator[Finding]:
+    if type(module).__call__ is not nn.Module.__call__:
+        yield Finding(
+            "note", "its class's own __call__ may change the input and the result, which is not judged"
+        )
 
 
 # --- tensors and modules --------------------------------------------------------------------------------
@@ -304,6 +311,6 @@ def _strides(tensor: Tensor) -> tuple[int, ...]:
     return tuple(step for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
 
 
-def _version(tensor: Tensor) -> int | None:
-    """How often it was written to in place; inference tensors do not tell."""
-    return None if tensor.is_inference() else tensor._version
+def _kept(tensor: Tensor) -> Tensor:
+    """A copy to hold the tensor against later: version counters miss what is written through ``data``."""
+    return tensor.detach().clone() if tensor.layout is torch.strided else tensor

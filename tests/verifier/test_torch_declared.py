@@ -119,6 +119,27 @@ def hooked_before_in_place() -> nn.Module:
     return module
 
 
+def hooked_through_data() -> nn.Module:
+    """What ``data`` and NumPy's views write, torch does not count."""
+    module = nn.Conv2d(4, 8, 3)
+
+    def write(_module: Any, _args: Any, output: Tensor) -> None:
+        output.data.copy_(output.flip(1))
+
+    module.register_forward_hook(write)
+    return module
+
+
+def hooked_before_through_data() -> nn.Module:
+    module = nn.Conv2d(4, 8, 3)
+
+    def write(_module: Any, args: Any) -> None:
+        args[0].data.mul_(2)
+
+    module.register_forward_pre_hook(write)
+    return module
+
+
 def hooked_with_another() -> nn.Module:
     """A hook that convolves again, and returns that."""
     module = nn.Conv2d(4, 8, 3)
@@ -178,6 +199,8 @@ WRONG = [
     pytest.param(hooked_in_place, "mismatch", "changes the convolution's output", id="hook-in-place"),
     pytest.param(hooked_before, "mismatch", "changes the input before the", id="pre-hook"),
     pytest.param(hooked_before_in_place, "mismatch", "writes to the input before", id="pre-hook-in-place"),
+    pytest.param(hooked_through_data, "mismatch", "changes the convolution's output", id="hook-data"),
+    pytest.param(hooked_before_through_data, "mismatch", "writes to the input before", id="pre-hook-data"),
     pytest.param(
         with_forward_on_the_instance, "mismatch", "changes the convolution's output", id="instance-forward"
     ),
@@ -192,6 +215,18 @@ def test_a_module_that_is_not_what_it_declares_is_accused(
     assert verdict.status == status, verdict
     assert re.search(reason, verdict.reason), verdict.reason
     assert "what ran is by itself within rounding" in verdict.reason
+
+
+class Called(nn.Conv2d):
+    """Its class changes the result behind everything that torch lets one watch."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        result: Tensor = super().__call__(x)
+        return 2 * result
+
+
+def test_a_call_of_the_class_s_own_is_told() -> None:
+    assert re.search("its class's own __call__ may change", verdict_of(Called(4, 8, 3)).reason)
 
 
 def test_a_hook_that_convolves_again_is_not_passed() -> None:

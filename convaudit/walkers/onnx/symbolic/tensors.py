@@ -53,13 +53,6 @@ Element = Any
 """A ``Count`` of an integer or Boolean tensor, a ``reals.Real`` of a floating one, None if unknown."""
 
 
-def of_value(dtype: int, value: np.ndarray) -> Tensor:
-    """A tensor with known elements, or without them if they are too many."""
-    if value.size > MOST_ELEMENTS:
-        return Tensor(dtype, value.shape)
-    return Tensor(dtype, value.shape, bounded(value, dtype))
-
-
 def array(elements: Sequence[Element], shape: Sequence[int] | None = None) -> np.ndarray:
     """An array of objects; NumPy must not look into them."""
     result = np.empty(len(elements), dtype=object)

@@ -34,7 +34,7 @@ _ANSWERS = ("convaudit.records", "convaudit.formulas", "convaudit.shapes")
 _NUMBERS = {("numpy", "dtype"), ("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "scalar")}
 SECONDS_VARIABLE = "CONVAUDIT_FILE_SECONDS"
 MEMORY_VARIABLE = "CONVAUDIT_FILE_MEMORY"
-TORCH = ("convaudit.walkers.torch_forward", "convaudit.verifier.torch")
+TORCH = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.torch.verifier.verify")
 """What a helper for torch imports before it forks."""
 
 

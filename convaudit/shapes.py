@@ -8,6 +8,7 @@ Output sizes follow Dumoulin & Visin, "A guide to convolution arithmetic for dee
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TypeAlias
 
 from convaudit.arguments import is_several, whole
@@ -125,6 +126,12 @@ def conv_transpose_padding(
 def is_static(shape: Sequence[Count | None] | None) -> bool:
     """Whether every dimension is a known integer."""
     return shape is not None and all(isinstance(size, int) for size in shape)
+
+
+def known_elements(shape: Sequence[Count | None] | None) -> int | None:
+    """Number of elements; None if a size is open or unknown."""
+    sizes = [size for size in shape or () if isinstance(size, int)]
+    return prod(sizes) if shape is not None and len(sizes) == len(shape) else None
 
 
 def as_text(shape: Sequence[Count | None] | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from convaudit.arguments import Given, GivenInput
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError, first_line
-from convaudit.loaders.torch_source import is_torch_source, names_factory
+from convaudit.frontends.torch.loader.source import is_torch_source, names_factory
 from convaudit.records import Network, Optimization, TensorInfo, Verified
 from convaudit.shapes import as_text
 
@@ -87,8 +87,8 @@ def _is_protobuf(source: Any) -> bool:
 
 
 def _onnx_subject(source: Any, request: Request) -> Subject:
-    from convaudit.loaders.onnx_file import load_onnx
-    from convaudit.walkers.onnx import walk_onnx
+    from convaudit.frontends.onnx.loader.onnx_file import load_onnx
+    from convaudit.frontends.onnx.walker import walk_onnx
 
     if not request.fake:
         raise UsageError(f"{REAL_RUN} is for torch modules; an ONNX model's structure is read: leave it out")
@@ -98,7 +98,7 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
     data = _arrays(request.data)
 
     def feeds(inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
-        from convaudit.verifier.feeds import given_feeds
+        from convaudit.feeds import given_feeds
 
         return given_feeds(inputs, data)
 
@@ -111,7 +111,7 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
     )
 
     def verify(how: VerifyRequest) -> Verified:
-        from convaudit.verifier.onnx import verify_in_situ, verify_isolated
+        from convaudit.frontends.onnx.verifier import verify_in_situ, verify_isolated
 
         if how.isolated:
             return verify_isolated(model, network, **how.given("seed", "optimization", "progress"))
@@ -122,14 +122,14 @@ def _onnx_subject(source: Any, request: Request) -> Subject:
 
 
 def _torch_subject(source: Any, request: Request) -> Subject:
-    from convaudit.loaders.files import regular_size
-    from convaudit.loaders.torch_source import load_torch_source
+    from convaudit.files import regular_size
+    from convaudit.frontends.torch.loader.source import load_torch_source
 
     weights = request.verify is not None or not request.fake
     for option in request.verify.given("optimization", "memory_bytes") if request.verify else ():
         raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
     model = load_torch_source(source, request.kwargs, weights=weights)  # fails well without torch
-    from convaudit.walkers.torch import walk_torch
+    from convaudit.frontends.torch.walker.walk import walk_torch
 
     name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
     input_shape, data = request.input_shape, _arrays(request.data)
@@ -150,7 +150,7 @@ def _torch_subject(source: Any, request: Request) -> Subject:
         network = replace(network, file_bytes=regular_size(Path(name)))
 
     def verify(how: VerifyRequest) -> Verified:
-        from convaudit.verifier.torch import verify_in_situ, verify_isolated
+        from convaudit.frontends.torch.verifier.verify import verify_in_situ, verify_isolated
 
         if how.isolated:
             return verify_isolated(model, network, **how.given("seed", "progress"))
@@ -182,7 +182,7 @@ def _arrays(data: str | os.PathLike[str] | Mapping[str, Any] | None) -> dict[str
     """The user's arrays by the input's name; none if there are none."""
     if data is None:
         return {}
-    from convaudit.verifier.feeds import read_arrays
+    from convaudit.feeds import read_arrays
 
     return read_arrays(data)
 
@@ -232,7 +232,7 @@ def _runs_apart(source: str) -> bool:
 def _subject_apart(source: str, request: Request) -> Subject:
     """A file's code runs within limits; the user's own, which a factory names, without."""
     from convaudit.apart import call_apart, file_limits
-    from convaudit.loaders.files import open_regular
+    from convaudit.files import open_regular
 
     is_file = not names_factory(source)
     if is_file:

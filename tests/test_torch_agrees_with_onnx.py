@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import convaudit
-from convaudit.loaders.torch_source import load_torch_source
+from convaudit.frontends.torch.loader.source import load_torch_source
 from convaudit.records import LayerCost
 from convaudit.report import Report
 

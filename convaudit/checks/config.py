@@ -15,8 +15,8 @@ from typing import Any
 
 from convaudit.checks.settings import Settings, Values, make_settings, read_values
 from convaudit.errors import LoadError, UsageError
-from convaudit.loaders.files import read_text
-from convaudit.loaders.torch_source import names_factory
+from convaudit.files import read_text
+from convaudit.frontends.torch.loader.source import names_factory
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -12,7 +12,7 @@ from convaudit.checks.baseline_file import dumps, loads
 from convaudit.checks.outcome import Outcome
 from convaudit.cli.output import write_result
 from convaudit.errors import LoadError, UsageError
-from convaudit.loaders.files import read_text
+from convaudit.files import read_text
 from convaudit.records import AuditReport
 
 

@@ -12,7 +12,7 @@ from convaudit.cli.errors import ExitCode, report_failure
 from convaudit.cli.options import FILE, source_keywords, source_options
 from convaudit.cli.output import write_result
 from convaudit.errors import UsageError
-from convaudit.loaders.torch_source import names_factory
+from convaudit.frontends.torch.loader.source import names_factory
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference

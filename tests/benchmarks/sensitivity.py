@@ -14,8 +14,8 @@ from statistics import median
 
 import numpy as np
 
-from convaudit.verifier.verdict import judge
-from tests.verifier.kernels import Layer, by_torch, layer
+from convaudit.judge.verdict import judge
+from tests.judge.kernels import Layer, by_torch, layer
 
 README = Path(__file__).with_name("README.md")
 SEEDS = range(5)

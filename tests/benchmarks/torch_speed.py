@@ -46,7 +46,7 @@ print(torchinfo.summary(net, input_size={image}, depth=10, verbose=0))
 WARM = """
 import time
 import convaudit
-from convaudit.loaders.torch_source import load_torch_source
+from convaudit.frontends.torch.loader.source import load_torch_source
 net = load_torch_source("torchvision:{name}")
 def seconds(**how):
     start = time.perf_counter()
@@ -81,7 +81,7 @@ def compare(name: str, rounds: int) -> None:
 def published() -> None:
     """Every classification network of torchvision against what its weights' metadata publish."""
     import convaudit
-    from convaudit.loaders.torch_source import load_torch_source
+    from convaudit.frontends.torch.loader.source import load_torch_source
 
     load_torch_source("torchvision:alexnet", weights=False)  # makes torchvision importable
     import torchvision

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from convaudit.cli.group import cli
-from convaudit.loaders.onnx_file import load_onnx
+from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 
 LIGHT = Path(str(files("onnx.backend.test") / "data" / "light"))
 MODELS = [

@@ -273,12 +273,12 @@ def _audit(model: bytes, sizes: Sequence[Sizes], static: Sequence[Sizes]) -> lis
 
 def _inferred(proto: Any, dims: Mapping[str, int]) -> dict[str, Any]:
     """Shapes of the main graph's tensors after all stages of inference."""
-    from convaudit.loaders.onnx_file import load_onnx
-    from convaudit.walkers.onnx.dimensions import Dimensions
-    from convaudit.walkers.onnx.functions import expand_functions
-    from convaudit.walkers.onnx.inference import stages
-    from convaudit.walkers.onnx.inferred import Inferred
-    from convaudit.walkers.onnx.inputs import fix_inputs
+    from convaudit.frontends.onnx.functions import expand_functions
+    from convaudit.frontends.onnx.loader.onnx_file import load_onnx
+    from convaudit.frontends.onnx.shapes.dimensions import Dimensions
+    from convaudit.frontends.onnx.shapes.inference import stages
+    from convaudit.frontends.onnx.shapes.inferred import Inferred
+    from convaudit.frontends.onnx.shapes.inputs import fix_inputs
 
     expanded = expand_functions(load_onnx(proto).proto)
     inputs = fix_inputs(expanded.model, {}, dims)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convaudit.verifier.onnx import in_situ, isolated, operands
+from convaudit.frontends.onnx.verifier import in_situ, isolated, operands
 from tests.fuzz.quantised import FORMS, NOT_FALSE, examine, fuzz, made
 
 MODELS = 60

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from convaudit.walkers import torch_guard
-from convaudit.walkers.torch_layers import Layers
+from convaudit.frontends.torch import guard
+from convaudit.frontends.torch.walker.layers import Layers
 from tests.fuzz.torch_forms import FORMS, examine, made
 
 SLOW = ("exported", "dynamic", "saved", "compiled", "traced")
@@ -46,7 +46,7 @@ def test_a_wrong_count_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_left_behind_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_guard.random, "setstate", lambda _: None)
+    monkeypatch.setattr(guard.random, "setstate", lambda _: None)
     hoards = next(
         index for index in range(0, 50 * len(FORMS), len(FORMS)) if "hoarding" in made(0, index).names
     )

@@ -33,8 +33,8 @@ from torch.utils.checkpoint import checkpoint
 
 from convaudit.analyzer import analyze
 from convaudit.formulas import Formula
+from convaudit.frontends.torch.walker.walk import walk_torch
 from convaudit.records import AuditReport
-from convaudit.walkers.torch import walk_torch
 from tests.fuzz.children import Child
 
 CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}

@@ -1,0 +1,1 @@
+"""One room for each system that models come from; none imports another."""

@@ -1,0 +1,1 @@
+"""Everything that knows ONNX: loader, shape inference, walker, verifier."""

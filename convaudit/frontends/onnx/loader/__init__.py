@@ -1,0 +1,1 @@
+"""Sources to ONNX models in memory, without their weights."""

@@ -1,0 +1,140 @@
+"""Shapes and element types of a model's tensors, from whichever stage of inference knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, TensorProto, TypeProto
+
+from convaudit.frontends.onnx.dtypes import dtype_name
+from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.shapes.dimensions import Dimensions
+from convaudit.records import Shape
+
+
+class Known(Protocol):
+    """What one stage knows of a tensor."""
+
+    @property
+    def shape(self) -> Shape | None:
+        """Its sizes; None if not even the rank is known."""
+
+    @property
+    def dtype(self) -> int:
+        """Its element type, as in TensorProto; 0 if unknown."""
+
+
+class Stage(Protocol):
+    """One stage's findings."""
+
+    def of(self, graph: Address, name: str) -> Known | None:
+        """What it knows of a tensor; None if nothing."""
+
+
+class Inferred:
+    """What the stages of shape inference found, the first one first; a later one fills what is still open."""
+
+    def __init__(self, dimensions: Dimensions) -> None:
+        self._dimensions = dimensions
+        self._stages: list[Stage] = []
+        self._shapes: dict[tuple[Address, str], Shape | None] = {}
+
+    def add(self, model: ModelProto, dimensions: Dimensions | None = None) -> None:
+        """Add what one more stage inferred: ``model`` has the same graphs, with its own value_info.
+
+        ``dimensions`` reads its sizes, where it has other names for them than the stages before.
+        """
+        types = {address: _declared(graph) for address, graph in graphs(model.graph)}
+        self._add(_Types(types, dimensions or self._dimensions))
+
+    def add_found(self, found: Mapping[Address, Mapping[str, Known]]) -> None:
+        """Add what one more stage found, by graph and tensor."""
+        self._add(_Found(found))
+
+    def _add(self, stage: Stage) -> None:
+        self._stages.append(stage)
+        self._shapes.clear()
+
+    def shape(self, graph: Address, name: str) -> Shape | None:
+        """Shape of a tensor of one graph; None if not even the rank is known."""
+        key = (graph, name)
+        if key not in self._shapes:
+            self._shapes[key] = self._merged(graph, name)
+        return self._shapes[key]
+
+    def dtype(self, graph: Address, name: str, stored: TensorProto | SparseTensorProto | None) -> str:
+        """Element type of a tensor of one graph, or ``unknown``."""
+        if stored is not None:
+            tensor = stored.values if isinstance(stored, SparseTensorProto) else stored
+            return dtype_name(tensor.data_type)
+        return dtype_name(self.element_type(graph, name))
+
+    def element_type(self, graph: Address, name: str) -> int:
+        """Element type of a tensor that is not stored, as in TensorProto; 0 if unknown."""
+        for stage in self._stages:
+            known = stage.of(graph, name)
+            if known is not None and known.dtype:
+                return known.dtype
+        return 0
+
+    def _merged(self, graph: Address, name: str) -> Shape | None:
+        merged: Shape | None = None
+        for stage in self._stages:
+            known = stage.of(graph, name)
+            merged = first_known(merged, known.shape if known is not None else None)
+            if merged is not None and None not in merged:
+                break
+        return merged
+
+
+class _Typed(NamedTuple):
+    shape: Shape | None
+    dtype: int
+
+
+class _Types(NamedTuple):
+    """A model's value_info, and how its sizes read."""
+
+    types: Mapping[Address, Mapping[str, TypeProto]]
+    dimensions: Dimensions
+
+    def of(self, graph: Address, name: str) -> Known | None:
+        declared = self.types.get(graph, {}).get(name)
+        if declared is None:
+            return None
+        return _Typed(self.dimensions.shape(declared), declared.tensor_type.elem_type)
+
+
+class _Found(NamedTuple):
+    found: Mapping[Address, Mapping[str, Known]]
+
+    def of(self, graph: Address, name: str) -> Known | None:
+        return self.found.get(graph, {}).get(name)
+
+
+def first_known(shape: Shape | None, later: Shape | None) -> Shape | None:
+    """``shape``, its unknown sizes taken from ``later`` where that has as many axes."""
+    if shape is None or later is None or len(shape) != len(later):
+        return later if shape is None else shape
+    return tuple(other if known is None else known for known, other in zip(shape, later, strict=True))
+
+
+def graphs(graph: GraphProto, address: Address = ()) -> Iterator[tuple[Address, GraphProto]]:
+    """A graph and all bodies inside it, each with its address."""
+    yield address, graph
+    for index, node in enumerate(graph.node):
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield from graphs(attribute.g, (*address, index, attribute.name))
+
+
+def _declared(graph: GraphProto) -> dict[str, TypeProto]:
+    types: dict[str, TypeProto] = {}
+    for values in (graph.value_info, graph.output, graph.input):
+        for value in values:
+            known = types.get(value.name)
+            # of an output or input, value_info may tell what the declaration itself leaves open
+            if known is None or value.type.tensor_type.HasField("shape"):
+                types[value.name] = value.type
+    return types

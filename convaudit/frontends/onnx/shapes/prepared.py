@@ -1,0 +1,85 @@
+"""The model as shape inference gets to see it: without stale claims, in words that inference understands."""
+
+from __future__ import annotations
+
+import re
+
+from onnx import GraphProto, ModelProto, NodeProto
+
+from convaudit.frontends.onnx.attributes import Attributes
+from convaudit.frontends.onnx.shapes.inferred import graphs
+from convaudit.frontends.onnx.shapes.misinferred import Misinferred
+
+# Ops of onnxruntime with the shapes of a standard one, and how many operands that one has.
+_STAND_INS = {
+    ("com.microsoft", "FusedConv"): ("Conv", 3),
+    ("com.microsoft", "QLinearConv"): ("QLinearConv", 9),
+}
+
+OURS = "convaudit"
+"""Domain of ONNX's own ops that are left to our rules."""
+
+_TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+_EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
+
+
+def prepare(model: ModelProto) -> ModelProto:
+    """The model to infer shapes on: nodes in the same places, some of them written in another way.
+
+    Of ``model`` itself, only what it declares of its inner tensors is forgotten.
+    """
+    found = dict(graphs(model.graph))
+    for address, graph in found.items():
+        runs = found[address[:-2]].node[int(address[-2])].op_type if address else ""
+        _forget(graph, runs)
+    misinferred = Misinferred(model)
+    if not any(_needs_rewriting(node, misinferred) for graph in found.values() for node in graph.node):
+        return model
+    rewritten = ModelProto()
+    rewritten.CopyFrom(model)
+    rewritten.opset_import.add(domain=OURS, version=1)
+    for _, graph in graphs(rewritten.graph):
+        for node in graph.node:
+            if _needs_rewriting(node, misinferred):
+                _rewrite(node, misinferred)
+    return rewritten
+
+
+def _forget(graph: GraphProto, runs: str) -> None:
+    """Forget what a graph declares of its inner tensors, but for the element types of foreign operators.
+
+    Of a body's inputs the node that ``runs`` it tells more; the first two of a Loop are always scalars.
+
+    Such a claim may be stale (a batch size edited at the input only) and would win over inference; it comes
+    last (``declared``).
+    """
+    foreign = {name for node in graph.node if node.domain not in ("", "ai.onnx") for name in node.output}
+    kept = [value for value in graph.value_info if value.name in foreign]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    given = graph.input[2 if runs == "Loop" else 0 :] if runs else ()
+    for value in (*graph.value_info, *graph.output, *given):
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+
+
+def _needs_rewriting(node: NodeProto, misinferred: Misinferred) -> bool:
+    if node.op_type == "Einsum":
+        return not _EQUATION.fullmatch(_attributes(node).string("equation", "").replace(" ", ""))
+    return node in misinferred or (node.domain, node.op_type) in _STAND_INS
+
+
+def _rewrite(node: NodeProto, misinferred: Misinferred) -> None:
+    attributes = _attributes(node)
+    if node.op_type == "Einsum":
+        node.domain = "malformed"  # onnx's inference never comes back from "i...j..."; no one infers this
+    elif node in misinferred:
+        node.domain = OURS
+    elif not attributes.integer("channels_last", 0):
+        node.op_type, operands = _STAND_INS[node.domain, node.op_type]
+        node.domain = ""
+        del node.input[operands:]
+
+
+def _attributes(node: NodeProto) -> Attributes:
+    return Attributes(node, node.name or node.op_type)

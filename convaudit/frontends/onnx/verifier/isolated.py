@@ -1,0 +1,197 @@
+"""Isolated verification: each convolution as a model of its own, with real weights and random input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from convaudit.errors import ExecutionError, UsageError
+from convaudit.feeds import known_shape, open_sizes, random_array, settled
+from convaudit.frontends.onnx.functions import Address, expand_functions
+from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+from convaudit.frontends.onnx.shapes.runnable import make_runnable
+from convaudit.frontends.onnx.verifier.graphs import Graphs, addresses, bodies
+from convaudit.frontends.onnx.verifier.log import Log
+from convaudit.frontends.onnx.verifier.memory import MEMORY_BYTES, affordable, captured_bytes
+from convaudit.frontends.onnx.verifier.operands import (
+    REORDERED,
+    claimed,
+    dtype_of,
+    execution,
+    known_padding,
+    offset_groups,
+    operands,
+)
+from convaudit.frontends.onnx.verifier.session import Session
+from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
+from convaudit.judge.verdict import judge
+from convaudit.records import ConvLayer, Network, Optimization, Shape, Verification, Verified
+
+Array = NDArray[Any]
+
+_IR_OF_UNDECLARED_INITIALIZERS = 4  # before, initializers had to be declared as inputs
+_LONGEST_CHAIN = 64  # of nodes between a stored tensor and an operand
+
+
+def verify_isolated(
+    model: OnnxModel,
+    network: Network,
+    *,
+    seed: int = 0,
+    optimization: Optimization = "all",
+    progress: Callable[[int], None] | None = None,
+) -> Verified:
+    """Run every convolution of ``model`` alone in onnxruntime and judge it there.
+
+    network  what the walker found in ``model``; one verdict for each of its layers, in their order
+
+    Weights are the real ones, with the nodes that make them from what is stored; all else is random from
+    ``seed``, shaped as audited. The model as a whole need not run, and memory holds one layer's input and
+    output, beside what the runtime and the judge work on.
+    Raises  LoadError if weights are missing.
+    """
+    log = Log(optimization, progress)
+    sizes = open_sizes(network)
+    shapes = {tensor.name: settled(tensor.shape, sizes) for tensor in network.inputs}
+    return log.verified(
+        _verdicts(model, network, sizes, seed, optimization, log), seed, shapes, network.input_values
+    )
+
+
+def _verdicts(
+    model: OnnxModel,
+    network: Network,
+    sizes: Mapping[str, int],
+    seed: int,
+    optimization: Optimization,
+    log: Log,
+) -> Iterator[Verification]:
+    expanded = expand_functions(model.proto)
+    address_of = addresses(expanded)
+    whole = with_dense_tensors(model, expanded.model)
+    graphs = Graphs(whole)
+    for index, layer in enumerate(network.layers):
+        if layer.layout == "reordered":
+            yield REORDERED
+            continue
+        alone = _Alone(whole, graphs, layer, address_of(layer), sizes)
+        try:
+            yield alone.verify(model, np.random.default_rng((seed, index)), optimization, log)
+        except (ExecutionError, UsageError) as error:
+            yield Verification(status="not_executed", reason=str(error))
+
+
+class _Alone:
+    """One convolution taken out of its model."""
+
+    def __init__(
+        self,
+        whole: ModelProto,
+        graphs: Graphs,
+        layer: ConvLayer,
+        address: Address,
+        sizes: Mapping[str, int],
+    ) -> None:
+        self._whole = whole
+        self._graphs = graphs
+        self._layer = layer
+        self._sizes = sizes
+        self._node = NodeProto()
+        self._node.CopyFrom(graphs.node(address))
+        self._scope = address[:-1]
+        self._stored: dict[str, TensorProto] = {}  # constants of its operands, by name
+        self._makers: list[NodeProto] = []  # nodes that make operands from them
+        self._calculated: set[str] = set()  # what these nodes give
+
+    def verify(
+        self, model: OnnxModel, generator: np.random.Generator, optimization: Optimization, log: Log
+    ) -> Verification:
+        """Run it and judge it.
+
+        Raises  ExecutionError if onnxruntime does not run it; UsageError if its shapes or types are unknown.
+        """
+        make_runnable(self._node, known_padding(self._layer, self._node, self._sizes))
+        names = operands(self._node)
+        feeds = {
+            name: self._made_up(role, generator)
+            for role, name in names.items()
+            if role == "x" or not self._copy_constant(name, _LONGEST_CHAIN)
+        }
+        calculated = [name for name in names.values() if name in self._calculated]
+        output = self._node.output[0]
+        proto = self._model_of(feeds, [*calculated, output])
+        captured = captured_bytes(self._layer, self._sizes)
+        session = Session(model, proto, affordable(optimization, captured, MEMORY_BYTES))
+        outputs = session.run(feeds, [*calculated, output]) | feeds
+        values = {
+            role: outputs[name] if name in outputs else np.asarray(model.array(self._stored[name]))
+            for role, name in {**names, "output": output}.items()
+        }
+        evidence = execution(self._layer, self._node, values)
+        verdict = judge(evidence, accounted=claimed(self._layer, values, self._sizes))
+        invented = [role.replace("_", " ") for role, name in names.items() if name in feeds and role != "x"]
+        note = f" (computed at run time, so made up here: {', '.join(invented)})" if invented else ""
+        return replace(verdict, reason=verdict.reason + note + log.difference(session))
+
+    def _copy_constant(self, name: str, longest: int) -> bool:
+        """Take over what makes a tensor, if that is constant."""
+        if name in self._stored or name in self._calculated:
+            return True
+        home = self._graphs.home(self._scope, name)
+        tensor = home.stored(name) if home else None
+        if tensor is not None:
+            self._stored[name] = tensor
+            return True
+        producer = home.producers.get(name) if home else None
+        if producer is None or not longest or any(bodies(producer)):
+            return False
+        if not all(self._copy_constant(source, longest - 1) for source in producer.input if source):
+            return False
+        self._calculated.update(producer.output)
+        self._makers.append(producer)
+        return True
+
+    def _model_of(self, feeds: Mapping[str, Array], outputs: list[str]) -> ModelProto:
+        graph = helper.make_graph([*self._makers, self._node], "alone", [], [])
+        for name, tensor in self._stored.items():
+            graph.initializer.append(tensor)
+            graph.initializer[-1].name = name  # a Constant node's tensor may have another
+        for name, array in feeds.items():
+            element_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+            graph.input.append(helper.make_tensor_value_info(name, element_type, array.shape))
+        graph.output.extend(ValueInfoProto(name=name) for name in outputs)
+        ir_version = max(self._whole.ir_version, _IR_OF_UNDECLARED_INITIALIZERS)
+        return helper.make_model(graph, opset_imports=self._whole.opset_import, ir_version=ir_version)
+
+    def _made_up(self, role: str, generator: np.random.Generator) -> Array:
+        if role in ("x_scale", "w_scale", "y_scale"):
+            # the spread of sums of 8-bit integers, scaled so that the output neither saturates nor vanishes
+            _, *filters = known_shape(self._layer.weight_shape, self._sizes) or (1, 1)
+            return np.array(sqrt(prod(filters)) / 30 if role == "y_scale" else 1 / 64, np.float32)
+        shape = known_shape(self._shape(role), self._sizes)
+        if shape is None:
+            raise UsageError(f"the shape of its {role} is not known; give the model's inputs with --input")
+        return random_array(generator, shape, dtype_of(self._layer, role))
+
+    def _shape(self, role: str) -> Shape | None:
+        """Shape of an operand that is computed at run time."""
+        layer = self._layer
+        batch, *_ = layer.input_shape or (None,)
+        kernel = layer.kernel_size or ()
+        taps = offset_groups(self._node) * prod(kernel)
+        shapes: dict[str, Shape | None] = {
+            "x": layer.input_shape,
+            "weight": layer.weight_shape,
+            "bias": (layer.out_channels,),
+            "residual": layer.output_shape,
+            "offset": (batch, 2 * taps, *(layer.output_shape or (None,) * 2)[2:]),
+            "mask": (batch, taps, *(layer.output_shape or (None,) * 2)[2:]),
+            "past_state": (batch, layer.in_channels, *(size - 1 for size in kernel)),
+        }
+        return shapes.get(role, ())  # of the zero points, whatever their model has: one for all channels

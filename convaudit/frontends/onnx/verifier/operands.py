@@ -1,0 +1,150 @@
+"""What each operand of a convolution node is for, and the evidence for ``judge`` made of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+from onnx import NodeProto
+
+from convaudit.feeds import known_shape
+from convaudit.frontends.onnx.attributes import Attributes
+from convaudit.frontends.onnx.geometry import read_geometry, resolve
+from convaudit.frontends.onnx.ops import CONV_OPS, op_of
+from convaudit.frontends.onnx.shapes.inference import SAMPLED
+from convaudit.judge.accounted import Accounted, accounted
+from convaudit.judge.execution import Activation, Deformation, Execution, Quantization
+from convaudit.records import ConvLayer, Verification
+from convaudit.shapes import Pair
+
+Array = NDArray[Any]
+Values = Mapping[str, Array]
+"""Operands by role, and the output as ``output``."""
+
+REORDERED = Verification(
+    status="not_supported", reason="its weight is reordered for one machine, so it is not what the model says"
+)
+
+
+def operands(node: NodeProto) -> dict[str, str]:
+    """Names of the tensors that the node has, by role; absent ones are left out."""
+    return {role: name for role, name in zip(CONV_OPS[op_of(node)].roles, node.input, strict=False) if name}
+
+
+def dtype_of(layer: ConvLayer, role: str) -> str:
+    """Element type of an operand, or of the ``output``, as far as the accounting knows it.
+
+    What it calls the type of a weight is that of the stored tensor, which may be dequantised first.
+    """
+    if not CONV_OPS[layer.op].quantized:
+        return layer.dtype
+    match role:
+        case "weight" | "w_zero_point":  # of a real one, quantised at run time, inference knows more
+            return "unknown" if layer.weight_dtype.startswith(("float", "bfloat")) else layer.weight_dtype
+        case "bias":
+            return "int32"
+        case "output" | "y_zero_point":
+            return layer.output_dtype
+        case "x_scale" | "w_scale" | "y_scale":
+            return "float32"
+    return layer.dtype
+
+
+def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
+    """One run of a layer, as ``judge`` wants it: the runtime's values, and the accounting's attributes."""
+    attributes = Attributes(node, layer.name)
+    pads = _as_extended(padding(layer, node, values["x"].shape), layer, node, values)
+    if "past_state" in values:  # it stands where the padding would be
+        pads = ((0, 0),) * len(pads)
+    if "pads" in values and attributes.string("auto_pad", "") in ("", "NOTSET"):
+        given = values["pads"].tolist()
+        pads = tuple(zip(given[: len(given) // 2], given[len(given) // 2 :], strict=True))
+    return Execution(
+        x=values["x"],
+        weight=values["weight"],
+        output=values["output"],
+        bias=values.get("bias"),
+        residual=values.get("residual"),
+        past_state=values.get("past_state"),
+        stride=layer.stride or (),
+        padding=pads,
+        dilation=layer.dilation or (),
+        groups=layer.groups,
+        transposed=layer.transposed,
+        output_padding=layer.output_padding,
+        layout="channels_last" if layer.layout == "channels_last" else "channels_first",
+        activation=_activation(attributes),
+        quantization=_quantization(values) if CONV_OPS[op_of(node)].quantized else None,
+        deformation=Deformation(
+            offset=values["offset"], mask=values.get("mask"), offset_groups=offset_groups(node)
+        )
+        if layer.deformable
+        else None,
+    )
+
+
+def claimed(layer: ConvLayer, values: Values, sizes: Mapping[str, int]) -> Accounted:
+    """What the accounting claims of this run; of a layer that another run showed, not the sizes of that."""
+    if SAMPLED in layer.notes:
+        layer = replace(layer, input_shape=values["x"].shape, output_shape=values["output"].shape)
+    return accounted(layer, sizes)
+
+
+def padding(layer: ConvLayer, node: NodeProto, input_shape: tuple[int, ...]) -> tuple[Pair, ...]:
+    """The layer's padding; where that depends on the input's size, for an input of the given shape."""
+    attributes = Attributes(node, layer.name)
+    depends = "auto_pad" in attributes or "output_shape" in attributes
+    if layer.padding is not None and (layer.input_shape == input_shape or not depends):
+        return layer.padding
+    geometry = read_geometry(attributes, layer.kernel_size or (), transposed=layer.transposed, who=layer.name)
+    sizes = input_shape[1:-1] if layer.layout == "channels_last" else input_shape[2:]
+    resolved, _ = resolve(geometry, sizes, transposed=layer.transposed, who=layer.name)
+    return resolved or ()
+
+
+def known_padding(layer: ConvLayer, node: NodeProto, sizes: Mapping[str, int]) -> tuple[Pair, ...] | None:
+    """The layer's padding with these sizes of the symbolic dimensions; None where the input's are unknown."""
+    shape = known_shape(layer.input_shape, sizes)
+    return layer.padding if shape is None else padding(layer, node, shape)
+
+
+def _as_extended(
+    pads: tuple[Pair, ...], layer: ConvLayer, node: NodeProto, values: Values
+) -> tuple[Pair, ...]:
+    """Padding of what ran: where SAME asks for positions behind the last tap, onnxruntime leaves them out."""
+    attributes = Attributes(node, layer.name)
+    if not attributes.string("auto_pad", "").startswith("SAME") or "output_shape" in attributes:
+        return pads
+    spatial = slice(1, -1) if layer.layout == "channels_last" else slice(2, None)
+    sizes, ran = values["x"].shape[spatial], values["output"].shape[spatial]
+    return tuple(
+        (before, min(0, after + max(0, size * stride - out)) if after < 0 else after)
+        for (before, after), size, out, stride in zip(pads, sizes, ran, layer.stride or (), strict=True)
+    )
+
+
+def _quantization(values: Values) -> Quantization:
+    return Quantization(
+        x_zero_point=values.get("x_zero_point", 0),
+        w_zero_point=values.get("w_zero_point", 0),
+        y_zero_point=values.get("y_zero_point", 0),
+        x_scale=values.get("x_scale"),
+        w_scale=values.get("w_scale"),
+        y_scale=values.get("y_scale"),
+    )
+
+
+def offset_groups(node: NodeProto) -> int:
+    """How many groups of channels of a deformable convolution have offsets of their own."""
+    return Attributes(node, node.name).integer("offset_group", 1)
+
+
+def _activation(attributes: Attributes) -> Activation | None:
+    name = attributes.string("activation", "")
+    if not name or name.lower() == "none":
+        return None
+    return Activation(
+        name=name.capitalize() if name.islower() else name, params=attributes.floats("activation_params")
+    )

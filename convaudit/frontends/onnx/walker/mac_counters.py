@@ -1,0 +1,174 @@
+"""Multiply-accumulates of the other multiplying ops, as functions of their operands' shapes.
+
+One table, one source. A counter returns None where a shape it needs is unknown. As for convolutions the count
+is nominal: masked or causal attention counts every position, and additions of a bias count nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from convaudit.formulas import Count, product
+from convaudit.frontends.onnx.walker.einsum import einsum_macs
+from convaudit.frontends.onnx.walker.scopes import Node
+from convaudit.records import Shape
+
+Counter: TypeAlias = Callable[[Node], "Count | None"]
+
+
+def matmul(node: Node, *, left: int = 0) -> Count | None:
+    """``prod(output) * K``, where K is the contracted (last) axis of the left operand."""
+    return _times(node.output_shape(), _size(node.input_shape(left), -1))
+
+
+def gemm(node: Node) -> Count | None:
+    """``M * N * K`` of a matrix product whose left operand may be transposed."""
+    contracted = 0 if node.attributes.integer("transA", 0) else -1
+    return _times(node.output_shape(), _size(node.input_shape(0), contracted))
+
+
+def fused_matmul(node: Node) -> Count | None:
+    """A batched matrix product; ``transA`` makes the last but one axis the contracted one.
+
+    ``transBatchA`` moves the row axis in front of the batch axes.
+    """
+    attributes = node.attributes
+    transposed = 0 if attributes.integer("transBatchA", 0) else -2
+    return _times(
+        node.output_shape(), _size(node.input_shape(0), transposed if attributes.integer("transA", 0) else -1)
+    )
+
+
+def matmul_of_packed(node: Node) -> Count | None:
+    """The weight is packed: its attributes ``K`` and ``N`` hold the logical sizes."""
+    rows = node.input_shape(0)
+    size = node.attributes.size("K", default=0, minimum=0)
+    columns = node.attributes.size("N", default=0, minimum=0)
+    return None if rows is None else _product((*rows[:-1], size, columns))
+
+
+def recurrent(node: Node) -> Count | None:
+    """Every time step multiplies the input with W and the hidden state with R, in every direction."""
+    x, w, r = node.input_shape(0), node.input_shape(1), node.input_shape(2)
+    if x is None or len(x) != 3 or w is None or r is None:
+        return None
+    return _product((x[0], x[1], _plus(_product(w), _product(r))))
+
+
+def attention(node: Node) -> Count | None:
+    """ai.onnx Attention: ``Q @ K.T`` and the scores times V, over the past keys as well."""
+    heads = node.attributes.integer("q_num_heads", 0)
+    key_heads = node.attributes.integer("kv_num_heads", 0)
+    query, key, value = (_heads(node.input_shape(i), heads if i == 0 else key_heads) for i in range(3))
+    if query is None or key is None or value is None:
+        return None
+    keys = _with_past(node, 4, key[2])
+    scores = _product((query[0], query[1], query[2], keys))
+    return None if scores is None else _product((scores, _plus(query[3], value[3])))
+
+
+def multi_head_attention(node: Node) -> Count | None:
+    """com.microsoft.MultiHeadAttention with separate query, key and value of rank 3."""
+    query, key, value = (node.input_shape(index) for index in range(3))
+    if query is None or key is None or value is None or not len(query) == len(key) == len(value) == 3:
+        return None
+    keys = _with_past(node, 6, key[1])
+    return _product((query[0], query[1], keys, _plus(query[2], value[2])))
+
+
+def projected_attention(node: Node, *, weight: int = 1, past: int = 4) -> Count | None:
+    """com.microsoft.Attention: the projections to Q, K and V, then the attention itself."""
+    x, w = node.input_shape(0), node.input_shape(weight)
+    if x is None or w is None or len(x) != 3 or len(w) != 2 or w[1] is None:
+        return None
+    declared = node.attributes.integers("qkv_hidden_sizes") or []
+    if any(size < 0 for size in declared):
+        return None
+    hidden: list[Count] = list(declared) or [w[1] // 3] * 3
+    projection = _product((*x, w[1]))
+    scores = _product((x[0], x[1], _with_past(node, past, x[1]), hidden[0] + hidden[2]))
+    return _plus(projection, scores)
+
+
+def affine_grid(node: Node) -> Count | None:
+    """Every output coordinate is a product with one row of an affine matrix."""
+    shape = node.output_shape()
+    axes = _size(shape, -1)
+    return None if axes is None else _times(shape, axes + 1)
+
+
+MAC_COUNTERS: dict[str, Counter] = {
+    "AffineGrid": affine_grid,
+    "Attention": attention,
+    "Einsum": einsum_macs,
+    "GRU": recurrent,
+    "Gemm": gemm,
+    "LSTM": recurrent,
+    "MatMul": matmul,
+    "MatMulInteger": matmul,
+    "QLinearMatMul": matmul,
+    "RNN": recurrent,
+    "com.microsoft.Attention": projected_attention,
+    "com.microsoft.DynamicQuantizeLSTM": recurrent,
+    "com.microsoft.DynamicQuantizeMatMul": matmul,
+    "com.microsoft.FusedGemm": gemm,
+    "com.microsoft.FusedMatMul": fused_matmul,
+    "com.microsoft.FusedMatMulActivation": fused_matmul,
+    "com.microsoft.GemmFastGelu": matmul,
+    "com.microsoft.GemmFloat8": gemm,
+    "com.microsoft.MatMulBnb4": matmul_of_packed,
+    "com.microsoft.MatMulFpQ4": matmul,
+    "com.microsoft.MatMulInteger16": matmul,
+    "com.microsoft.MatMulIntegerToFloat": matmul,
+    "com.microsoft.MatMulNBits": matmul_of_packed,
+    "com.microsoft.MultiHeadAttention": multi_head_attention,
+    "com.microsoft.QAttention": lambda node: projected_attention(node, past=8),
+    "com.microsoft.QGemm": gemm,
+    "com.microsoft.TransposeMatMul": fused_matmul,
+}
+
+# Ops that multiply and accumulate, but for which there is no count from shapes alone.
+NO_COUNTER: dict[str, str] = {
+    "DFT": "depends on the FFT algorithm",
+    "Det": "depends on the algorithm",
+    "LinearAttention": "no counting rule",
+    "STFT": "depends on the FFT algorithm",
+    "ai.onnx.preview.FlexAttention": "no counting rule",
+    "ai.onnx.ml.LinearClassifier": "no counting rule",
+    "ai.onnx.ml.LinearRegressor": "no counting rule",
+    "ai.onnx.ml.SVMClassifier": "no counting rule",
+    "ai.onnx.ml.SVMRegressor": "no counting rule",
+}
+
+
+def _heads(shape: Shape | None, heads: int) -> Shape | None:
+    """(batch, heads, length, head size) of an operand that may have its heads side by side."""
+    if shape is None or len(shape) == 4:
+        return shape
+    if len(shape) != 3 or heads < 1:
+        return None
+    hidden = shape[2]
+    return (shape[0], heads, shape[1], None if hidden is None else hidden // heads)
+
+
+def _with_past(node: Node, index: int, length: Count | None) -> Count | None:
+    """Number of keys: those given, and those of a past that the operand at ``index`` carries."""
+    return _plus(length, _size(node.input_shape(index), -2)) if node.input(index) else length
+
+
+def _size(shape: Shape | None, axis: int) -> Count | None:
+    return None if shape is None or not -len(shape) <= axis < len(shape) else shape[axis]
+
+
+def _plus(first: Count | None, second: Count | None) -> Count | None:
+    return None if first is None or second is None else first + second
+
+
+def _times(shape: Shape | None, factor: Count | None) -> Count | None:
+    return None if shape is None or factor is None else _product((*shape, factor))
+
+
+def _product(sizes: Shape) -> Count | None:
+    known = [size for size in sizes if size is not None]
+    return product(known) if len(known) == len(sizes) else None

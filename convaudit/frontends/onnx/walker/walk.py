@@ -1,0 +1,146 @@
+"""From an ONNX model to a ``Network``: expand functions, fix inputs, infer shapes, walk the graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from convaudit.arguments import GivenInput, given_dims, inputs_by_name
+from convaudit.formulas import Count
+from convaudit.frontends.onnx.functions import expand_functions
+from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+from convaudit.frontends.onnx.ops import CONV_OPS
+from convaudit.frontends.onnx.shapes.dimensions import Dimensions
+from convaudit.frontends.onnx.shapes.inference import DECLARED, SAMPLED, declare, execute, stages
+from convaudit.frontends.onnx.shapes.inferred import Inferred
+from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
+from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer
+from convaudit.frontends.onnx.walker.loops import choice, iterations
+from convaudit.frontends.onnx.walker.naming import Names
+from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops
+from convaudit.frontends.onnx.walker.params import count_parameters
+from convaudit.frontends.onnx.walker.scopes import Node, Scope
+from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, TensorInfo
+
+_CLAIMED = "some sizes are those that the file declares; neither inference nor a run tells them"
+
+
+def walk_onnx(
+    model: OnnxModel,
+    *,
+    input_shapes: Mapping[str, GivenInput | Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    allow_run: bool = True,
+    feeds: Callable[[Sequence[TensorInfo]], Feeds] | None = None,
+) -> Network:
+    """Every convolution of an ONNX model, with the shapes and counts that its structure determines.
+
+    ``input_shapes`` fixes inputs by name (key "": the only one), ``dims`` open dimensions by name;
+    ``allow_run`` permits to run the model once where its structure alone does not determine a shape;
+    ``feeds`` makes the arrays to run it on.
+    Raises  UsageError for inputs that the model does not have; GroupsError, ShapeError or ModelError for a
+            convolution that breaks a rule.
+    """
+    expanded = expand_functions(model.proto)
+    inputs = fix_inputs(expanded.model, inputs_by_name(input_shapes or {}), given_dims(dims))
+    inferred = Inferred(Dimensions(inputs.symbols))
+
+    def look() -> _Findings:
+        return _Findings.of(Scope(expanded.model.graph, expanded, inferred))
+
+    warnings: list[str] = []
+    for warning in stages(expanded.model, inferred):
+        warnings += [warning] if warning else []
+        found = look()
+        if found.complete:
+            break
+    else:
+        if allow_run:
+            arrays = feeds(inputs.tensors) if feeds is not None else None
+            warnings.append(execute(model, expanded.model, inputs, arrays, inferred))
+            found = look().noting(SAMPLED, found)
+        if not found.complete:
+            declare(model, expanded.model, inputs, inferred)
+            found, before = look().noting(DECLARED, found), found
+            warnings += [_CLAIMED] if found.shapes != before.shapes else []
+    warnings += [f"{layer.name}: {PADS_IGNORED}" for layer in found.layers if PADS_IGNORED in layer.notes]
+    return Network(
+        source=model.source,
+        format="onnx",
+        inputs=inputs.tensors,
+        layers=found.layers,
+        other_ops=found.other_ops,
+        uncounted_ops=found.uncounted_ops,
+        model_params=count_parameters(found.nodes),
+        file_bytes=model.file_bytes,
+        warnings=tuple(warnings),
+    )
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What the graphs hold, with the shapes known so far."""
+
+    nodes: list[Node]
+    layers: tuple[ConvLayer, ...]
+    other_ops: tuple[OtherOp, ...]
+    uncounted_ops: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, scope: Scope) -> _Findings:
+        nodes = list(_visit(scope, Names()))
+        return cls(nodes, _layers(nodes), *count_other_ops(nodes))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shape that a count needs is known."""
+        return all(map(_is_known, self.layers)) and all(op.reason != UNKNOWN_SHAPE for op in self.other_ops)
+
+    @property
+    def shapes(self) -> list[object]:
+        """All that depends on shapes."""
+        return [*map(_shapes, self.layers), self.other_ops]
+
+    def noting(self, note: str, earlier: _Findings) -> _Findings:
+        """These findings, with a note on the layers that know more of their sizes than earlier."""
+        layers = []
+        for before, layer in zip(earlier.layers, self.layers, strict=True):
+            kept = [known for known in (SAMPLED, DECLARED) if known in before.notes]
+            news = [note] if _shapes(layer) != _shapes(before) else []
+            layers.append(replace(layer, notes=(*layer.notes, *kept, *news)))
+        return replace(self, layers=tuple(layers))
+
+
+def _visit(scope: Scope, paths: Names) -> Iterator[Node]:
+    """All nodes in the order of execution, each followed by those of its bodies."""
+    for node in scope.nodes():
+        yield node
+        bodies = node.bodies
+        path = paths.unique(node.origin.path) if bodies else ""
+        is_open = node.op == "If" and choice(node) is None
+        for name, graph in bodies:
+            calls = _times(scope.calls, iterations(node, name, graph))
+            exclusive = (Branch(choice=path, arm=name),) if is_open else ()
+            body = scope.body(
+                node, name, graph, path=f"{path}/{name}", calls=calls, branches=scope.branches + exclusive
+            )
+            yield from _visit(body, paths)
+
+
+def _times(outer: Count | None, inner: Count | None) -> Count | None:
+    if outer == 0 or inner == 0:
+        return 0
+    return None if outer is None or inner is None else outer * inner
+
+
+def _layers(nodes: Sequence[Node]) -> tuple[ConvLayer, ...]:
+    names = Names()
+    return tuple([conv_layer(node, names.of_layer(node.origin)) for node in nodes if node.op in CONV_OPS])
+
+
+def _is_known(layer: ConvLayer) -> bool:
+    return all(shape is not None and None not in shape for shape in _shapes(layer))
+
+
+def _shapes(layer: ConvLayer) -> tuple[Shape | None, ...]:
+    return layer.input_shape, layer.output_shape, layer.weight_shape

@@ -1,0 +1,1 @@
+"""Everything that knows torch: loader, walker, verifier."""

@@ -1,0 +1,166 @@
+"""Puts back what a forward may change outside the private copy: stored tensors, and torch's global state."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from convaudit.frontends.torch.fake import SharedFakeMode
+from convaudit.frontends.torch.stored import storages
+
+
+@contextmanager
+def untouched(tensors: Iterable[Tensor], fake: SharedFakeMode | None = None) -> Iterator[TorchDispatchMode]:
+    """Run the body without gradients; afterwards tensors, grad mode and random states are as before.
+
+    Whatever a tensor is written to, it is copied at that moment and not before; the mode that sees to that is
+    what other threads must enter too. Each step of the clean-up runs even where another one fails.
+
+    fake  the mode of a forward without values: it sees each operator, and one more mode would take as long
+    """
+    stored = [tensor for tensor in tensors if not is_lazy(tensor)]
+    devices = {tensor.device.index for tensor in stored if tensor.is_cuda}
+    undo = _UndoWrites()
+    with ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())
+        stack.enter_context(torch.random.fork_rng(sorted(devices)))
+        for tensor in stored:
+            gradient = tensor.grad if tensor.is_leaf else None
+            stack.callback(_put_back, tensor, tensor.data, tensor.requires_grad, gradient)
+        for put_back, state in _global_state():
+            stack.callback(put_back, state)
+        stack.callback(undo.restore)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(without_autocast_cache())
+        if fake is None:
+            stack.enter_context(undo)
+        else:
+            fake.before = undo.save
+        yield undo
+
+
+def _global_state() -> Iterator[tuple[Callable[[Any], Any], Any]]:
+    """Settings of torch that a forward may change, each with what puts it back."""
+    for device in ("cpu", "cuda"):
+        yield partial(torch.set_autocast_enabled, device), torch.is_autocast_enabled(device)
+        yield partial(torch.set_autocast_dtype, device), torch.get_autocast_dtype(device)
+    yield torch.set_default_dtype, torch.get_default_dtype()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic = partial(torch._C._set_deterministic_algorithms, warn_only=warns)
+    yield deterministic, torch.are_deterministic_algorithms_enabled()
+    yield torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled()
+    yield torch._C._set_cudnn_benchmark, torch._C._get_cudnn_benchmark()
+    yield _set_threads, torch.get_num_threads()
+
+
+def _set_threads(number: int) -> None:
+    if number != torch.get_num_threads():
+        torch.set_num_threads(number)
+
+
+def _put_back(tensor: Tensor, data: Tensor, requires_grad: bool, gradient: Tensor | None) -> None:
+    if tensor.shape != data.shape or _handles(tensor) != _handles(data):
+        tensor.data = data
+    if tensor.requires_grad != requires_grad:
+        tensor.requires_grad_(requires_grad)
+    if tensor.is_leaf and tensor.grad is not gradient:
+        tensor.grad = gradient
+
+
+@contextmanager
+def without_autocast_cache() -> Iterator[None]:
+    """Have this thread cast weights anew each time: a fake one would be used again later."""
+    enabled = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        yield
+    finally:
+        try:
+            torch.clear_autocast_cache()
+        finally:
+            torch.set_autocast_cache_enabled(enabled)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch's warnings and log lines off the terminal: an error is reported by the exception.
+
+    What the module itself prints goes to stderr, since stdout is the report's.
+    """
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = disabled
+
+
+class _UndoWrites(TorchDispatchMode):
+    """Copies a storage before the first operator that writes to it, unless an operator made it meanwhile."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._copies: dict[int, tuple[Any, Any]] = {}  # the storage, which keeps its handle alive, and a copy
+        self._new: dict[int, StorageWeakRef] = {}  # a reference keeps the handle from being used again
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.save(func, args, kwargs)
+        output = func(*args, **kwargs)
+        made = {storage._cdata: storage for leaf in tree_leaves(output) for storage in storages(leaf)}
+        if made:
+            given = {storage._cdata for leaf in tree_leaves((args, kwargs)) for storage in storages(leaf)}
+            self._new |= {key: StorageWeakRef(made[key]) for key in made.keys() - given - self._new.keys()}
+        return output
+
+    def save(self, func: Any, args: Any, kwargs: Any) -> None:
+        """Copy what the operator is about to write to."""
+        schema = getattr(func, "_schema", None)  # a higher-order operator has none
+        if schema is not None and schema.is_mutable:
+            named = dict(zip((a.name for a in schema.arguments), args, strict=False)) | kwargs
+            for argument in schema.arguments:
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    self._save(named.get(argument.name))
+
+    def _save(self, written: Any) -> None:
+        for tensor in written if isinstance(written, list | tuple) else [written]:
+            for storage in storages(tensor):
+                if storage._cdata not in self._new and storage._cdata not in self._copies:
+                    with unset_fake_temporarily():
+                        self._copies[storage._cdata] = storage, storage.clone()
+
+    def restore(self) -> None:
+        """Write the copies back."""
+        with ExitStack() as stack:
+            for storage, copy in self._copies.values():
+                stack.callback(_write_back, storage, copy)
+
+
+def _write_back(storage: Any, copy: Any) -> None:
+    if storage.nbytes() != copy.nbytes():  # resizing moves it even where nothing changes
+        storage.resize_(copy.nbytes())
+    storage.copy_(copy)
+
+
+def _handles(tensor: Tensor) -> list[int]:
+    return [storage._cdata for storage in storages(tensor)]

@@ -1,0 +1,1 @@
+"""Sources to torch modules and programs."""

@@ -1,0 +1,1 @@
+"""Torch models re-executed: what torch was given and returned for each convolution, judged."""

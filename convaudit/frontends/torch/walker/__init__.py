@@ -1,0 +1,1 @@
+"""Torch modules and programs to ``Network`` records."""

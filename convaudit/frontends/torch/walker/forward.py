@@ -1,0 +1,223 @@
+"""Walks a module by one forward, in which nothing is computed and every convolution is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.jit._fuser import optimized_execution
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from convaudit.errors import ConvauditError, ExecutionError, UsageError
+from convaudit.frontends.torch.fake import SharedFakeMode
+from convaudit.frontends.torch.guard import quiet, untouched, without_autocast_cache
+from convaudit.frontends.torch.inputs import Inputs, RandomTensor, Values, make_inputs
+from convaudit.frontends.torch.modules import private_copy, uncompiled, watch
+from convaudit.frontends.torch.stored import Stored, in_short
+from convaudit.frontends.torch.walker.layers import Frame
+from convaudit.frontends.torch.walker.recorder import Observer, Recorder, in_one_line
+from convaudit.frontends.torch.walker.script import in_sight, out_of_sight
+from convaudit.frontends.torch.walker.survivors import Surroundings, caches_as_before, left_behind
+from convaudit.frontends.torch.walker.threads import Threads
+from convaudit.records import Network
+
+Attach = Callable[[nn.Module, Stored], None]
+"""Is given the copy of a module that is going to run, and the tensors that it stores."""
+
+
+def walk_module(
+    module: nn.Module,
+    *,
+    input_shape: Any = None,
+    inputs: Any = None,
+    source: str | None = None,
+    allow_run: bool = True,
+    fake: bool = True,
+) -> Network:
+    """The convolutions of one forward of ``module`` in eval mode; ``make_inputs`` says what it can be given.
+
+    The forward runs on fake tensors, which have a shape but no values: no memory, no arithmetic. Where it
+    needs values, or an operator has no fake form, it is run again for real, unless ``allow_run`` is False.
+    With ``fake`` False it is run for real at once.
+    The module, its tensors and torch's global state are as before afterwards, whatever happens.
+
+    Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
+    """
+    module = uncompiled(module)
+    arguments = make_inputs(module, input_shape, inputs)
+    if not fake:
+        if _has_no_values(module):
+            raise UsageError(f"{_class_name(module)}: it is on the meta device and has no values to run on")
+        recorder = real_forward(module, arguments, Values())
+        notes = ["the forward was run for real, as was asked for: counts are those of its inputs' values"]
+        return _network(module, arguments, recorder, source, notes)
+    mode, surroundings = SharedFakeMode(), Surroundings(module)
+    try:
+        recorder = _fake_forward(module, arguments, mode)
+    except BaseException as error:
+        surroundings.put_back()
+        if isinstance(error, ConvauditError) or not isinstance(error, Exception):
+            raise
+        if not allow_run or _has_no_values(module):
+            raise _failure(module, arguments, error) from error
+        notes = [f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}"]
+        del error
+        recorder = real_forward(module, arguments, Values())
+        return _network(module, arguments, recorder, source, notes)
+    network = _network(module, arguments, recorder, source, [])
+    del recorder
+    return replace(network, warnings=(*network.warnings, *left_behind(mode, surroundings)))
+
+
+def _network(
+    module: nn.Module, arguments: Inputs, recorder: Recorder, source: str | None, notes: list[str]
+) -> Network:
+    if recorder.stored.has_frozen_parameters():
+        notes.append("frozen TorchScript holds its parameters as constants of its code; those are counted")
+    return Network(
+        source=source or _class_name(module),
+        format="torchscript" if isinstance(module, torch.jit.ScriptModule) else "torch",
+        inputs=arguments.infos(module),
+        layers=recorder.layers.named(),
+        other_ops=recorder.other_ops(),
+        uncounted_ops=recorder.uncounted_ops(),
+        model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
+        warnings=(
+            *notes,
+            *recorder.stored.fixed_kernels(recorder.layers.weights()),
+            *_never_ran(recorder, getattr(module, "training", False)),
+        ),
+    )
+
+
+def warm_up() -> None:
+    """Have torch import what it only imports for the first forward, which takes as long as torch itself."""
+    walk_module(nn.Conv2d(1, 1, 1), input_shape=(1, 1, 1, 1))
+
+
+def _has_no_values(module: nn.Module) -> bool:
+    return any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
+
+
+def real_forward(
+    module: nn.Module,
+    arguments: Inputs,
+    value: Callable[[Tensor | RandomTensor], Tensor],
+    observer: Observer | None = None,
+    attach: Attach | None = None,
+) -> Recorder:
+    """Run a private copy of ``module`` for real, on ``value`` of each of its inputs.
+
+    ``attach`` is given that copy and its tensors before.
+
+    Raises  ExecutionError if the forward fails.
+    """
+    try:
+        with caches_as_before(module):
+            return _forward(module, arguments, value, observer=observer, attach=attach)
+    except ConvauditError:
+        raise
+    except Exception as error:
+        raise _failure(module, arguments, error) from error
+
+
+def _fake_forward(module: nn.Module, arguments: Inputs, mode: SharedFakeMode) -> Recorder:
+    def value(leaf: Tensor | RandomTensor) -> Tensor:
+        return leaf.empty() if isinstance(leaf, RandomTensor) else mode.likeness(leaf.detach())
+
+    return _forward(module, arguments, value, mode)
+
+
+def _forward(
+    module: nn.Module,
+    arguments: Inputs,
+    value: Callable[[Tensor | RandomTensor], Tensor],
+    mode: SharedFakeMode | None = None,
+    observer: Observer | None = None,
+    attach: Attach | None = None,
+) -> Recorder:
+    duplicate, shared = private_copy(module)
+    duplicate = in_sight(duplicate)
+    stored = Stored.of(duplicate)
+    recorder = Recorder(stored, root=_class_name(module), observer=observer)
+    recorder.miss(out_of_sight(duplicate))
+    layers = recorder.layers
+    watch(duplicate, lambda path, submodule: layers.enter(Frame.of(path, submodule)), layers.leave)
+    if attach is not None:
+        attach(duplicate, stored)
+    with (
+        untouched([*shared, *stored.tensors().values()], mode) as undo,
+        torch.compiler.set_stance("force_eager"),
+        optimized_execution(False),
+        _separate_attention(),
+        mode or nullcontext(),
+    ):
+        args, kwargs = arguments.realise(value)
+        with recorder, quiet(), _in_all_threads(recorder, undo, mode):
+            duplicate(*args, **kwargs)
+    return recorder
+
+
+@contextmanager
+def _in_all_threads(
+    recorder: Recorder, undo: TorchDispatchMode, mode: SharedFakeMode | None
+) -> Iterator[None]:
+    """Have the threads that the body uses run under the same modes as this one."""
+
+    def surroundings() -> Callable[[], AbstractContextManager[None]]:
+        place = recorder.layers.place
+
+        @contextmanager
+        def entered() -> Iterator[None]:
+            with mode or undo, recorder, recorder.layers.at(place), without_autocast_cache():
+                yield
+
+        return entered
+
+    @contextmanager
+    def stray() -> Iterator[None]:
+        with threads.here(), surroundings()():
+            yield
+
+    threads = Threads(surroundings, lambda what: recorder.unseen(what, "nobody sees what it runs"))
+    if mode is not None:
+        mode.stray = lambda: stray() if threads.away() and not recorder.sees_this_thread else None
+    try:
+        with threads.followed():
+            yield
+    finally:
+        recorder.closed = True
+        if mode is not None:
+            mode.closed = True
+
+
+@contextmanager
+def _separate_attention() -> Iterator[None]:
+    """Have transformer layers run their projections and attention as operators of their own, not as one."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def _never_ran(recorder: Recorder, training: bool) -> Iterator[str]:
+    idle = recorder.stored.idle(recorder.used)
+    if idle and recorder.saw_everything:
+        mode = ", which was in eval mode though the module is in training mode" if training else ""
+        yield f"never used in this forward{mode}: {in_short(idle)}; the model's parameters include theirs"
+
+
+def _failure(module: nn.Module, arguments: Inputs, error: Exception) -> ExecutionError:
+    return ExecutionError(
+        f"{_class_name(module)}: the forward failed on {arguments.as_text()}: {in_one_line(error)}"
+    )
+
+
+def _class_name(module: nn.Module) -> str:
+    return str(getattr(module, "original_name", type(module).__name__))

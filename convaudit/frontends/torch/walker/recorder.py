@@ -1,0 +1,193 @@
+"""Watches a forward at torch's dispatcher, where every way of writing a convolution looks the same."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from textwrap import shorten
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import HigherOrderOperator, OpOverload
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    unset_fake_temporarily,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from convaudit.formulas import Count
+from convaudit.frontends.torch.ops import (
+    ConvCall,
+    count_macs,
+    may_convolve,
+    op_name,
+    read_conv,
+    takes_no_values,
+    unknown_cost,
+)
+from convaudit.frontends.torch.stored import Stored
+from convaudit.frontends.torch.walker.bodies import Follower, python_body
+from convaudit.frontends.torch.walker.layers import Layers, plus, times
+from convaudit.frontends.torch.walker.threads import unfollowed
+from convaudit.records import Branch, ConvLayer, OtherOp
+
+_BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
+"""To learn its result's shape torch decomposes it into a dozen operators: half of a whole fake forward."""
+
+_LOOPED = "in a loop of unknown length"
+Observer = Callable[[ConvLayer, ConvCall, Tensor], None]
+"""Is told of each convolution that ran: its row (a layer without name), its operands, its output."""
+
+
+class Recorder(TorchDispatchMode):
+    """Records the operators that run inside ``with recorder:``.
+
+    layers  the convolutions
+    stored  the tensors of the model
+    used    names of those that an operator read
+    closed  whether the forward is over: a thread that goes on is left alone
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, stored: Stored, *, root: str, observer: Observer | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.layers = Layers(stored, root)
+        self.used: set[str] = set()
+        self.closed = False
+        self.stored = stored
+        self._observer = observer
+        self._other_ops: dict[tuple[str, tuple[Branch, ...]], tuple[int, Count | None]] = {}
+        self._opaque: dict[tuple[str, str, tuple[Branch, ...]], int] = {}
+        self._uncounted: Counter[str] = Counter()
+        self._lock = threading.RLock()  # a forward may run in several threads
+        self._thread = threading.local()
+
+    def miss(self, unseen: Mapping[str, int]) -> None:
+        """Note operators that run where this recorder cannot see them, by type and number."""
+        for op, count in unseen.items():
+            self.unseen(op, unknown_cost(op) or "not seen", count)
+
+    def other_ops(self) -> tuple[OtherOp, ...]:
+        """The other multiplying operators, and those of unknown cost, by type."""
+        counted = (
+            OtherOp(
+                op=op.removeprefix("aten."),
+                count=count,
+                macs=macs,
+                reason=None if macs is not None else unknown_cost(op) or _LOOPED,
+                branches=branches,
+            )
+            for (op, branches), (count, macs) in self._other_ops.items()
+        )
+        opaque = (
+            OtherOp(op=op, count=count, macs=None, reason=reason, branches=branches, opaque=True)
+            for (op, reason, branches), count in self._opaque.items()
+        )
+        return (*counted, *opaque)
+
+    def unseen(self, op: str, reason: str, count: int = 1) -> None:
+        """Note that convolutions may have run in ``op``, which nobody saw."""
+        with self._lock:
+            key = op, f"{reason}, in {self.layers.where()}", self.layers.place.branches
+            self._opaque[key] = self._opaque.get(key, 0) + count
+
+    @property
+    def sees_this_thread(self) -> bool:
+        """Whether this recorder handed over the operator that runs: TorchScript's threads inherit it."""
+        return getattr(self._thread, "running", False)
+
+    @property
+    def saw_everything(self) -> bool:
+        """Whether no convolution can have run unseen."""
+        return not self._opaque
+
+    def uncounted_ops(self) -> tuple[tuple[str, int], ...]:
+        """The operators that multiply-accumulate nothing, by type and number."""
+        return tuple((op.removeprefix("aten."), number) for op, number in sorted(self._uncounted.items()))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self.closed or op_name(func).startswith("prim."):
+            return func(*args, **kwargs)  # asks a tensor for its device or layout
+        if isinstance(func, HigherOrderOperator):
+            output = Follower(self.layers, self._call).follow(func, args, kwargs)
+            if output is not NotImplemented:
+                return output
+        if _is_composite(func):
+            with self:  # inference mode hands over whole operators, such as conv2d or linear
+                output = func.decompose(*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        body = python_body(func, tensors)
+        if body is not None:
+            with suppress(Exception):  # one in NumPy, say, cannot run without values
+                return self._call(body, *args, **kwargs)
+        self._thread.running = True
+        try:
+            output = _run(func, args, kwargs, tensors)
+        finally:
+            self._thread.running = False
+        with self._lock:
+            self.used.update(name for name in map(self.stored.name, tensors) if name)
+            sources = [] if takes_no_values(op_name(func)) else tensors
+            self.stored.follow(sources, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
+            if tensors:  # whatever takes none only makes one
+                self._account(func, args, kwargs, output)
+        return output
+
+    def _call(self, body: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with self:
+            return body(*args, **kwargs)
+
+    def _account(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        call = read_conv(func, args, kwargs)
+        if call is not None:
+            output = call.arranged(output)
+            row = self.layers.add(call, output)
+            if self._observer is not None:
+                with unfollowed():
+                    self._observer(row, call, output)
+            return
+        op, macs = op_name(func), count_macs(func, args, kwargs)
+        reason = None if macs is not None else unknown_cost(op)
+        if reason is not None and may_convolve(op):
+            self.unseen(op, reason)
+        elif macs is None and reason is None:
+            self._uncounted[op] += 1
+        else:
+            key = op, self.layers.place.branches
+            count, known = self._other_ops.get(key, (0, 0))
+            self._other_ops[key] = count + 1, plus(known, times(macs, self.layers.place.times))
+
+
+def in_one_line(error: Exception, width: int = 400) -> str:
+    """What a forward failed with, for a message."""
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        return f"what {op_name(error.func)} returns depends on the input's values"
+    return shorten(str(error), width, placeholder=" ...") or type(error).__name__
+
+
+@cache
+def _is_composite(func: Any) -> bool:
+    return isinstance(func, OpOverload) and func._can_decompose()
+
+
+def _run(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+    if func is _BATCH_NORM and isinstance(args[0], FakeTensor):
+        return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
+    try:
+        return func(*args, **kwargs)
+    except DataDependentOutputException:
+        if any(isinstance(tensor, FakeTensor) or tensor.is_meta for tensor in tensors):
+            raise
+        with unset_fake_temporarily():  # of stored tensors alone the value is known
+            return func(*args, **kwargs)

@@ -1,0 +1,103 @@
+"""Where the wrong elements of an output sit, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convaudit.judge.execution import Execution
+
+Array: TypeAlias = NDArray[Any]
+
+NAMED = 8
+"""How many channels or groups are named one by one."""
+
+
+class Footprint:
+    """Which images and positions some elements of an output touch, added up part by part."""
+
+    def __init__(self, execution: Execution, shape: Sequence[int]) -> None:
+        """Start for an output (N, channels, *spatial) of the execution."""
+        self._execution = execution
+        images, _, *spatial = shape
+        self._spatial = spatial
+        self.images = np.zeros(images, bool)
+        self._first, self._last = list(spatial), [-1] * len(spatial)
+        self._inside = False  # whether an element sees no padding
+
+    def add(self, elements: Array, place: Sequence[slice]) -> None:
+        """Take a mask (n, channels, positions) into account, which is at a place of the whole."""
+        self.images[place[0]] |= elements.any(axis=(1, 2))
+        touched = elements.any(axis=(0, 1)).reshape([axis.stop - axis.start for axis in place[2:]])
+        if not touched.any():
+            return
+        for axis, part in enumerate(place[2:]):
+            along = np.flatnonzero(touched.any(axis=_others(axis, touched.ndim)))
+            self._first[axis] = min(self._first[axis], part.start + int(along[0]))
+            self._last[axis] = max(self._last[axis], part.start + int(along[-1]))
+        self._inside = self._inside or bool((touched & ~_borders(place[2:], self._execution)).any())
+
+    @property
+    def positions(self) -> str:
+        """Borders, or the range that holds the elements if that is less than half."""
+        if not self._execution.transposed and not self._inside:
+            return "borders"
+        ranges = list(zip(self._first, self._last, strict=True))
+        if 2 * math.prod(last - first + 1 for first, last in ranges) > math.prod(self._spatial):
+            return ""
+        return "positions " + " x ".join(
+            f"{first}-{last}" if first < last else f"{first}" for first, last in ranges
+        )
+
+
+def describe(wrong_channels: Array, wrong_elements: Footprint, execution: Execution) -> str:
+    """Output channels or groups, batch items and positions; "everywhere" if it is all of them.
+
+    wrong_channels  (channels,) mask
+    wrong_elements  at least one
+    """
+    parts = [_channels(wrong_channels, execution.groups)]
+    if not wrong_elements.images.all():
+        parts.append(_names("batch item", np.flatnonzero(wrong_elements.images)))
+    parts.append(wrong_elements.positions)
+    return "; ".join(part for part in parts if part) or "everywhere"
+
+
+def _channels(wrong: Array, groups: int) -> str:
+    if wrong.all():
+        return ""
+    by_group = wrong.reshape(groups, -1)
+    whole = by_group.all(axis=1)
+    if by_group.shape[1] > 1 and bool((whole == by_group.any(axis=1)).all()):
+        return _names("group", np.flatnonzero(whole))
+    return _names("output channel", np.flatnonzero(wrong), of=len(wrong))
+
+
+def _names(what: str, indices: Sequence[int] | Array, of: int | None = None) -> str:
+    named = ", ".join(str(index) for index in indices[:NAMED])
+    if len(indices) == 1:
+        return f"{what} {named}"
+    if len(indices) <= NAMED:
+        return f"{what}s {named}"
+    total = "" if of is None else f" of {of}"
+    return f"{len(indices)}{total} {what}s ({named}, ...)"
+
+
+def _borders(place: Sequence[slice], execution: Execution) -> Array:
+    """Mask of those of some output positions whose kernel reaches into the padding."""
+    borders = np.zeros([part.stop - part.start for part in place], bool)
+    sizes = execution.x.shape[1:-1] if execution.layout == "channels_last" else execution.x.shape[2:]
+    for axis, (size, part) in enumerate(zip(sizes, place, strict=True)):
+        extent = execution.dilation[axis] * (execution.weight.shape[2 + axis] - 1)
+        first = np.arange(part.start, part.stop) * execution.stride[axis] - execution.padding[axis][0]
+        touching = (first < 0) | (first + extent >= size)
+        borders |= touching.reshape(-1, *(1 for _ in place[axis + 1 :]))
+    return borders
+
+
+def _others(axis: int, rank: int) -> tuple[int, ...]:
+    return tuple(other for other in range(rank) if other != axis)

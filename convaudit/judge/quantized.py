@@ -1,0 +1,174 @@
+"""The verdict on an integer convolution: its sum must be exact, its requantisation a correct rounding."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convaudit.judge import location, rounding
+from convaudit.judge.activations import function_of
+from convaudit.judge.deviation import index_of
+from convaudit.judge.execution import Execution, Quantization
+from convaudit.judge.faults import diagnose
+from convaudit.judge.problem import Problem, Survey
+from convaudit.judge.reference import Part
+from convaudit.records import Verification
+
+Array: TypeAlias = NDArray[Any]
+
+SCALING = 4 * rounding.unit_roundoff(np.dtype(np.float32))
+"""Relative error of a sum scaled in float32: it, the product of the scales, their quotient and the result are
+rounded once each."""
+
+
+def judge_integers(comparison: Comparison) -> Verification:
+    """The verdict on integers of the right shape that were compared with the problem's solution."""
+    problem, missed = comparison.problem, comparison.missed
+    found = Verification(
+        status="exact",
+        reason="bit for bit the exact sum, rounded once",
+        max_abs_error=comparison.max_abs_error,
+        bits=comparison.bits,
+        worst_index=problem.output_index(comparison.worst_index),
+        bound=comparison.worst_bound,
+        executed_macs=comparison.survey.macs,
+    )
+    if comparison.wrong.any():
+        where = location.describe(comparison.wrong, comparison.footprint, problem.execution)
+        likely = diagnose(problem, _agrees)
+        hint = "" if likely is None else f"; it is the result {likely}"
+        reason = f"integers differ by more than the rounding of a tie explains ({where}){hint}"
+        return replace(found, status="mismatch", reason=reason, location=where)
+    if not comparison.telling:
+        reason = "no sum shows in the output, all of which is saturated or within half a step without it"
+        return replace(found, status="vacuous", reason=f"{reason}; try real inputs (--data)")
+    if missed:
+        reason = f"{missed} of {math.prod(problem.shape)} integers round a near tie the other way"
+        return replace(found, status="within_rounding", reason=reason)
+    return found
+
+
+class Comparison:
+    """Integers of an output held against a problem's solution, added up part by part."""
+
+    def __init__(self, problem: Problem) -> None:
+        """Start for an output of the problem's shape."""
+        self.problem = problem
+        self.survey = Survey(problem)
+        self.wrong = np.zeros(problem.shape[1], bool)  # the channels with an error above its tolerance
+        self.footprint = location.Footprint(problem.execution, problem.shape)  # of these errors
+        self.missed = 0  # how many are not the nearest integer
+        self.telling = False  # whether an element would be another without its products
+        self.max_abs_error = 0.0
+        self.worst_index: tuple[int, ...] = (0,) * len(problem.shape)
+        self.worst_bound = 0.0
+        self._worst = -math.inf
+        self._error, self._signal = 0.0, 0.0  # sums of squares
+
+    def add(self, part: Part) -> None:
+        """Take one part into account."""
+        self.survey.add(part)
+        if not self.survey.finite:
+            return
+        output, real, tolerance = compared(part)
+        self.telling = self.telling or _tells(part, real)
+        error, missed = np.abs(output - real), np.abs(output - np.rint(real))
+        wrong = error > tolerance
+        self.wrong[part.place[1]] |= wrong.any(axis=(0, 2))
+        self.footprint.add(wrong, part.place)
+        self.missed += int(np.count_nonzero(missed))
+        self.max_abs_error = max(self.max_abs_error, float(missed.max()))
+        self._error += float(np.square(missed).sum())
+        self._signal += float(np.square(real).sum())
+        error -= tolerance
+        at = np.unravel_index(int(error.argmax()), error.shape)
+        if error[at] > self._worst:
+            self._worst = float(error[at])
+            self.worst_index = index_of([int(item) for item in at], part.place)
+            self.worst_bound = float(np.broadcast_to(tolerance, error.shape)[at])
+
+    @property
+    def bits(self) -> float:
+        """Accuracy carried, as in ``Deviation``."""
+        if self._error == 0:
+            return math.inf
+        return 0.5 * math.log2(self._signal / self._error) if self._signal else -math.inf
+
+
+def compare_integers(problem: Problem) -> Comparison:
+    """Compare the integers of the problem's execution, of the problem's shape, with the solution."""
+    comparison = Comparison(problem)
+    for part in problem.parts():
+        comparison.add(part)
+    return comparison
+
+
+def compared(part: Part) -> tuple[Array, Array, Array | float]:
+    """The output of a part, what its integers must be roundings of, and how far from that they may be."""
+    channels = part.place[1]
+    real, tolerance = requantized(part.execution, part.exact.reshape(part.output.shape), channels)
+    return part.output, real, tolerance
+
+
+def _tells(part: Part, real: Array) -> bool:
+    """Whether some element, not saturated, is more than half a step from where bias alone would have it."""
+    execution = part.execution
+    assert execution.quantization is not None
+    if not execution.quantization.requantizes:
+        return True
+    bias = np.zeros(real.shape[1]) if part.bias is None else part.bias
+    alone, _ = requantized(execution, bias.reshape(1, -1, 1), part.place[1])
+    limits = np.iinfo(execution.output.dtype)
+    inside = (real > limits.min) & (real < limits.max)
+    return bool((inside & (np.abs(real - alone) > 0.5)).any())
+
+
+def _agrees(problem: Problem) -> bool:
+    for part in problem.parts():
+        output, real, tolerance = compared(part)
+        if (np.abs(output - real) > tolerance).any():
+            return False
+    return True
+
+
+def requantized(
+    execution: Execution, sums: Array, channels: slice = slice(None)
+) -> tuple[Array, Array | float]:
+    """The real numbers that the output's integers must be roundings of, and how far from them these may be.
+
+    ``sums`` are (n, channels, ...), of some of the output channels.
+    A plain integer sum (ConvInteger) has no tolerance. A scaled one may be rounded either way where it lies
+    within its own rounding error of a tie, and nowhere else.
+    """
+    quantization = execution.quantization
+    assert quantization is not None
+    if not quantization.requantizes:
+        return _wrapped(sums, execution.output.dtype), 0.0
+    step, output_step = _scales(quantization, sums.ndim, channels)
+    function = function_of(execution.activation)
+    scaled = sums * (step / output_step)
+    value = scaled if function is None else function.value(sums * step) / output_step
+    limits = np.iinfo(execution.output.dtype)
+    real = np.clip(value + float(np.asarray(quantization.y_zero_point).item()), limits.min, limits.max)
+    lipschitz = 1.0 if function is None else function.lipschitz
+    return real, 0.5 + lipschitz * SCALING * np.abs(scaled)
+
+
+def _scales(quantization: Quantization, rank: int, channels: slice) -> tuple[Array, float]:
+    """Real value of a step of the sum, of each channel, and of the output."""
+    scales = quantization.x_scale, quantization.w_scale, quantization.y_scale
+    x, w, y = (np.asarray(scale, np.float64) for scale in scales)
+    w = w.reshape(-1) if w.size == 1 else w.reshape(-1)[channels]
+    return x.item() * w.reshape(-1, *(1 for _ in range(rank - 2))), y.item()
+
+
+def _wrapped(sums: Array, dtype: np.dtype[Any]) -> Array:
+    """Sums beyond the accumulator's range wrap around, as ONNX allows."""
+    size = 2.0 ** (8 * dtype.itemsize)
+    lowest = float(np.iinfo(dtype).min)
+    wrapped: Array = (sums - lowest) % size + lowest
+    return wrapped

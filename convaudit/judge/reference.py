@@ -1,0 +1,196 @@
+"""A part of a convolution once more, by convaudit's own engine, in the precision asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convaudit.engine import MacCounter, conv, conv_transpose, deform_conv
+from convaudit.judge.execution import Deformation, Execution
+
+Array: TypeAlias = NDArray[Any]
+Change: TypeAlias = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What is to be convolved for some images, output channels and positions of a problem."""
+
+    execution: Execution  # its attributes hold for this part, its arrays are the whole ones
+    place: tuple[slice, ...]  # images, output channels, and positions of each spatial axis
+    x: Array  # (n, channels, *window) in float64; of a deformable convolution (n, channels, *spatial) raw
+    weight: Array
+    bias: Array | None
+    residual: Array | None
+    offset: Array | None  # of a deformable convolution, as is the mask
+    mask: Array | None
+    returned: Array  # (N, channels, *spatial) of the runtime, whole
+    prepare: Change | None = None  # makes operands of what a deformable convolution reads of x
+    own: int  # of the positions of a transposed convolution's window, those that are in no part before
+    workspace_bytes: int
+
+    @property
+    def output(self) -> Array:
+        """(n, channels, positions) of the runtime."""
+        output = self.returned[self.place]
+        return output.reshape(*output.shape[:2], -1)
+
+    def map(self, function: Change) -> Part:
+        """The same part with ``function`` applied to each operand."""
+
+        def optional(operand: Array | None) -> Array | None:
+            return None if operand is None else function(operand)
+
+        prepare = self.prepare
+        return replace(
+            self,
+            x=function(self.x) if prepare is None else self.x,
+            prepare=None if prepare is None else lambda read: function(prepare(read)),
+            weight=function(self.weight),
+            bias=optional(self.bias),
+            residual=optional(self.residual),
+            mask=optional(self.mask),
+        )
+
+    @cached_property
+    def _solved(self) -> tuple[Array, int]:
+        counter = MacCounter()
+        return solve(self, counter), counter.macs
+
+    @property
+    def exact(self) -> Array:
+        """(n, channels, *positions): convolution, bias and residual, before the activation."""
+        return self._solved[0]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds that the engine counted, without those of neighbouring parts that it did again."""
+        counted, held = self._solved[1], math.prod(self.x.shape[2:])
+        return counted * self.own // held if self.execution.transposed and held else counted
+
+
+def solve(part: Part, counter: MacCounter | None = None) -> Array:
+    """Convolution, bias and residual, in the operands' precision; no activation."""
+    execution = part.execution
+    settings: dict[str, Any] = {
+        "stride": execution.stride,
+        "padding": execution.padding,
+        "dilation": execution.dilation,
+        "groups": execution.groups,
+        "workspace_bytes": part.workspace_bytes,
+        "counter": counter,
+    }
+    operands = part.x, part.weight, part.bias
+    if execution.deformation is not None:
+        result = _deformed(part, execution.deformation, settings)
+    elif execution.transposed:
+        result = conv_transpose(*operands, output_padding=execution.output_padding or 0, **settings)
+    else:
+        result = conv(*operands, **settings)
+    if part.residual is not None:
+        result += part.residual
+    return result
+
+
+def _deformed(part: Part, deformation: Deformation, settings: dict[str, Any]) -> Array:
+    assert part.offset is not None
+    return deform_conv(
+        part.x,
+        part.weight,
+        part.offset,
+        part.bias,
+        part.mask,
+        offset_groups=deformation.offset_groups,
+        block=part.place[2:],
+        prepare=part.prepare,
+        **settings,
+    )
+
+
+def magnitude(part: Part, *, terms: int) -> Array:
+    """S, the sum of the absolute values of an element's terms; less if ``terms`` are not all of them.
+
+    In float32: a bound need not be exact.
+    """
+    groups = part.execution.groups
+    inputs = part.x.shape[1] // groups
+    keep = min(inputs, -(-terms // math.prod(part.weight.shape[2:])))
+    if keep < inputs and part.execution.deformation is None:  # whose offsets belong to all of them
+        transposed = part.execution.transposed
+        part = replace(
+            part,
+            x=_first_of_each_group(part.x, 1, groups, keep),
+            weight=_first_of_each_group(part.weight, 0, groups, keep)
+            if transposed
+            else part.weight[:, :keep],
+        )
+    return solve(part.map(lambda operand: np.abs(operand, dtype=np.float32)))
+
+
+def _first_of_each_group(array: Array, axis: int, groups: int, keep: int) -> Array:
+    if groups == 1:
+        first: Array = array[:, :keep] if axis else array[:keep]
+        return first
+    size = array.shape[axis] // groups
+    kept = np.add.outer(np.arange(groups) * size, np.arange(keep)).reshape(-1)
+    taken: Array = array.take(kept, axis)
+    return taken
+
+
+def product_energy(part: Part) -> Array:
+    """Per output channel, the sum over its elements of Q, the sum of the squared products.
+
+    The sum over positions needs no convolution: it is each tap's squared weight times the energy of all
+    inputs that this tap meets, and these are sums along one axis after the other. (Where a deformable
+    convolution interpolates, it is at most what interpolating the squares gives.)
+    """
+    if part.execution.deformation is not None:
+        squared = replace(part.map(np.square), bias=None, residual=None)
+        interpolated: Array = solve(squared).sum(axis=(0, *range(2, part.x.ndim)))
+        return interpolated
+    groups, weight = part.execution.groups, part.weight
+    energy = _input_energy(part)
+    energy = energy.reshape(-1, groups, energy.shape[-1] // groups).transpose(1, 2, 0)
+    squares = np.square(weight).reshape(groups, -1, weight.shape[1], energy.shape[2])
+    if part.execution.transposed:
+        sums = np.einsum("giot,git->go", squares, energy)
+    else:
+        flat = squares.shape[1], energy[0].size
+        sums = np.einsum("gok,gk->go", squares.reshape(groups, *flat), energy.reshape(groups, -1))
+    total: Array = sums.reshape(-1)
+    return total
+
+
+def _input_energy(part: Part) -> Array:
+    """(*kernel, in): of each input channel, the sum of the squares that each tap meets."""
+    sizes = [piece.stop - piece.start for piece in part.place[2:]]
+    met = [list(_met(part, axis, part.x.shape[2 + axis], out)) for axis, out in enumerate(sizes)]
+    if all(taps == [slice(0, size, 1)] for taps, size in zip(met, part.x.shape[2:], strict=True)):
+        flat = part.x.reshape(*part.x.shape[:2], -1)
+        pointwise: Array = np.einsum("ncp,ncp->c", flat, flat)
+        return pointwise
+    energy: Array = np.einsum("n...,n...->...", part.x, part.x)
+    for taps in reversed(met):  # the last axis of positions becomes the first of taps
+        energy = np.stack([energy[..., inputs].sum(axis=-1) for inputs in taps])
+    return energy
+
+
+def _met(part: Part, axis: int, size: int, out: int) -> Iterator[slice]:
+    """For each tap of one axis, the input positions that it meets for some output position."""
+    execution = part.execution
+    stride, before = execution.stride[axis], execution.padding[axis][0]
+    for tap in range(part.weight.shape[2 + axis]):
+        offset = tap * execution.dilation[axis] - before
+        if execution.transposed:  # inputs p with an output position p*stride + offset
+            first = max(0, -(offset // stride))
+            yield slice(first, max(first, min(size, -((offset - out) // stride))), 1)
+        else:  # inputs p*stride + offset of output positions p
+            first = max(0, -(offset // stride))
+            last = min(out, -((offset - size) // stride))
+            yield slice(first * stride + offset, max(0, (last - 1) * stride + offset + 1), stride)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -120,6 +121,14 @@ def _serve(connection: Connection, function: Callable[..., Any], memory_bytes: i
             answer = {"value": function(*arguments)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        answer["peak_bytes"] = peak if sys.platform == "darwin" else peak * 1024
-        connection.send(answer)
+        connection.send({**answer, "peak_bytes": _peak_bytes()})
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process ever had; ``ru_maxrss`` keeps the parent's across ``exec``."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (peak,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) * 1024
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes if sys.platform == "darwin" else kilobytes * 1024

@@ -45,3 +45,9 @@ def test_a_fresh_child_takes_over(calls: int) -> None:
 
 def _pid() -> int:
     return os.getpid()
+
+
+def test_a_child_does_not_answer_for_its_parents_memory() -> None:
+    held = bytearray(b"x") * 2**29
+    with Child(behave, seconds=10) as child:
+        assert child("fine").peak_bytes < len(held)

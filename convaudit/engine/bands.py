@@ -16,12 +16,10 @@ from functools import cached_property
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from convaudit.engine.columns import Columns
+from convaudit.engine.columns import Columns, packed, patches, scratch, window_size
 from convaudit.engine.geometry import Geometry
 from convaudit.engine.operands import Array
-from convaudit.engine.patches import packed, patches, window_size
-from convaudit.engine.scratch import scratch
-from convaudit.engine.tiling import Extent, Tile
+from convaudit.engine.tiles import Extent, Tile
 
 WIDTH = 16
 """Neighbours computed at once, about: fewer pack more, more multiply by more zeros."""

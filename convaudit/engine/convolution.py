@@ -1,15 +1,17 @@
-"""Convolution of any rank, grouping and floating-point dtype."""
+"""Convolution of any rank, grouping and floating-point dtype; with carried state; and with ``groups=1``."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from convaudit.arguments import whole
 from convaudit.engine.bands import Bands
 from convaudit.engine.columns import Columns
-from convaudit.engine.counting import MacCounter
-from convaudit.engine.execution import WORKSPACE_BYTES, Method, execute, resolve_limits
 from convaudit.engine.geometry import Geometry, Ints, Padding, conv_geometry
-from convaudit.engine.operands import Array, check_floating, check_operands
+from convaudit.engine.operands import Array, check_arrays, check_floating, check_operands
+from convaudit.engine.tiles import WORKSPACE_BYTES, MacCounter, Method, execute, resolve_limits
+from convaudit.errors import ShapeError
+from convaudit.shapes import check_groups
 
 BAND_TAPS = 12
 """Taps for each filter of a channel from which on bands are faster than packing every patch."""
@@ -61,3 +63,71 @@ def conv_method(x: Array, weight: Array, geometry: Geometry, groups: int) -> Met
     if channels == 1 and geometry.taps >= BAND_TAPS * (out_channels // groups):
         return Bands(x, grouped, geometry)
     return Columns(x, grouped, geometry)
+
+
+def causal_conv(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    past_state: Array | None = None,
+    *,
+    workspace_bytes: int = WORKSPACE_BYTES,
+    threads: int | None = None,
+    counter: MacCounter | None = None,
+    name: str = "causal_conv",
+) -> tuple[Array, Array]:
+    """Depthwise convolution along time in which every output sees only itself and the past.
+
+    x           (N, C, length), dtypes as in ``conv``
+    weight      (C, 1, k), of x's dtype
+    bias        (C,), of x's dtype
+    past_state  (N, C, k - 1): what came before x, by default zeros
+    Other arguments and errors as in ``conv``. The past and x are joined in a copy beside the workspace. The
+    operator's optional activation is the caller's.
+    Returns     y (N, C, length) and the next call's past_state (N, C, k - 1), both of x's dtype
+    """
+    check_arrays(name, x=x, weight=weight, bias=bias, past_state=past_state)
+    if x.ndim != 3 or weight.ndim != 3:
+        raise ShapeError(
+            f"{name}: x must be (batch, channels, length) and weight (channels, 1, k), "
+            f"got x {x.shape}, weight {weight.shape}"
+        )
+    state_shape = (*x.shape[:2], weight.shape[2] - 1)
+    if past_state is None:
+        past_state = np.zeros(state_shape, x.dtype)
+    elif past_state.shape != state_shape or past_state.dtype != x.dtype:
+        raise ShapeError(
+            f"{name}: past_state must be {state_shape} {x.dtype.name}, "
+            f"got {past_state.shape} {past_state.dtype.name}"
+        )
+    sequence = np.concatenate([past_state, x], axis=2)
+    y = conv(
+        sequence,
+        weight,
+        bias,
+        groups=x.shape[1],
+        workspace_bytes=workspace_bytes,
+        threads=threads,
+        counter=counter,
+        name=name,
+    )
+    return y, sequence[..., x.shape[2] :].copy()
+
+
+def dense_weight(weight: Array, groups: int, *, name: str = "weight") -> Array:
+    """The block-diagonal weight with which ``groups=1`` gives what ``weight`` gives with ``groups``.
+
+    weight   (C_out, C_in // groups, *kernel_size)
+    Returns  (C_out, C_in, *kernel_size): ``groups`` times the elements, zero off the diagonal blocks.
+    Raises   GroupsError if groups does not divide C_out; ShapeError if weight has no channel axes.
+    """
+    check_arrays(name, weight=weight)
+    groups = whole(groups, f"{name}: groups", least=None)
+    if weight.ndim < 2:
+        raise ShapeError(f"{name}: a weight is (out, in/groups, *kernel), got {weight.shape}")
+    out_channels, channels, *kernel = weight.shape
+    check_groups(channels * groups, out_channels, groups, layer=name)
+    dense = np.zeros((groups, out_channels // groups, groups, channels, *kernel), weight.dtype)
+    block = np.arange(groups)
+    dense[block, :, block] = weight.reshape(groups, -1, channels, *kernel)
+    return dense.reshape(out_channels, groups * channels, *kernel)

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from convaudit.engine.convolution import conv_method
-from convaudit.engine.counting import MacCounter
-from convaudit.engine.execution import WORKSPACE_BYTES, execute, resolve_limits
 from convaudit.engine.geometry import Ints, Padding, conv_geometry
 from convaudit.engine.operands import Array, ArrayLike, check_operands, per_channel
-from convaudit.engine.tiling import Tile
+from convaudit.engine.tiles import WORKSPACE_BYTES, MacCounter, Tile, execute, resolve_limits
 from convaudit.errors import UsageError
 
 

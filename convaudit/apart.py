@@ -20,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -34,8 +35,22 @@ _ANSWERS = ("convaudit.records", "convaudit.formulas", "convaudit.shapes")
 _NUMBERS = {("numpy", "dtype"), ("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "scalar")}
 SECONDS_VARIABLE = "CONVAUDIT_FILE_SECONDS"
 MEMORY_VARIABLE = "CONVAUDIT_FILE_MEMORY"
-TORCH = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.torch.verifier.verify")
-"""What a helper for torch imports before it forks."""
+_USER_CODE_APART: ContextVar[bool] = ContextVar("user_code_apart", default=False)
+
+
+@contextmanager
+def user_code_apart() -> Iterator[None]:
+    """Run the code that a source names in a process of its own: its ``sys.exit`` must not end the program."""
+    token = _USER_CODE_APART.set(True)
+    try:
+        yield
+    finally:
+        _USER_CODE_APART.reset(token)
+
+
+def user_code_runs_apart() -> bool:
+    """Whether the caller is inside ``user_code_apart``."""
+    return _USER_CODE_APART.get()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +77,9 @@ def call_apart(
     function: str,
     *arguments: Any,
     who: str,
+    prepared: tuple[str, ...],
     limits: Limits | None = None,
     progress: Callable[[int], None] | None = None,
-    prepared: tuple[str, ...] = TORCH,
 ) -> Any:
     """Call ``module:function`` in a child process, which also gets a function to report progress with.
 
@@ -72,10 +87,10 @@ def call_apart(
         function: Named, since the child imports it.
         arguments: What can be pickled.
         who: The source that it is about, for messages.
+        prepared: Modules that the helper imports before it forks. Calls that name the same share one.
         limits: For code out of a file; what it prints is dropped. None: for the user's own, whose prints go
             to stderr.
         progress: Is told what the child reports.
-        prepared: Modules that the helper imports before it forks. Calls that name the same share one.
 
     Returns:
         What the function returns: records, counts, and nests of them.

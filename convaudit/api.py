@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from convaudit.analyzer import analyze
 from convaudit.arguments import flag, given_dims, given_inputs, whole
 from convaudit.errors import UsageError
+from convaudit.frontends import Request, VerifyRequest, open_model
 from convaudit.records import AuditReport, Optimization, Verified
 from convaudit.report import Report
-from convaudit.subjects import Request, VerifyRequest, open_subject
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -88,14 +88,14 @@ def audit(
         fake=flag(fake, "fake"),
         verify=how,
     )
-    subject = open_subject(source, request)
-    report = analyze(subject.network)
+    model = open_model(source, request)
+    report = analyze(model.network)
     if how and not report.layers:
         none = "no convolution was seen" if report.opaque_ops else "the model contains no convolution"
         raise UsageError(f"{report.source}: nothing to verify, {none}")
     if how:
         how = replace(how, progress=_counting(progress, len(report.layers)))
-        report = _with_verdicts(report, subject.verify(how))
+        report = _with_verdicts(report, model.verify(how))
     return Report.of(report)
 
 

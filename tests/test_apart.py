@@ -14,6 +14,7 @@ import pytest
 
 from convaudit.apart import Limits, call_apart
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError
+from convaudit.frontends.torch.frontend import PREPARED
 from convaudit.records import Branch
 
 LIMITS = Limits(seconds=60, memory_bytes=2**28)
@@ -74,7 +75,9 @@ def a_function(_progress: Any) -> Any:
 
 
 def apart(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
-    return call_apart(f"{__name__}:{function.__name__}", *arguments, who="model", **keywords)
+    return call_apart(
+        f"{__name__}:{function.__name__}", *arguments, who="model", prepared=PREPARED, **keywords
+    )
 
 
 @pytest.mark.parametrize("limits", [None, LIMITS])

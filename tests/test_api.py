@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -10,8 +12,8 @@ import pytest
 
 import convaudit
 from convaudit.analyzer import analyze
-from convaudit.records import Verification, Verified
-from convaudit.subjects import Subject
+from convaudit.frontends import VerifyRequest
+from convaudit.records import Network, Verification, Verified
 from tests.cli.conftest import save_model
 from tests.networks import RUNTIME, conv_layer, mixed_network, network, verified
 
@@ -99,6 +101,14 @@ def test_sources_that_are_none(source):
 NOTHING = Verified(verdicts=(), runtime=RUNTIME)
 
 
+@dataclass
+class Opened:
+    """A model that a front end opened."""
+
+    network: Network
+    verify: Callable[[VerifyRequest], Verified]
+
+
 def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
     layers = mixed_network().layers
     verdicts = [Verification(status="exact", reason=layer.name) for layer in layers]
@@ -110,7 +120,7 @@ def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
             request.progress(1)
         return Verified(verdicts=tuple(verdicts), runtime=RUNTIME)
 
-    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(mixed_network(), verify))
+    monkeypatch.setattr(convaudit.api, "open_model", lambda *_: Opened(mixed_network(), verify))
     seen = []
     report = convaudit.audit(
         path, verify=True, seed=3, memory_bytes=5, progress=lambda done, total: seen.append((done, total))
@@ -123,14 +133,14 @@ def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
 
 
 def test_a_model_without_convolutions_cannot_be_verified(path, monkeypatch):
-    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(network(), lambda _: NOTHING))
+    monkeypatch.setattr(convaudit.api, "open_model", lambda *_: Opened(network(), lambda _: NOTHING))
     assert convaudit.audit(path).totals.layers == 0
     with pytest.raises(convaudit.UsageError, match="nothing to verify, the model contains no convolution"):
         convaudit.audit(path, verify=True)
 
 
 def test_a_missing_verdict_is_no_pass(path, monkeypatch):
-    monkeypatch.setattr(convaudit.api, "open_subject", lambda *_: Subject(mixed_network(), lambda _: NOTHING))
+    monkeypatch.setattr(convaudit.api, "open_model", lambda *_: Opened(mixed_network(), lambda _: NOTHING))
     with pytest.raises(ValueError, match="shorter"):
         convaudit.audit(path, verify="isolated")
 

@@ -25,7 +25,6 @@ FLOORS = (
     {"analyzer", "engine", "feeds"},
     {"judge"},
     {"frontends"},
-    {"subjects"},
     {"checks"},
     {"reporters"},
     {"report"},
@@ -35,7 +34,7 @@ FLOORS = (
     {"__main__", "__init__"},
 )
 """Rooms of the house, from the ground up: a room imports what is below it, and nothing beside it."""
-STAGES = ({"loader"}, {"*"}, {"shapes"}, {"walker"}, {"verifier"})
+STAGES = ({"loader"}, {"*"}, {"shapes"}, {"walker"}, {"verifier"}, {"frontend"})
 """Rooms inside each front end; "*" is what stands in none of them: what its system calls things."""
 
 
@@ -55,15 +54,26 @@ def room_of(module: str) -> str:
 
 def stands_below(lower: str, upper: str) -> bool:
     """Whether one room may be imported by another one."""
+    inside = [room.startswith("frontends.") for room in (lower, upper)]
+    if all(inside):
+        (_, system, stage), (_, other_system, other_stage) = lower.split("."), upper.split(".")
+        height = {name: index for index, stages in enumerate(STAGES) for name in stages}
+        return system == other_system and height[stage] < height[other_stage]
+    if inside[0]:
+        return False  # only the table of front ends leads into one
+    if inside[1] and lower == "frontends":
+        return True  # the protocol
     floors = [
         next((height for height, floor in enumerate(FLOORS) if room.split(".")[0] in floor), len(FLOORS))
         for room in (lower, upper)
     ]
-    if lower.count(".") != 2 or upper.count(".") != 2:
-        return floors[0] < floors[1]
-    (_, system, stage), (_, other_system, other_stage) = lower.split("."), upper.split(".")
-    heights = [index for name in (stage, other_stage) for index, names in enumerate(STAGES) if name in names]
-    return system == other_system and heights[0] < heights[1]
+    return floors[0] < floors[1]
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name of this project is a module or package, not something inside one."""
+    path = ROOT.parent / Path(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").exists()
 
 
 def imported_modules(source: str) -> Iterator[str]:
@@ -75,9 +85,8 @@ def imported_modules(source: str) -> Iterator[str]:
             modules = ["convaudit.<relative>"]
         elif isinstance(node, ast.ImportFrom):
             name = node.module or ""
-            # of a package the names may be modules, of any other module they are not
-            package = not name or (ROOT.parent / Path(*name.split("."))).is_dir()
-            modules = [f"{name}.{alias.name}" for alias in node.names] if package else [name]
+            named = [f"{name}.{alias.name}" for alias in node.names]
+            modules = [module if is_module(module) else name for module in named]
         else:
             continue
         for module in modules:
@@ -116,6 +125,8 @@ UPWARD = [
         "frontends.torch.verifier", "from convaudit.frontends.onnx.ops import CONV_OPS", id="other-front-end"
     ),
     pytest.param("judge", "from convaudit.frontends.torch import ops", id="judge-to-front-end"),
+    pytest.param("cli", "from convaudit.frontends.torch.loader import source", id="past-the-protocol"),
+    pytest.param("frontends", "from convaudit.frontends.onnx import frontend", id="table-to-front-end"),
 ]
 
 
@@ -130,7 +141,7 @@ DOWNWARD = [
     ),
     pytest.param("frontends.onnx.walker", "from convaudit.frontends.onnx import ops", id="walker-to-words"),
     pytest.param("frontends.torch.verifier", "from convaudit.judge.verdict import judge", id="to-judge"),
-    pytest.param("subjects", "from convaudit.frontends.onnx.loader.onnx_file import load_onnx", id="into"),
+    pytest.param("frontends.onnx.frontend", "from convaudit.frontends import Request", id="to-the-protocol"),
 ]
 
 

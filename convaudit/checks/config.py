@@ -16,7 +16,7 @@ from typing import Any
 from convaudit.checks.settings import Settings, Values, make_settings, read_values
 from convaudit.errors import LoadError, UsageError
 from convaudit.files import read_text
-from convaudit.frontends.torch.loader.source import names_factory
+from convaudit.frontends import names_code
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -57,7 +57,7 @@ class Config:
         return os.path.realpath(source) in map(os.path.realpath, self._expand(pattern))
 
     def _expand(self, pattern: str) -> list[str]:
-        if names_factory(pattern):
+        if names_code(pattern):
             return [pattern]
         folder = self.path.parent if self.path else Path()
         try:

@@ -33,9 +33,9 @@ class Command(click.Command):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from convaudit.subjects import factories_apart
+        from convaudit.apart import user_code_apart
 
-        with handled(), factories_apart():
+        with handled(), user_code_apart():
             return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

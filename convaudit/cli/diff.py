@@ -12,7 +12,7 @@ from convaudit.cli.errors import ExitCode, report_failure
 from convaudit.cli.options import FILE, source_keywords, source_options
 from convaudit.cli.output import write_result
 from convaudit.errors import UsageError
-from convaudit.frontends.torch.loader.source import names_factory
+from convaudit.frontends import names_code
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
@@ -64,7 +64,7 @@ def audited(sources: list[str], keywords: dict[str, Any]) -> list[Report]:
     Raises  UsageError for a dimension that neither has.
     """
     dims, kwargs = keywords.pop("dims"), keywords.pop("kwargs")
-    factories = list(filter(names_factory, sources)) or sources
+    factories = list(filter(names_code, sources)) or sources
     own = [{**keywords, "kwargs": kwargs if source in factories else None} for source in sources]
     reports = list(map(_audited, sources, own))
     stray = sorted(set(dims).difference(*(report.symbols for report in reports)))

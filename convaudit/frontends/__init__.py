@@ -1,1 +1,123 @@
-"""One room for each system that models come from; none imports another."""
+"""Where models come from: the ``Frontend`` protocol, and the table of front ends.
+
+A front end is one system that models come from, in a room of its own that no other one imports. Given a
+source that it accepts, it loads and walks the model, and hands back what can be asked of it. A new one is one
+module with a ``FRONTEND``, and one row in ``FRONTENDS``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Protocol
+
+from convaudit.arguments import Given
+from convaudit.errors import UsageError
+from convaudit.records import Network, Optimization, Verified
+
+FRONTENDS = ("convaudit.frontends.torch.frontend", "convaudit.frontends.onnx.frontend")
+"""The first one that accepts a source opens it. ONNX takes every path that no other one claims."""
+REAL_RUN = "--real-run (fake=False)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyRequest:
+    """How an opened model is to be verified; None is the front end's own choice."""
+
+    isolated: bool = False
+    seed: int | None = None
+    memory_bytes: int | None = None
+    optimization: Optimization | None = None
+    progress: Callable[[int], None] | None = None
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of the fields that a caller chose, as keyword arguments."""
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of a source, whatever front end it belongs to."""
+
+    input_shape: Given | None = None
+    inputs: Any = None  # tensors themselves, for a torch module
+    dims: Mapping[str, int] = field(default_factory=dict)
+    data: str | os.PathLike[str] | Mapping[str, Any] | None = None  # arrays by input name, or an .npz of them
+    kwargs: Mapping[str, Any] | None = None  # arguments of a factory
+    allow_run: bool = True
+    fake: bool = True  # whether a module's forward may do without values
+    verify: VerifyRequest | None = None  # None: not at all
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """The user's arrays by the input's name; none if there are none."""
+        if self.data is None:
+            return {}
+        from convaudit.feeds import read_arrays
+
+        return read_arrays(self.data)
+
+
+class OpenedModel(Protocol):
+    """A model that was loaded and walked."""
+
+    @property
+    def network(self) -> Network:
+        """What the walker found."""
+
+    def verify(self, how: VerifyRequest, /) -> Verified:
+        """Execute every convolution, and judge what its runtime computed."""
+
+
+class Frontend(Protocol):
+    """One system that models come from. Asking it costs nothing: it imports its system when it opens."""
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """What it accepts, in words, for whoever passes something else."""
+
+    def accepts(self, source: object, /) -> bool:
+        """Whether ``source`` is one of its models, or names one."""
+
+    def names_code(self, source: str, /) -> bool:
+        """Whether ``source`` names code that makes a model, and so is not a file or a pattern of files."""
+
+    def open(self, source: Any, request: Request, /) -> OpenedModel:
+        """Load and walk a source that it accepts.
+
+        Raises:
+            LoadError: The source is not a readable and safe model.
+            UsageError: The request asks for what the model does not have, or what would do nothing.
+            ModelError: A convolution breaks a rule.
+        """
+
+
+def front_ends() -> Iterator[Frontend]:
+    """Every front end, in the order in which they are asked."""
+    for module in FRONTENDS:
+        yield import_module(module).FRONTEND
+
+
+def open_model(source: Any, request: Request) -> OpenedModel:
+    """Load and walk ``source`` in the front end that accepts it.
+
+    Raises:
+        LoadError: The source is not a readable and safe model.
+        UsageError: No front end accepts it; else as ``Frontend.open``.
+        ModelError: A convolution breaks a rule.
+    """
+    if isinstance(source, str) and not source:
+        raise UsageError("the model's name is empty; give a file, package.module:factory or torchvision:NAME")
+    for frontend in front_ends():
+        if frontend.accepts(source):
+            return frontend.open(source, request)
+    *accepted, last = (words for frontend in reversed(list(front_ends())) for words in frontend.accepted)
+    raise UsageError(f"cannot audit a {type(source).__name__}; pass {', '.join(accepted)} or {last}")
+
+
+def names_code(source: str) -> bool:
+    """Whether ``source`` names code that makes a model, and so is not a file or a pattern of files."""
+    return any(frontend.names_code(source) for frontend in front_ends())

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from convaudit.arguments import Given, GivenInput, given_inputs
 from convaudit.errors import UsageError
+from convaudit.frontends import REAL_RUN
 from convaudit.frontends.torch.inputs import Values, from_array, make_inputs
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.walker.forward import Attach, real_forward, walk_module
@@ -25,7 +26,6 @@ from convaudit.frontends.torch.walker.recorder import Observer
 from convaudit.records import Network
 
 TorchModel: TypeAlias = nn.Module | ExportedProgram
-_REAL_RUN = "--real-run (fake=False)"
 
 
 def walk_torch(
@@ -50,7 +50,7 @@ def walk_torch(
     """
     if isinstance(model, ExportedProgram):
         if not fake:
-            raise UsageError(f"{_REAL_RUN} is for modules; an exported program's graph is read: leave it out")
+            raise UsageError(f"{REAL_RUN} is for modules; an exported program's graph is read: leave it out")
         given = _by_name(model, input_shape, inputs)
         return walk_program(model, input_shapes=given, dims=dims, source=source)
     if dims:
@@ -58,7 +58,7 @@ def walk_torch(
             f"{type(model).__name__}: a module has no symbolic dimensions; give its input's shape"
         )
     if not fake and not allow_run:
-        raise UsageError(f"{_REAL_RUN} and --no-run (allow_run=False) exclude each other")
+        raise UsageError(f"{REAL_RUN} and --no-run (allow_run=False) exclude each other")
     return walk_module(
         model, input_shape=input_shape, inputs=inputs, source=source, allow_run=allow_run, fake=fake
     )

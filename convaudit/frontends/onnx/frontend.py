@@ -1,0 +1,101 @@
+"""The front end for ONNX models: files, and ``ModelProto`` objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convaudit.arguments import Given, GivenInput
+from convaudit.errors import UsageError
+from convaudit.frontends import REAL_RUN, Request, VerifyRequest
+from convaudit.records import Network, TensorInfo, Verified
+from convaudit.shapes import as_text
+
+if TYPE_CHECKING:
+    from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedOnnx:
+    """An ONNX model, walked."""
+
+    model: OnnxModel
+    network: Network
+    data: Mapping[str, Any]  # the user's arrays by input name
+
+    def verify(self, how: VerifyRequest) -> Verified:
+        """Run the model, or each of its convolutions, in onnxruntime, and judge them."""
+        from convaudit.frontends.onnx.verifier import verify_in_situ, verify_isolated
+
+        if how.isolated:
+            return verify_isolated(self.model, self.network, **how.given("seed", "optimization", "progress"))
+        chosen = how.given("seed", "memory_bytes", "optimization", "progress")
+        return verify_in_situ(self.model, self.network, data=self.data or None, **chosen)
+
+
+class OnnxFrontend:
+    """Every path that no other front end claims, and models in memory."""
+
+    accepted = ("a path", "an onnx.ModelProto")
+
+    def accepts(self, source: object) -> bool:
+        """Whether it is a path or a protobuf message; without importing onnx."""
+        messages = any(base.__module__.startswith("google.protobuf") for base in type(source).__mro__)
+        return isinstance(source, str | os.PathLike) or messages
+
+    def names_code(self, source: str) -> bool:
+        """Never: an ONNX model is data."""
+        return False
+
+    def open(self, source: Any, request: Request) -> OpenedOnnx:
+        """Load the model's structure and walk it."""
+        from convaudit.frontends.onnx.loader.onnx_file import load_onnx
+        from convaudit.frontends.onnx.walker import walk_onnx
+
+        if not request.fake:
+            raise UsageError(
+                f"{REAL_RUN} is for torch modules; an ONNX model's structure is read: leave it out"
+            )
+        if request.inputs is not None or request.kwargs:
+            raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
+        model = load_onnx(source)
+        data = request.arrays
+
+        def feeds(inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
+            from convaudit.feeds import given_feeds
+
+            return given_feeds(inputs, data)
+
+        network = walk_onnx(
+            model,
+            input_shapes=_with_data(_by_name(request.input_shape), data),
+            dims=request.dims,
+            allow_run=request.allow_run,
+            feeds=feeds if data else None,
+        )
+        return OpenedOnnx(model, network, data)
+
+
+FRONTEND = OnnxFrontend()
+
+
+def _with_data(given: dict[str, GivenInput], data: Mapping[str, Any]) -> dict[str, GivenInput]:
+    """What is said of the inputs, by their names and by the arrays for them."""
+    for name, one in given.items():
+        arrays = [data[name]] if name in data else list(data.values()) if not name else []
+        for array in arrays:
+            if one.shape != array.shape:
+                raise UsageError(f"input {name!r} is to be {one}, its data are {as_text(array.shape)}")
+    sized = {name: GivenInput(array.shape) for name, array in data.items()}
+    return {**sized, **{name: one for name, one in given.items() if name or not data}}
+
+
+def _by_name(given: Given | None) -> dict[str, GivenInput]:
+    """Inputs by name, as the walker wants them; the name "" is the only input."""
+    if isinstance(given, dict):
+        return given
+    if given and len(given) > 1:
+        raise UsageError("an ONNX model's inputs are named: give a shape by name for each")
+    return {"": given[0]} if given else {}

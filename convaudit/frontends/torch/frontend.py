@@ -1,0 +1,187 @@
+"""The front end for torch: modules, exported programs, files of them, and code that makes them.
+
+What a file holds runs in a process of its own, within limits; so does the user's code, at the command line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convaudit.apart import call_apart, file_limits, user_code_runs_apart
+from convaudit.arguments import GivenInput
+from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError, first_line
+from convaudit.files import open_regular, regular_size
+from convaudit.frontends import OpenedModel, Request, VerifyRequest
+from convaudit.frontends.torch.loader.source import is_torch_source, load_torch_source, names_factory
+from convaudit.records import Network, Verified
+
+if TYPE_CHECKING:
+    from convaudit.frontends.torch.loader.source import TorchModel
+
+PREPARED = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.torch.verifier.verify")
+"""What a process for torch imports before it forks."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedTorch:
+    """A torch model in this process, walked."""
+
+    source: Any
+    model: TorchModel
+    network: Network
+    called_with: Mapping[str, Any]  # ``input_shape`` and ``inputs`` of its forward
+    data: Mapping[str, Any]  # the user's arrays by input name
+
+    def verify(self, how: VerifyRequest) -> Verified:
+        """Run the model, or each of its convolutions, in torch, and judge them."""
+        from convaudit.frontends.torch.verifier.verify import verify_in_situ, verify_isolated
+
+        chosen = how.given("seed", "progress")
+        if how.isolated:
+            return verify_isolated(self.model, self.network, **chosen)
+        with _foreign_code(self.source):
+            return verify_in_situ(
+                self.model, self.network, **self.called_with, data=self.data or None, **chosen
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedApart:
+    """A torch model that was walked, and will be verified, in a process of its own."""
+
+    source: str
+    request: Request
+    network: Network
+
+    def verify(self, how: VerifyRequest) -> Verified:
+        """The verdicts of that process."""
+        progress = how.progress or (lambda steps: None)
+        how = replace(how, progress=None)
+        verified: Verified = _call(verified_here, self.source, self.request, how, progress=progress)
+        return verified
+
+
+class TorchFrontend:
+    """Modules and programs, their files by suffix, and the names of code that makes them."""
+
+    accepted = ("a torch.nn.Module", "'package.module:factory'", "'torchvision:NAME'")
+
+    def accepts(self, source: object) -> bool:
+        """Whether it is a torch module or program, or names one; without importing torch."""
+        return is_torch_source(source)
+
+    def names_code(self, source: str) -> bool:
+        """Whether it is ``package.module:factory`` or ``torchvision:NAME``."""
+        return names_factory(source)
+
+    def open(self, source: Any, request: Request) -> OpenedModel:
+        """Load or build the model and walk it: a file's always in a process of its own."""
+        named = isinstance(source, str | os.PathLike)
+        if named and (user_code_runs_apart() or not names_factory(os.fspath(source))):
+            return _open_apart(os.fspath(source), request)
+        with _foreign_code(source):
+            return _open_here(source, request)
+
+
+FRONTEND = TorchFrontend()
+
+
+def _open_here(source: Any, request: Request) -> OpenedTorch:
+    weights = request.verify is not None or not request.fake
+    for option in request.verify.given("optimization", "memory_bytes") if request.verify else ():
+        raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
+    model = load_torch_source(source, request.kwargs, weights=weights)  # fails well without torch
+    from convaudit.frontends.torch.walker.walk import walk_torch
+
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else None
+    input_shape, data = request.input_shape, request.arrays
+    if data and input_shape is None and request.inputs is None:
+        input_shape = _shaped_as(data)
+    elif data and (request.verify is None or request.verify.isolated):
+        raise UsageError("data would do nothing beside the inputs' shapes, unless it is run on: leave it out")
+    called_with = {"input_shape": input_shape, "inputs": request.inputs}
+    network = walk_torch(
+        model, **called_with, dims=request.dims, source=name, allow_run=request.allow_run, fake=request.fake
+    )
+    if name is not None:
+        network = replace(network, file_bytes=regular_size(Path(name)))
+    return OpenedTorch(source, model, network, called_with, data)
+
+
+def _shaped_as(data: Mapping[str, Any]) -> dict[str, GivenInput]:
+    """What the user's arrays say of a module's inputs; real numbers take the module's own type."""
+
+    def given(array: Any) -> GivenInput:
+        real = array.dtype.kind in "fV"  # V: what NumPy borrows from ml_dtypes
+        return GivenInput(array.shape, None if real else array.dtype.name)
+
+    return {name: given(array) for name, array in data.items()}
+
+
+@contextmanager
+def _foreign_code(source: Any) -> Iterator[None]:
+    """Nothing that a model's own code raises ends the program, but for what the keyboard raises."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        name = source if isinstance(source, str) else type(source).__name__
+        raise ExecutionError(f"{name}: its code raised {type(error).__name__}: {error}") from error
+
+
+# --- in a process of its own ---------------------------------------------------------------------------
+
+
+def _open_apart(source: str, request: Request) -> OpenedApart:
+    if not names_factory(source):
+        open_regular(Path(source), source).close()  # what is not there needs no process to say so
+    return OpenedApart(source, request, _call(walked_here, source, request))
+
+
+def _call(
+    function: Callable[..., Any],
+    source: str,
+    *arguments: Any,
+    progress: Callable[[int], None] | None = None,
+) -> Any:
+    """Call one of the two functions below apart: a file's code within limits, the user's own without."""
+    is_file = not names_factory(source)
+    return call_apart(
+        f"{__name__}:{function.__name__}",
+        source,
+        *arguments,
+        who=source,
+        limits=file_limits(os.path.getsize(source), computes=progress is not None) if is_file else None,
+        progress=progress,
+        prepared=PREPARED,
+    )
+
+
+def walked_here(source: str, request: Request, _progress: Callable[[int], None]) -> Network:
+    """The network of a source whose code may run in this process."""
+    return _opened_here(source, request).network
+
+
+def verified_here(
+    source: str, request: Request, how: VerifyRequest, progress: Callable[[int], None]
+) -> Verified:
+    """Its verdicts."""
+    return _opened_here(source, request).verify(replace(how, progress=progress))
+
+
+def _opened_here(source: str, request: Request) -> OpenedTorch:
+    try:
+        return _open_here(source, request)
+    except (ConvauditError, MemoryError):
+        raise
+    except Exception as error:
+        if names_factory(source):
+            raise
+        words = f"{type(error).__name__}: {first_line(error)}"
+        raise LoadError(f"{source}: cannot be followed; damaged, or of another torch? {words}") from error

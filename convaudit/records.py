@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from convaudit.arguments import Number
-from convaudit.formulas import Count, Formula
+from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.shapes import Pair
 
 Shape: TypeAlias = tuple[Count | None, ...]
@@ -228,17 +228,17 @@ class LayerCost(ConvLayer):
     @property
     def flops(self) -> Count | None:
         """``2 * macs``: one multiplication and one addition each."""
-        return None if self.macs is None else self.macs * 2
+        return multiply(self.macs, 2)
 
     @property
     def params_saved(self) -> Count | None:
         """Parameters that ``groups`` saves: ``dense_params - params``."""
-        return _difference(self.dense_params, self.params)
+        return subtract(self.dense_params, self.params)
 
     @property
     def macs_saved(self) -> Count | None:
         """Multiply-accumulates that ``groups`` saves: ``dense_macs - macs``."""
-        return _difference(self.dense_macs, self.macs)
+        return subtract(self.dense_macs, self.macs)
 
     @property
     def arithmetic_intensity(self) -> float | None:
@@ -273,17 +273,17 @@ class Totals:
     @property
     def flops(self) -> Count | None:
         """``2 * macs``."""
-        return None if self.macs is None else self.macs * 2
+        return multiply(self.macs, 2)
 
     @property
     def params_saved(self) -> Count | None:
         """``dense_params - params``."""
-        return _difference(self.dense_params, self.params)
+        return subtract(self.dense_params, self.params)
 
     @property
     def macs_saved(self) -> Count | None:
         """``dense_macs - macs``."""
-        return _difference(self.dense_macs, self.macs)
+        return subtract(self.dense_macs, self.macs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,7 +311,3 @@ class AuditReport:
         """Names of the symbolic dimensions that the model's inputs leave open, sorted."""
         sizes = [size for tensor in self.inputs for size in tensor.shape or ()]
         return tuple(sorted({name for size in sizes if isinstance(size, Formula) for name in size.symbols}))
-
-
-def _difference(first: Count | None, second: Count | None) -> Count | None:
-    return None if first is None or second is None else first - second

@@ -11,14 +11,20 @@ from hypothesis import strategies as st
 from convaudit.formulas import (
     Count,
     Formula,
+    add,
     ceil_divide,
+    floor_divide,
     is_equal,
     is_nonnegative,
+    largest,
     maximum,
     minimum,
+    multiply,
     parse,
     product,
     quotient,
+    substitute,
+    subtract,
     symbol,
 )
 
@@ -262,3 +268,26 @@ def test_proofs_of_large_formulas_end() -> None:
         a, b = symbol(f"a{index}"), symbol(f"b{index}")
         value = value + maximum(a, b) * (minimum(a, b) // 2) - (a + b) // 3
     assert is_nonnegative(value) in {True, False}
+
+
+UNKNOWN = [
+    # with all counts known, with one of them unknown
+    pytest.param(add(1, HEIGHT, 2), HEIGHT + 3, add(1, None, 2), id="sum"),
+    pytest.param(add(), 0, add(None), id="empty-sum"),
+    pytest.param(subtract(HEIGHT, 1), HEIGHT - 1, subtract(None, 1), id="difference"),
+    pytest.param(subtract(1, HEIGHT), 1 - HEIGHT, subtract(1, None), id="difference-from"),
+    pytest.param(multiply(2, HEIGHT), HEIGHT * 2, multiply(0, None), id="product"),
+    pytest.param(floor_divide(HEIGHT, 2), HEIGHT // 2, floor_divide(None, 2), id="quotient"),
+    pytest.param(product((2, HEIGHT, 3)), HEIGHT * 6, product((2, None)), id="elements"),
+    pytest.param(product(()), 1, product(None), id="no-shape"),
+    pytest.param(largest([3, HEIGHT + 3]), HEIGHT + 3, largest([3, None]), id="largest"),
+    pytest.param(largest([]), 0, largest([None]), id="largest-of-none"),
+    pytest.param(substitute(HEIGHT * 2, {"H": 3}), 6, substitute(None, {"H": 3}), id="substituted"),
+    pytest.param(substitute(5, {"H": 3}), 5, substitute(None, {}), id="nothing-to-substitute"),
+]
+
+
+@pytest.mark.parametrize(("known", "expected", "unknown"), UNKNOWN)
+def test_what_needs_an_unknown_count_is_unknown(known: Count, expected: Count, unknown: Count | None) -> None:
+    assert known == expected
+    assert unknown is None

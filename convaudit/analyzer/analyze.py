@@ -8,7 +8,7 @@ from convaudit.analyzer import costs
 from convaudit.analyzer.totals import total
 from convaudit.analyzer.warnings import warnings
 from convaudit.errors import ModelError
-from convaudit.formulas import Count
+from convaudit.formulas import add, multiply
 from convaudit.records import AuditReport, ConvLayer, LayerCost, Network
 
 _DEFORMABLE_NOTE = "its bilinear sampling of the input is not counted"
@@ -52,10 +52,10 @@ def layer_cost(layer: ConvLayer) -> LayerCost:
         layer = replace(layer, notes=(*layer.notes, _DEFORMABLE_NOTE))
     return LayerCost(
         **{field.name: getattr(layer, field.name) for field in fields(ConvLayer)},
-        params=costs.known_sum([weight, bias]),
+        params=add(weight, bias),
         macs=macs,
-        dense_params=costs.known_sum([_times(weight, layer.groups), bias]),
-        dense_macs=_times(macs, layer.groups),
+        dense_params=add(multiply(weight, layer.groups), bias),
+        dense_macs=multiply(macs, layer.groups),
         weight_bytes=costs.weight_bytes(layer),
         activation_bytes=costs.activation_bytes(layer),
     )
@@ -69,7 +69,3 @@ def _check_rank(layer: ConvLayer) -> None:
             raise ModelError(
                 f"{layer.name}: {name} has {len(sizes)} axes; no runtime goes beyond {_MAX_RANK}"
             )
-
-
-def _times(count: Count | None, groups: int) -> Count | None:
-    return None if count is None else count * groups

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from convaudit.formulas import Count, ceil_divide, product
+from convaudit.formulas import Count, add, ceil_divide, floor_divide, multiply, product, subtract
 from convaudit.records import ConvLayer, Shape
 
 
 def weight_elements(layer: ConvLayer) -> Count | None:
     """Elements of the weight: ``out_channels * in_channels/groups * prod(kernel_size)``."""
     if layer.weight_shape is not None:
-        return known_product(layer.weight_shape)
-    if layer.in_channels is None or layer.kernel_size is None:
+        return product(layer.weight_shape)
+    if layer.kernel_size is None:
         return None
-    return known_product([layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size])
+    return multiply(layer.out_channels, floor_divide(layer.in_channels, layer.groups), *layer.kernel_size)
 
 
 def bias_elements(layer: ConvLayer) -> Count | None:
@@ -27,8 +27,7 @@ def stored_weight_elements(layer: ConvLayer) -> Count | None:
     """What the model stores for the weight: more than its elements under weight_norm or pruning."""
     if layer.stored_params is None:
         return weight_elements(layer)
-    bias = bias_elements(layer)
-    return None if bias is None else layer.stored_params - bias
+    return subtract(layer.stored_params, bias_elements(layer))
 
 
 def macs(layer: ConvLayer) -> Count | None:
@@ -38,25 +37,24 @@ def macs(layer: ConvLayer) -> Count | None:
     ``N * out_channels * prod(out_spatial) * in_channels/groups * prod(kernel_size)``, or
     ``N * in_channels * prod(in_spatial) * out_channels/groups * prod(kernel_size)``.
     """
-    weight = weight_elements(layer)
     positions = _positions(layer.input_shape if layer.transposed else layer.output_shape, layer)
-    return None if weight is None or positions is None else weight * positions
+    return multiply(weight_elements(layer), positions)
 
 
 def weight_bytes(layer: ConvLayer) -> Count | None:
     """Bytes of weight and bias as the model stores them."""
     weight = tensor_bytes(stored_weight_elements(layer), layer.weight_dtype)
     if not layer.stored:
-        return known_sum([weight, bias_bytes(layer)])
+        return add(weight, bias_bytes(layer))
     computed = [weight] if layer.weight_name is None else []
     computed += [bias_bytes(layer)] if layer.bias_name is None else []
-    return known_sum([*(size for _, _, size in stored_tensors(layer)), *computed])
+    return add(*(size for _, _, size in stored_tensors(layer)), *computed)
 
 
 def stored_tensors(layer: ConvLayer) -> Iterator[tuple[str, Count | None, Count | None]]:
     """Name, elements and bytes of each tensor that the model stores for the layer."""
     for info in layer.stored:
-        elements = known_product(info.shape)
+        elements = product(info.shape)
         yield info.name, elements, tensor_bytes(elements, info.dtype)
     if layer.stored:
         return
@@ -74,18 +72,16 @@ def bias_bytes(layer: ConvLayer) -> Count | None:
 
 def activation_bytes(layer: ConvLayer) -> Count | None:
     """Bytes of the input and the output of one call."""
-    return known_sum(
-        [
-            tensor_bytes(known_product(layer.input_shape), layer.dtype),
-            tensor_bytes(known_product(layer.output_shape), layer.output_dtype),
-        ]
+    return add(
+        tensor_bytes(product(layer.input_shape), layer.dtype),
+        tensor_bytes(product(layer.output_shape), layer.output_dtype),
     )
 
 
 def tensor_bytes(elements: Count | None, dtype: str) -> Count | None:
     """Bytes of a tensor; types narrower than a byte are packed, as ONNX stores them (two int4 a byte)."""
-    bits = dtype_bits(dtype)
-    return None if elements is None or bits is None else ceil_divide(elements * bits, 8)
+    bits = multiply(elements, dtype_bits(dtype))
+    return None if bits is None else ceil_divide(bits, 8)
 
 
 def dtype_bits(dtype: str) -> int | None:
@@ -96,29 +92,6 @@ def dtype_bits(dtype: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def known_product(factors: Iterable[Count | None] | None) -> Count | None:
-    """Product of all factors; None if one of them is unknown."""
-    known = _all_known(factors)
-    return None if known is None else product(known)
-
-
-def known_sum(parts: Iterable[Count | None]) -> Count | None:
-    """Sum of all parts; None if one of them is unknown."""
-    known = _all_known(parts)
-    return None if known is None else sum(known)
-
-
-def _all_known(counts: Iterable[Count | None] | None) -> list[Count] | None:
-    if counts is None:
-        return None
-    known: list[Count] = []
-    for count in counts:
-        if count is None:
-            return None
-        known.append(count)
-    return known
-
-
 def _positions(shape: Shape | None, layer: ConvLayer) -> Count | None:
     """Batch size times spatial positions: every axis but the channels; there may be no batch."""
     if shape is None or layer.kernel_size is None:
@@ -126,4 +99,4 @@ def _positions(shape: Shape | None, layer: ConvLayer) -> Count | None:
     channels = -1 if layer.layout == "channels_last" else -1 - len(layer.kernel_size)
     axes = list(shape)
     del axes[channels]
-    return known_product(axes)
+    return product(axes)

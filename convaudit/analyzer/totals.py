@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from convaudit.analyzer.costs import known_sum, stored_tensors, weight_elements
-from convaudit.formulas import Count, maximum
+from convaudit.analyzer.costs import stored_tensors, weight_elements
+from convaudit.formulas import Count, add, largest, multiply
 from convaudit.records import Branch, LayerCost, Network, Totals
 
 Part = tuple[tuple[Branch, ...], Count | None]
@@ -24,10 +24,10 @@ def total(network: Network, layers: Sequence[LayerCost]) -> Totals:
         layers=len(layers),
         params=of_all(params),
         macs=of_all(sum_of_calls(layers, lambda layer: layer.macs)),
-        dense_params=of_all(known_sum([params, _saved_by_groups(layers)])),
+        dense_params=of_all(add(params, _saved_by_groups(layers))),
         dense_macs=of_all(sum_of_calls(layers, lambda layer: layer.dense_macs)),
         weight_bytes=of_all(weight_bytes),
-        peak_activation_bytes=of_all(_largest([layer.activation_bytes for layer in layers])),
+        peak_activation_bytes=of_all(largest(layer.activation_bytes for layer in layers)),
         macs_at_least=exclusive_sum((layer.branches, calls_macs(layer) or 0) for layer in layers) or 0,
         model_params=network.model_params,
         model_macs=exclusive_sum(
@@ -41,12 +41,12 @@ def total(network: Network, layers: Sequence[LayerCost]) -> Totals:
 
 def calls_macs(layer: LayerCost) -> Count | None:
     """MACs of all calls of a layer in one run; None if either number is unknown."""
-    return None if layer.calls is None or layer.macs is None else layer.macs * layer.calls
+    return multiply(layer.macs, layer.calls)
 
 
 def sum_of_calls(layers: Iterable[LayerCost], count: Callable[[LayerCost], Count | None]) -> Count | None:
     """Sum of a per-call count over one run of the network; None if a part is unknown."""
-    return exclusive_sum((layer.branches, _times(count(layer), layer.calls)) for layer in layers)
+    return exclusive_sum((layer.branches, multiply(count(layer), layer.calls)) for layer in layers)
 
 
 def exclusive_sum(parts: Iterable[Part]) -> Count | None:
@@ -64,17 +64,13 @@ def exclusive_sum(parts: Iterable[Part]) -> Count | None:
             arms.setdefault(branches[0].arm, []).append((branches[1:], count))
         else:
             always.append(count)
-    return known_sum(
-        always + [_largest([exclusive_sum(arm) for arm in arms.values()]) for arms in choices.values()]
-    )
+    return add(*always, *(largest(map(exclusive_sum, arms.values())) for arms in choices.values()))
 
 
 def _stored_once(layers: Iterable[LayerCost]) -> tuple[Count | None, Count | None]:
     """Elements and bytes of the stored tensors, each counted once; one computed at run time has no name."""
     tensors = {name: sizes for layer in layers for name, *sizes in stored_tensors(layer)}
-    return known_sum(elements for elements, _ in tensors.values()), known_sum(
-        size for _, size in tensors.values()
-    )
+    return add(*(elements for elements, _ in tensors.values())), add(*(size for _, size in tensors.values()))
 
 
 def _saved_by_groups(layers: Iterable[LayerCost]) -> Count | None:
@@ -82,19 +78,6 @@ def _saved_by_groups(layers: Iterable[LayerCost]) -> Count | None:
     saved: dict[str, list[Count | None]] = {}
     for layer in layers:
         if layer.weight_name is not None:
-            weight = weight_elements(layer)
-            more = None if weight is None else weight * (layer.groups - 1)
+            more = multiply(weight_elements(layer), layer.groups - 1)
             saved.setdefault(layer.weight_name, []).append(more)
-    return known_sum(map(_largest, saved.values()))
-
-
-def _largest(counts: Sequence[Count | None]) -> Count | None:
-    known = [count for count in counts if count is not None]
-    if len(known) < len(counts):
-        return None
-    # not from 0 on: "max(0, formula)" would say nothing more
-    return maximum(*known) if known else 0
-
-
-def _times(count: Count | None, calls: Count | None) -> Count | None:
-    return None if count is None or calls is None else count * calls
+    return add(*map(largest, saved.values()))

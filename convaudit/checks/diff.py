@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convaudit.checks.matching import OPERATION, SHAPES, match_layers
 from convaudit.checks.quantities import params_elsewhere
 from convaudit.checks.wording import value_text
-from convaudit.formulas import Count
+from convaudit.formulas import Count, subtract
 from convaudit.records import AuditReport, LayerCost
 
 FIELDS: dict[str, Callable[[LayerCost], Hashable]] = {
@@ -70,7 +70,7 @@ class Total:
     @property
     def delta(self) -> Count | None:
         """``after - before``; None if either is unknown."""
-        return None if self.before is None or self.after is None else self.after - self.before
+        return subtract(self.after, self.before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -10,7 +10,7 @@ from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
 from convaudit.checks.outcome import Culprit
 from convaudit.checks.wording import percent
-from convaudit.formulas import Count, Formula
+from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.records import AuditReport, LayerCost
 
 Parts = Iterable[tuple[str, Count | None]]
@@ -67,17 +67,12 @@ def _largest(parts: Parts, most: int) -> list[tuple[str, int]]:
 
 def params_elsewhere(report: AuditReport) -> Count | None:
     """Stored parameters that are not of convolutions."""
-    everything, convolutions = report.totals.model_params, report.totals.params
-    return None if everything is None or convolutions is None else everything - convolutions
+    return subtract(report.totals.model_params, report.totals.params)
 
 
 def calls_flops(layer: LayerCost) -> Count | None:
     """FLOPs of all calls of a layer in one run."""
-    return _doubled(calls_macs(layer))
-
-
-def _doubled(count: Count | None) -> Count | None:
-    return None if count is None else count * 2
+    return multiply(calls_macs(layer), 2)
 
 
 def _other_macs(report: AuditReport) -> Parts:
@@ -103,9 +98,9 @@ CONVOLUTION_MACS = Quantity(
 )
 FLOPS = Quantity(
     noun="FLOPs",
-    total=lambda report: _doubled(report.totals.model_macs),
+    total=lambda report: multiply(report.totals.model_macs, 2),
     of_layer=calls_flops,
-    of_others=lambda report: [(name, _doubled(macs)) for name, macs in _other_macs(report)],
+    of_others=lambda report: [(name, multiply(macs, 2)) for name, macs in _other_macs(report)],
 )
 SIZE = Quantity(
     noun="bytes of the file and its external data",

@@ -15,6 +15,7 @@ from convaudit.analyzer.totals import calls_macs
 from convaudit.checks.outcome import Culprit, Outcome
 from convaudit.checks.quantities import CONVOLUTION_MACS, Quantity, largest_parts, why_unknown
 from convaudit.checks.wording import percent
+from convaudit.formulas import floor_divide
 from convaudit.records import AuditReport, LayerCost
 
 Rule: TypeAlias = Callable[[str, AuditReport, Any], Outcome]
@@ -91,7 +92,7 @@ def groups_multiple_of(name: str, report: AuditReport, limit: int) -> Outcome:
 
     def fault(layer: LayerCost) -> str | None:
         channels = [layer.in_channels, layer.out_channels]
-        per_group = [None if count is None else count // layer.groups for count in channels]
+        per_group = [floor_divide(count, layer.groups) for count in channels]
         if all(isinstance(count, int) and count % limit == 0 for count in per_group):
             return None
         return " -> ".join("?" if count is None else str(count) for count in per_group) + " channels a group"

@@ -125,10 +125,10 @@ class Formula:
         """The formula with the dimensions named in ``sizes`` replaced by their values."""
         total: Count = 0
         for monomial, coefficient in self.terms:
-            product: Count = coefficient
+            term: Count = coefficient
             for atom in monomial:
-                product = product * _substitute_atom(atom, sizes)
-            total = total + product
+                term = term * _substitute_atom(atom, sizes)
+            total = total + term
         return total
 
     def __str__(self) -> str:
@@ -173,11 +173,6 @@ def samples(count: Count) -> tuple[int, ...]:
 def symbol(name: str) -> Formula:
     """The formula of one symbolic dimension."""
     return Formula((((name,), 1),))
-
-
-def product(factors: Iterable[Count]) -> Count:
-    """Product of integers and formulas; 1 of nothing."""
-    return prod(factors)
 
 
 def term_count(value: Count) -> int:

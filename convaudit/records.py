@@ -74,12 +74,12 @@ class ConvLayer:
     input_shape: Shape | None = None  # as the model stores it: see layout
     output_shape: Shape | None = None
     weight_shape: Shape | None = None  # (out, in/groups, *kernel); transposed (in, out/groups, *kernel)
+    layout: Layout = "channels_first"
     dtype: str = "unknown"  # of the input
     weight_dtype: str = "unknown"
     output_dtype: str = "unknown"
     bias: bool = False
     bias_dtype: str | None = None  # None if there is no bias
-    layout: Layout = "channels_first"
     # Which stored tensors hold the parameters. Equal names mean one tensor: it counts once for the model.
     weight_name: str | None = None  # None: computed at run time, not stored
     bias_name: str | None = None
@@ -87,9 +87,9 @@ class ConvLayer:
     stored: tuple[
         TensorInfo, ...
     ] = ()  # what weight and bias are computed from, where they are not stored so
-    calls: Count | None = 1  # executions in one run of the model; None: once per iteration of unknown number
-    branches: tuple[Branch, ...] = ()  # exclusive arms it sits in, the outermost first
     scope: str = ""  # where it sits, for people: "" the main graph, else "If_0/then_branch"
+    branches: tuple[Branch, ...] = ()  # exclusive arms it sits in, the outermost first
+    calls: Count | None = 1  # executions in one run of the model; None: once per iteration of unknown number
     address: tuple[str | int, ...] = ()  # where it sits, for the verifier; only walker and verifier read it
     notes: tuple[str, ...] = ()  # what a reader must know of this layer, and why something is unknown
 
@@ -267,7 +267,7 @@ class Totals:
     weight_bytes: Count | None
     peak_activation_bytes: Count | None  # input and output of the largest layer
     macs_at_least: Count
-    model_params: int | None  # of the whole model
+    model_params: Count | None  # of the whole model
     model_macs: Count | None  # convolutions and the other multiplying ops
 
     @property
@@ -292,14 +292,14 @@ class AuditReport:
 
     source: str
     format: str
+    file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
     inputs: tuple[TensorInfo, ...]
+    runtime: Runtime | None = None  # what the layers were verified on; None: nothing was run
     layers: tuple[LayerCost, ...]
     totals: Totals
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]
-    file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
-    runtime: Runtime | None = None  # what the layers were verified on; None: nothing was run
 
     @property
     def opaque_ops(self) -> tuple[OtherOp, ...]:

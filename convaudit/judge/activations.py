@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convaudit.engine.operands import Array
 from convaudit.judge.execution import Activation
-
-Array: TypeAlias = NDArray[Any]
 
 APPROXIMATION = 8.0
 """Error of a kernel's rational approximation of the logistic function or tanh, in unit roundoffs of their

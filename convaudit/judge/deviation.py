@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convaudit.engine.operands import Array
 from convaudit.judge import rounding
 from convaudit.judge.activations import Function
 
-Array: TypeAlias = NDArray[Any]
 Block: TypeAlias = tuple[slice, slice, slice]
 
 BLOCK_ELEMENTS = 1 << 16

@@ -7,14 +7,16 @@ in which the runtime held them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
-from numpy.typing import NDArray
-
+from convaudit.analyzer import costs
+from convaudit.engine.operands import Array
+from convaudit.feeds import settled
+from convaudit.formulas import Formula
+from convaudit.records import ConvLayer
 from convaudit.shapes import Pair
-
-Array: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +82,26 @@ class Execution:
     def in_channels(self) -> int:
         """Channels of the input."""
         return int(self.x.shape[-1 if self.layout == "channels_last" else 1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounted:
+    """Sizes and multiply-accumulates of one call; None where the accounting does not know them."""
+
+    input_shape: tuple[int | None, ...] | None = None  # laid out as the execution's, as are the others
+    weight_shape: tuple[int | None, ...] | None = None
+    output_shape: tuple[int | None, ...] | None = None
+    macs: int | None = None
+
+
+def accounted(layer: ConvLayer, sizes: Mapping[str, int]) -> Accounted:
+    """What the accounting claims of a layer, with these sizes of the symbolic dimensions."""
+    macs = costs.macs(layer)
+    if isinstance(macs, Formula):
+        macs = macs.substitute(sizes)
+    return Accounted(
+        input_shape=settled(layer.input_shape, sizes),
+        weight_shape=settled(layer.weight_shape, sizes),
+        output_shape=settled(layer.output_shape, sizes),
+        macs=macs if isinstance(macs, int) else None,
+    )

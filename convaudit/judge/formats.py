@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convaudit.engine.operands import Array
+from convaudit.judge.comparison import Trial, hold_against
 from convaudit.judge.execution import Execution
 from convaudit.judge.problem import Problem
-from convaudit.judge.trial import Trial, hold_against
-
-Array: TypeAlias = NDArray[Any]
 
 SIGNIFICANDS = {"TF32": 11, "bfloat16": 8}
 """Bits of the significand, the implicit one included. float16 has TF32's, and differs in range only."""

@@ -7,19 +7,16 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convaudit.engine.deformable import check_offsets
 from convaudit.engine.geometry import Geometry, conv_geometry, conv_transpose_geometry
-from convaudit.engine.operands import check_operands
+from convaudit.engine.operands import Array, check_operands
 from convaudit.judge.execution import Execution
-from convaudit.judge.reference import Change, Part, product_energy
-from convaudit.judge.tiling import Extent, Window, fitting, longest_window, ranges, windows
-
-Array: TypeAlias = NDArray[Any]
+from convaudit.judge.partition import Extent, Window, fitting, longest_window, ranges, windows
+from convaudit.judge.reference import Change, Part, Survey
 
 WORKSPACE_BYTES = 128 * 2**20
 """What judging one convolution may allocate, unless it is told otherwise."""
@@ -263,38 +260,9 @@ def _float64(array: Array) -> Array:
     return np.ascontiguousarray(array, np.float64)
 
 
-class Survey:
-    """What solving a problem shows of it, whatever the runtime returned."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.macs = 0
-        """Multiply-adds that the engine counted."""
-        self.finite = True
-        self._products = np.zeros(problem.shape[1])
-        self._samples = max(1, len(problem.execution.x) * math.prod(problem.shape[2:]))
-
-    @property
-    def products(self) -> Array:
-        """Of each output channel, the mean of Q, the sum of the squared products."""
-        mean: Array = self._products / self._samples
-        return mean
-
-    @property
-    def largest(self) -> float:
-        """No element's Q is larger."""
-        return float(self._products.max(initial=0))
-
-    def add(self, part: Part) -> None:
-        """Take one part of the problem into account."""
-        self.macs += part.macs
-        energy = product_energy(part)
-        self._products[part.place[1]] += energy
-        self.finite = self.finite and math.isfinite(energy.sum()) and math.isfinite(part.exact.sum())
-
-
 def survey_of(problem: Problem) -> Survey:
     """The survey of all parts."""
-    survey = Survey(problem)
+    survey = Survey(problem.shape)
     for part in problem.parts():
         survey.add(part)
     return survey

@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convaudit.judge import location, rounding
+from convaudit.engine.operands import Array
+from convaudit.judge import rounding
 from convaudit.judge.activations import function_of
 from convaudit.judge.deviation import index_of
+from convaudit.judge.diagnosis import Footprint
 from convaudit.judge.execution import Execution, Quantization
-from convaudit.judge.faults import diagnose
-from convaudit.judge.problem import Problem, Survey
-from convaudit.judge.reference import Part
-from convaudit.records import Verification
-
-Array: TypeAlias = NDArray[Any]
+from convaudit.judge.problem import Problem
+from convaudit.judge.reference import Part, Survey
 
 SCALING = 4 * rounding.unit_roundoff(np.dtype(np.float32))
 """Relative error of a sum scaled in float32: it, the product of the scales, their quotient and the result are
 rounded once each."""
-
-
-def judge_integers(comparison: Comparison) -> Verification:
-    """The verdict on integers of the right shape that were compared with the problem's solution."""
-    problem, missed = comparison.problem, comparison.missed
-    found = Verification(
-        status="exact",
-        reason="bit for bit the exact sum, rounded once",
-        max_abs_error=comparison.max_abs_error,
-        bits=comparison.bits,
-        worst_index=problem.output_index(comparison.worst_index),
-        bound=comparison.worst_bound,
-        executed_macs=comparison.survey.macs,
-    )
-    if comparison.wrong.any():
-        where = location.describe(comparison.wrong, comparison.footprint, problem.execution)
-        likely = diagnose(problem, _agrees)
-        hint = "" if likely is None else f"; it is the result {likely}"
-        reason = f"integers differ by more than the rounding of a tie explains ({where}){hint}"
-        return replace(found, status="mismatch", reason=reason, location=where)
-    if not comparison.telling:
-        reason = "no sum shows in the output, all of which is saturated or within half a step without it"
-        return replace(found, status="vacuous", reason=f"{reason}; try real inputs (--data)")
-    if missed:
-        reason = f"{missed} of {math.prod(problem.shape)} integers round a near tie the other way"
-        return replace(found, status="within_rounding", reason=reason)
-    return found
 
 
 class Comparison:
@@ -58,9 +27,9 @@ class Comparison:
     def __init__(self, problem: Problem) -> None:
         """Start for an output of the problem's shape."""
         self.problem = problem
-        self.survey = Survey(problem)
+        self.survey = Survey(problem.shape)
         self.wrong = np.zeros(problem.shape[1], bool)  # the channels with an error above its tolerance
-        self.footprint = location.Footprint(problem.execution, problem.shape)  # of these errors
+        self.footprint = Footprint(problem.execution, problem.shape)  # of these errors
         self.missed = 0  # how many are not the nearest integer
         self.telling = False  # whether an element would be another without its products
         self.max_abs_error = 0.0
@@ -127,7 +96,7 @@ def _tells(part: Part, real: Array) -> bool:
     return bool((inside & (np.abs(real - alone) > 0.5)).any())
 
 
-def _agrees(problem: Problem) -> bool:
+def integers_agree(problem: Problem) -> bool:
     for part in problem.parts():
         output, real, tolerance = compared(part)
         if (np.abs(output - real) > tolerance).any():

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convaudit.engine import MacCounter, conv, conv_transpose, deform_conv
+from convaudit.engine.operands import Array
 from convaudit.judge.execution import Deformation, Execution
 
-Array: TypeAlias = NDArray[Any]
 Change: TypeAlias = Callable[[Array], Array]
 
 
@@ -194,3 +193,33 @@ def _met(part: Part, axis: int, size: int, out: int) -> Iterator[slice]:
             first = max(0, -(offset // stride))
             last = min(out, -((offset - size) // stride))
             yield slice(first * stride + offset, max(0, (last - 1) * stride + offset + 1), stride)
+
+
+class Survey:
+    """What solving a problem shows of it, whatever the runtime returned."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        """Start for an output (N, channels, *spatial)."""
+        self.macs = 0
+        """Multiply-adds that the engine counted."""
+        self.finite = True
+        self._products = np.zeros(shape[1])
+        self._samples = max(1, shape[0] * math.prod(shape[2:]))
+
+    @property
+    def products(self) -> Array:
+        """Of each output channel, the mean of Q, the sum of the squared products."""
+        mean: Array = self._products / self._samples
+        return mean
+
+    @property
+    def largest(self) -> float:
+        """No element's Q is larger."""
+        return float(self._products.max(initial=0))
+
+    def add(self, part: Part) -> None:
+        """Take one part of the problem into account."""
+        self.macs += part.macs
+        energy = product_energy(part)
+        self._products[part.place[1]] += energy
+        self.finite = self.finite and math.isfinite(energy.sum()) and math.isfinite(part.exact.sum())

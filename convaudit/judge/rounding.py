@@ -18,16 +18,27 @@ that nobody but the runtime knows. Two estimates hold for any such kernel:
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import ml_dtypes
 import numpy as np
-from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[Any]
+from convaudit.engine.operands import Array
 
 FAILURE = 1e-9
 """Probability of accusing one honest layer, by either estimate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """What a kernel computes with."""
+
+    terms: int  # that an element sums
+    accumulator: float  # unit roundoff of the sum
+    output: float  # unit roundoff of the result
+    underflow: float  # absolute error where numbers are too small for either format, or flushed to zero
+    products: float = 0.0  # relative error of each product before it is summed, beside its own rounding
 
 
 def unit_roundoff(dtype: np.dtype[Any]) -> float:

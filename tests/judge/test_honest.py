@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from convaudit.judge import channels, rounding, trial
+from convaudit.judge import channels, comparison, rounding
 from convaudit.judge.execution import Activation, Deformation
 from convaudit.judge.problem import Problem
 from convaudit.judge.verdict import judge
@@ -114,10 +114,10 @@ def test_ordinary_layers_use_half_of_the_headroom(
 @pytest.mark.parametrize(("kind", "relu"), ORDINARY)
 def test_lambda_is_confirmed(kind: str, relu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real errors, of which the model assumes independence, stay a factor of 4 below lambda*sqrt(n)*u*S."""
-    monkeypatch.setattr(trial, "ENOUGH_TERMS", 10**9)  # all of S
+    monkeypatch.setattr(comparison, "ENOUGH_TERMS", 10**9)  # all of S
     for tested in ordinary_layers(kind, relu):
         problem = Problem(execution=tested.ran(by_torch(tested)))
-        held = trial.hold_against(problem)
+        held = comparison.hold_against(problem)
         unit, terms = held.precision.accumulator, problem.terms
         probable = rounding.deviations(terms, math.prod(problem.shape)) * np.sqrt(terms) * unit
         assert held.deviation.worst_ratio * held.rule.tolerance.growth < probable / 4

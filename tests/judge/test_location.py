@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
+from convaudit.judge.diagnosis import Footprint, describe
 from convaudit.judge.execution import Execution
-from convaudit.judge.location import Footprint, describe
-from convaudit.judge.tiling import ranges
+from convaudit.judge.partition import ranges
 from tests.judge.kernels import Array
 
 SHAPE = (2, 12, 8, 8)

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from convaudit.errors import ShapeError
-from convaudit.judge.accounted import Accounted
-from convaudit.judge.execution import Activation, Execution
+from convaudit.judge.execution import Accounted, Activation, Execution
 from convaudit.judge.verdict import judge
 from tests.judge.kernels import Array, by_onnxruntime, by_torch, layer, to_tf32
 

@@ -14,8 +14,7 @@ from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.geometry import read_geometry, resolve
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
 from convaudit.frontends.onnx.shapes.inference import SAMPLED
-from convaudit.judge.accounted import Accounted, accounted
-from convaudit.judge.execution import Activation, Deformation, Execution, Quantization
+from convaudit.judge.execution import Accounted, Activation, Deformation, Execution, Quantization, accounted
 from convaudit.records import ConvLayer, Verification
 from convaudit.shapes import Pair
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convaudit.analyzer.costs import macs
+from convaudit.engine.operands import Array
 from convaudit.feeds import given_feeds, settled
 from convaudit.frontends.torch.inputs import Values, make_inputs
 from convaudit.frontends.torch.modules import uncompiled
@@ -27,8 +28,7 @@ from convaudit.frontends.torch.verifier.compiled import (
 from convaudit.frontends.torch.verifier.declared import Declarations, with_declared
 from convaudit.frontends.torch.walker.recorder import in_one_line
 from convaudit.frontends.torch.walker.walk import TorchModel, run_torch, stored_tensors
-from convaudit.judge.accounted import Accounted
-from convaudit.judge.execution import Activation, Array, Deformation, Execution, Quantization
+from convaudit.judge.execution import Accounted, Activation, Deformation, Execution, Quantization
 from convaudit.judge.problem import WORKSPACE_BYTES
 from convaudit.judge.verdict import judge
 from convaudit.records import ConvLayer, Network, Runtime, Verification, Verified

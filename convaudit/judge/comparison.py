@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convaudit.engine.operands import Array
 from convaudit.judge import channels, rounding
 from convaudit.judge.activations import function_of
-from convaudit.judge.channels import Precision, Scales, Suspects
+from convaudit.judge.channels import Draws, Scales, Suspects
 from convaudit.judge.deviation import Deviation, Expectation, Tally, Tolerance, beyond_bounds
-from convaudit.judge.draws import Draws
-from convaudit.judge.location import Footprint
-from convaudit.judge.problem import Problem, Survey
-from convaudit.judge.reference import Part, magnitude, solve
-
-Array: TypeAlias = NDArray[Any]
+from convaudit.judge.diagnosis import Footprint
+from convaudit.judge.problem import Problem
+from convaudit.judge.reference import Part, Survey, magnitude, solve
+from convaudit.judge.rounding import Precision
 
 ENOUGH_TERMS = 128
 """How many products of an element may be enough to accept its error; all cost as much as the layer itself.
@@ -90,7 +87,7 @@ def hold_against(
         coarser=precision.output > precision.accumulator,
     )
     rule = _rule(problem, tolerance, ENOUGH_TERMS, mixing)
-    surveyed = Survey(problem) if survey is None else None
+    surveyed = Survey(problem.shape) if survey is None else None
     deviation = _measured(problem, rule, surveyed)
     survey = survey or surveyed
     assert survey is not None

@@ -6,6 +6,8 @@ command line can print it as it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class ConvauditError(Exception):
     """Base of all errors that convaudit raises on purpose; the command line exits with 2."""
@@ -43,3 +45,19 @@ def first_line(error: BaseException) -> str:
     """Another library's message, cut to the one line that a person reads."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name.
+
+    Args:
+        name: What was given.
+        known: The names that there are.
+
+    Returns:
+        ``"; did you mean 'macs'?"``, or nothing where no known name is near.
+    """
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -11,7 +10,7 @@ from typing import Any, TypeAlias
 
 from convaudit.checks import values
 from convaudit.checks.budgets import READERS, Budgets
-from convaudit.errors import UsageError
+from convaudit.errors import UsageError, did_you_mean
 from convaudit.records import KINDS
 
 Values: TypeAlias = Mapping[str, Any]
@@ -66,8 +65,8 @@ def _key(name: str) -> str:
 
 
 def _unknown(what: str, name: str, known: Sequence[str], where: str) -> UsageError:
-    (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return UsageError(f"{where}: unknown {what} {name!r}; did you mean {nearest!r}?")
+    hint = did_you_mean(name, known) or f"; choose from {', '.join(known)}"
+    return UsageError(f"{where}: unknown {what} {name!r}{hint}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from convaudit.cli.errors import DEBUG_VARIABLE, ExitCode, fail, handled
+from convaudit.errors import did_you_mean
 
 
 class Command(click.Command):
@@ -23,9 +24,11 @@ class Command(click.Command):
             return super().parse_args(ctx, args)
         except click.exceptions.NoArgsIsHelpError:
             raise
+        except click.NoSuchOption as error:
+            near = did_you_mean(error.option_name, error.possibilities or ())
+            refuse(ctx, f"{error.message.rstrip('.')}{near}")
         except click.UsageError as error:
-            fail(f"{error.format_message().rstrip('.')}; see '{ctx.command_path} --help'")
-            ctx.exit(ExitCode.TROUBLE)
+            refuse(ctx, error.format_message())
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Help is written on the way."""
@@ -40,6 +43,13 @@ class Command(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_epilog(self.epilog, formatter)
+
+
+def refuse(ctx: click.Context, message: str) -> NoReturn:
+    """One line that ends with where to read on, and exit code 2."""
+    sentence = message if message.endswith("?") else f"{message.rstrip('.')};"
+    fail(f"{sentence} see '{ctx.command_path} --help'")
+    ctx.exit(ExitCode.TROUBLE)
 
 
 def write_epilog(epilog: str | None, formatter: click.HelpFormatter) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from convaudit.cli.command import refuse
 from convaudit.cli.errors import handled, open_standard_streams
+from convaudit.errors import did_you_mean
 from convaudit.version import __version__
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ class DefaultGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*COMMANDS, *_OWN_OPTIONS):
+            # a word such as "chek" names no model that anybody has; a path, a suffix or a module would
+            near = did_you_mean(args[0], COMMANDS) if args[0].isidentifier() else ""
+            if near and not os.path.lexists(args[0]):
+                refuse(ctx, f"{args[0]!r} is neither a command nor a file{near}")
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 

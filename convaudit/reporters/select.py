@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
 
-from convaudit.errors import UsageError
+from convaudit.errors import UsageError, did_you_mean
 from convaudit.formulas import Count
 from convaudit.growth import growth
 from convaudit.records import KINDS, AuditReport, LayerCost, Totals
@@ -53,11 +53,8 @@ def lookup(table: Mapping[str, Value], key: str, what: str) -> Value:
     """
     if key in table:
         return table[key]
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, table, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"unknown {what} {key!r}; {hint}choose from {', '.join(table)}")
+    hint = did_you_mean(key, table) or ";"
+    raise UsageError(f"unknown {what} {key!r}{hint} choose from {', '.join(table)}")
 
 
 def _bits(layer: LayerCost, totals: Totals) -> float | None:

@@ -122,7 +122,13 @@ BAD = [
     pytest.param(["MODEL", "-i", "1x4x8x8", "-i", "y=1"], r"--input: name every input, or none", id="names"),
     pytest.param(["MODEL", "-i", "x=1x4", "-i", "x=1x4"], r"--input is given twice for 'x'", id="twice"),
     pytest.param(["MODEL", "--dim", "N=1", "--dim", "N=2"], r"--dim is given twice for 'N'", id="dim-twice"),
-    pytest.param(["MODEL", "--colour"], r"No such option", id="option"),
+    pytest.param(
+        ["MODEL", "--xyzzy"], r"No such option '--xyzzy'; see 'convaudit audit --help'", id="option"
+    ),
+    pytest.param(["MODEL", "--verfy"], r"'--verfy'; did you mean '--verify'\? see", id="near-an-option"),
+    pytest.param(["chek"], r"neither a command nor a file; did you mean 'check'\?", id="near-a-command"),
+    pytest.param(["chek.onnx"], r"chek\.onnx: cannot be opened: No such file", id="near-only-a-file"),
+    pytest.param(["MODEL", "-f", "jsn"], r"'jsn' is not one of 'table', .*'json'; see", id="format"),
 ]
 
 
@@ -229,3 +235,9 @@ def test_a_dimensions_name_may_hold_anything():
 def test_dims_that_are_none(text):
     with pytest.raises(UsageError, match="NAME=VALUE"):
         read_dim(text)
+
+
+def test_a_model_may_be_called_almost_like_a_command(run, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.rename(model, "chek")
+    assert "did you mean" not in run("chek").stderr

@@ -86,7 +86,7 @@ def test_a_programs_dimension_is_fixed_by_name(tmp_path: Path) -> None:
         pytest.param(["torchvision:resnet18"], "-i 1x3x224x224", id="no-shape"),
         pytest.param(["torchvision:resnet18", "-i", "1x4x64x64"], "to have 3 channels", id="wrong-channels"),
         pytest.param(["torchvision:resnet18", "-i", "3x64"], "failed on 3x64", id="wrong-rank"),
-        pytest.param(["nets_of_mine:smal", "-i", "1x3x8x8"], "did you mean small?", id="wrong-name"),
+        pytest.param(["nets_of_mine:smal", "-i", "1x3x8x8"], "did you mean 'small'?", id="wrong-name"),
         pytest.param(["nets_of_mine:small", "--kwargs", "4"], "is not a JSON object", id="wrong-kwargs"),
         pytest.param(["missing.pt2"], "No such file", id="missing"),
         pytest.param(

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from convaudit.errors import ConvauditError, DependencyError, LoadError, UsageError
+from convaudit.errors import ConvauditError, DependencyError, LoadError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +87,7 @@ def _find(text: str, package: str, name: str) -> Any:
             raise LoadError(f"{text}: importing {package} raised {_in_words(error)}") from error
     for part in name.split("."):
         if not hasattr(found, part):
-            raise LoadError(f"{text}: {package} has no {part!r}{_nearest(part, dir(found))}")
+            raise LoadError(f"{text}: {package} has no {part!r}{did_you_mean(part, dir(found))}")
         found = getattr(found, part)
     return found
 
@@ -120,7 +120,7 @@ def _torchvision_model(text: str, name: str, kwargs: dict[str, Any], weights: bo
 
     models = _import_torchvision(text).models
     if name not in models.list_models():
-        raise LoadError(f"{text}: torchvision has no such model{_nearest(name, models.list_models())}")
+        raise LoadError(f"{text}: torchvision has no such model{did_you_mean(name, models.list_models())}")
     builder = models.get_model_builder(name)
     for parameter in ("weights", "weights_backbone"):  # detection models load a backbone by default
         if parameter in inspect.signature(builder).parameters:
@@ -194,13 +194,6 @@ def _needs(package: str, text: str) -> Iterator[None]:
         raise DependencyError(
             f"{text}: {package} is not installed; pip install 'convaudit[torch]' brings it"
         ) from error
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _in_words(error: Exception) -> str:

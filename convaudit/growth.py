@@ -37,12 +37,16 @@ def growth(count: Count) -> Growth:
     return {monomial: value for monomial, value in kept.items() if len(monomial) == degree}
 
 
-def ratio(part: Count, whole: Count) -> float | None:
-    """``part / whole``; of formulas the ratio of their leading terms, None if it varies with the dimensions.
+def ratio(part: Count | None, whole: Count | None) -> float | None:
+    """``part / whole``; of formulas the ratio of their leading terms.
+
+    None if it varies with the dimensions, or if either is unknown.
 
     >>> ratio(1, 4)
     0.25
     """
+    if part is None or whole is None:
+        return None
     parts, wholes = growth(part), growth(whole)
     if part == 0 or parts.keys() != wholes.keys():
         return 0.0 if part == 0 and whole != 0 else None

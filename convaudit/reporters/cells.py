@@ -53,8 +53,7 @@ def channels_text(layer: ConvLayer) -> str:
 
 def share_of(layer: LayerCost, totals: Totals) -> float | None:
     """The layer's part of the MACs of all convolutions, over all its calls."""
-    macs = calls_macs(layer)
-    return None if macs is None or totals.macs is None else ratio(macs, totals.macs)
+    return ratio(calls_macs(layer), totals.macs)
 
 
 def macs_text(totals: Totals) -> str:

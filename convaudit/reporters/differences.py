@@ -128,7 +128,7 @@ def _delta(total: Total) -> str:
 
 
 def _share(total: Total) -> str:
-    if total.delta is None or total.delta == 0 or total.before is None:
+    if total.delta in (None, 0):
         return ""
     share = ratio(total.delta, total.before)
     return "" if share is None else ("+" if share > 0 else "") + human_percentage(share)

@@ -67,8 +67,6 @@ def _columns(reports: Sequence[AuditReport]) -> dict[str, Column]:
 
 
 def _saved(totals: Totals) -> str:
-    if totals.macs_saved is None or totals.dense_macs is None:
-        return "?"
     return human_percentage(ratio(totals.macs_saved, totals.dense_macs))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convaudit.errors import ModelError, ShapeError
-from convaudit.formulas import Count
+from convaudit.formulas import Count, add, multiply
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.shapes import (
     Pair,
@@ -110,7 +110,7 @@ def _transposed_axis(geometry: Geometry, axis: int, size: Count | None) -> tuple
         # ONNX wants stride*size; its inference and onnxruntime end with the last tap, if that is before
         total = geometry.beyond_stride(axis)
         pair = split_padding(max(total, 0), upper=upper)
-        return pair, None if size is None else size * stride + min(total, 0)
+        return pair, add(multiply(size, stride), min(total, 0))
     before, after = pair = (0, 0) if geometry.auto_pad == "VALID" else geometry.padding[axis]
     if size is None:
         return pair, None

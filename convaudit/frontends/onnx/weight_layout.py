@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convaudit.formulas import Count
+from convaudit.formulas import Count, multiply
 from convaudit.records import Shape
 
 
@@ -25,7 +25,7 @@ def channels_second(
 
     def fits(shape: Shape) -> bool:
         kernel_fits = kernel_shape is None or _agree(shape[2:], kernel_shape)
-        return kernel_fits and _agree([None if shape[1] is None else shape[1] * groups], [channels])
+        return kernel_fits and _agree([multiply(shape[1], groups)], [channels])
 
     last = (weight[0], weight[-1], *weight[1:-1])
     fitting = [shape for shape in dict.fromkeys((last, weight)) if fits(shape)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from convaudit.errors import ModelError, ShapeError
-from convaudit.formulas import Count, product
+from convaudit.formulas import Count, multiply, product
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.geometry import Geometry, read_geometry, resolve
 from convaudit.frontends.onnx.ops import CONV_OPS, ConvOp
@@ -87,8 +87,7 @@ def _input_shape(node: Node, op: ConvOp, layout: Layout) -> Shape | None:
     shape = node.input_shape(0)
     if op.causal and layout == "channels_last" and shape is not None and len(shape) > 3:
         # batch, length, and channels that may be spread over any number of axes
-        channels = [size for size in shape[2:] if size is not None]
-        return (*shape[:2], product(channels) if len(channels) == len(shape) - 2 else None)
+        return (*shape[:2], product(shape[2:]))
     return shape
 
 
@@ -161,7 +160,7 @@ def _channels(
     if weight is None:
         return channels, None
     first, second = weight[0], weight[1]
-    expanded = None if second is None else second * groups
+    expanded = multiply(second, groups)
     if op.transposed:
         return (first if channels is None else channels), expanded
     return (expanded if channels is None else channels), first
@@ -179,7 +178,7 @@ def _check_channels(
     check_groups(known_in, out_channels if isinstance(out_channels, int) else 0, groups, layer=who)
     if weight is None or not isinstance(in_channels, int):
         return
-    wanted = weight[0] if op.transposed else None if weight[1] is None else weight[1] * groups
+    wanted = weight[0] if op.transposed else multiply(weight[1], groups)
     if isinstance(wanted, int) and wanted != in_channels:
         raise ShapeError(
             f"{who}: the weight {as_text(weight)} with groups={groups} needs {wanted} input channels, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convaudit.formulas import Count, product
+from convaudit.formulas import Count, multiply
 from convaudit.frontends.onnx.walker.scopes import Node
 
 
@@ -26,8 +26,7 @@ def einsum_macs(node: Node) -> Count | None:
             # a size of 1 broadcasts against the label's other uses
             if sizes.get(label, 1) == 1 or size is None:
                 sizes[label] = size
-    known = [size for size in sizes.values() if size is not None]
-    return product(known) * (len(terms) - 1) if len(known) == len(sizes) else None
+    return multiply(*sizes.values(), len(terms) - 1)
 
 
 def _labels(term: str, rank: int) -> list[str] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from convaudit.formulas import Count, product
+from convaudit.formulas import Count, add, floor_divide, multiply, product
 from convaudit.frontends.onnx.walker.einsum import einsum_macs
 from convaudit.frontends.onnx.walker.scopes import Node
 from convaudit.records import Shape
@@ -19,13 +19,13 @@ Counter: TypeAlias = Callable[[Node], "Count | None"]
 
 def matmul(node: Node, *, left: int = 0) -> Count | None:
     """``prod(output) * K``, where K is the contracted (last) axis of the left operand."""
-    return _times(node.output_shape(), _size(node.input_shape(left), -1))
+    return multiply(product(node.output_shape()), _size(node.input_shape(left), -1))
 
 
 def gemm(node: Node) -> Count | None:
     """``M * N * K`` of a matrix product whose left operand may be transposed."""
     contracted = 0 if node.attributes.integer("transA", 0) else -1
-    return _times(node.output_shape(), _size(node.input_shape(0), contracted))
+    return multiply(product(node.output_shape()), _size(node.input_shape(0), contracted))
 
 
 def fused_matmul(node: Node) -> Count | None:
@@ -35,8 +35,9 @@ def fused_matmul(node: Node) -> Count | None:
     """
     attributes = node.attributes
     transposed = 0 if attributes.integer("transBatchA", 0) else -2
-    return _times(
-        node.output_shape(), _size(node.input_shape(0), transposed if attributes.integer("transA", 0) else -1)
+    return multiply(
+        product(node.output_shape()),
+        _size(node.input_shape(0), transposed if attributes.integer("transA", 0) else -1),
     )
 
 
@@ -45,7 +46,7 @@ def matmul_of_packed(node: Node) -> Count | None:
     rows = node.input_shape(0)
     size = node.attributes.size("K", default=0, minimum=0)
     columns = node.attributes.size("N", default=0, minimum=0)
-    return None if rows is None else _product((*rows[:-1], size, columns))
+    return None if rows is None else multiply(*rows[:-1], size, columns)
 
 
 def recurrent(node: Node) -> Count | None:
@@ -53,7 +54,7 @@ def recurrent(node: Node) -> Count | None:
     x, w, r = node.input_shape(0), node.input_shape(1), node.input_shape(2)
     if x is None or len(x) != 3 or w is None or r is None:
         return None
-    return _product((x[0], x[1], _plus(_product(w), _product(r))))
+    return multiply(x[0], x[1], add(product(w), product(r)))
 
 
 def attention(node: Node) -> Count | None:
@@ -64,8 +65,8 @@ def attention(node: Node) -> Count | None:
     if query is None or key is None or value is None:
         return None
     keys = _with_past(node, 4, key[2])
-    scores = _product((query[0], query[1], query[2], keys))
-    return None if scores is None else _product((scores, _plus(query[3], value[3])))
+    scores = multiply(query[0], query[1], query[2], keys)
+    return multiply(scores, add(query[3], value[3]))
 
 
 def multi_head_attention(node: Node) -> Count | None:
@@ -74,7 +75,7 @@ def multi_head_attention(node: Node) -> Count | None:
     if query is None or key is None or value is None or not len(query) == len(key) == len(value) == 3:
         return None
     keys = _with_past(node, 6, key[1])
-    return _product((query[0], query[1], keys, _plus(query[2], value[2])))
+    return multiply(query[0], query[1], keys, add(query[2], value[2]))
 
 
 def projected_attention(node: Node, *, weight: int = 1, past: int = 4) -> Count | None:
@@ -86,16 +87,16 @@ def projected_attention(node: Node, *, weight: int = 1, past: int = 4) -> Count 
     if any(size < 0 for size in declared):
         return None
     hidden: list[Count] = list(declared) or [w[1] // 3] * 3
-    projection = _product((*x, w[1]))
-    scores = _product((x[0], x[1], _with_past(node, past, x[1]), hidden[0] + hidden[2]))
-    return _plus(projection, scores)
+    projection = multiply(*x, w[1])
+    scores = multiply(x[0], x[1], _with_past(node, past, x[1]), hidden[0] + hidden[2])
+    return add(projection, scores)
 
 
 def affine_grid(node: Node) -> Count | None:
     """Every output coordinate is a product with one row of an affine matrix."""
     shape = node.output_shape()
     axes = _size(shape, -1)
-    return None if axes is None else _times(shape, axes + 1)
+    return multiply(product(shape), add(axes, 1))
 
 
 MAC_COUNTERS: dict[str, Counter] = {
@@ -149,26 +150,13 @@ def _heads(shape: Shape | None, heads: int) -> Shape | None:
     if len(shape) != 3 or heads < 1:
         return None
     hidden = shape[2]
-    return (shape[0], heads, shape[1], None if hidden is None else hidden // heads)
+    return (shape[0], heads, shape[1], floor_divide(hidden, heads))
 
 
 def _with_past(node: Node, index: int, length: Count | None) -> Count | None:
     """Number of keys: those given, and those of a past that the operand at ``index`` carries."""
-    return _plus(length, _size(node.input_shape(index), -2)) if node.input(index) else length
+    return add(length, _size(node.input_shape(index), -2)) if node.input(index) else length
 
 
 def _size(shape: Shape | None, axis: int) -> Count | None:
     return None if shape is None or not -len(shape) <= axis < len(shape) else shape[axis]
-
-
-def _plus(first: Count | None, second: Count | None) -> Count | None:
-    return None if first is None or second is None else first + second
-
-
-def _times(shape: Shape | None, factor: Count | None) -> Count | None:
-    return None if shape is None or factor is None else _product((*shape, factor))
-
-
-def _product(sizes: Shape) -> Count | None:
-    known = [size for size in sizes if size is not None]
-    return product(known) if len(known) == len(sizes) else None

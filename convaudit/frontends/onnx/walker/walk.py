@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
-from convaudit.formulas import Count
+from convaudit.formulas import Count, multiply
 from convaudit.frontends.onnx.functions import expand_functions
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.ops import CONV_OPS
@@ -119,7 +119,7 @@ def _visit(scope: Scope, paths: Names) -> Iterator[Node]:
         path = paths.unique(node.origin.path) if bodies else ""
         is_open = node.op == "If" and choice(node) is None
         for name, graph in bodies:
-            calls = _times(scope.calls, iterations(node, name, graph))
+            calls = _nested_calls(scope.calls, iterations(node, name, graph))
             exclusive = (Branch(choice=path, arm=name),) if is_open else ()
             body = scope.body(
                 node, name, graph, path=f"{path}/{name}", calls=calls, branches=scope.branches + exclusive
@@ -127,10 +127,9 @@ def _visit(scope: Scope, paths: Names) -> Iterator[Node]:
             yield from _visit(body, paths)
 
 
-def _times(outer: Count | None, inner: Count | None) -> Count | None:
-    if outer == 0 or inner == 0:
-        return 0
-    return None if outer is None or inner is None else outer * inner
+def _nested_calls(outer: Count | None, inner: Count | None) -> Count | None:
+    """How often it runs that runs ``inner`` times in each of ``outer`` calls; never, if either is 0."""
+    return 0 if 0 in (outer, inner) else multiply(outer, inner)
 
 
 def _layers(nodes: Sequence[Node]) -> tuple[ConvLayer, ...]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from convaudit.formulas import Count, Formula
+from convaudit.formulas import Count, add, multiply, substitute, subtract
 from convaudit.frontends.torch.ops import ConvCall, dtype_name, shape
 from convaudit.frontends.torch.stored import Parameter, Stored
 from convaudit.records import Branch, ConvLayer, Shape, TensorInfo
@@ -98,7 +98,7 @@ class Layers:
     @contextmanager
     def repeated(self, number: Count | None) -> Iterator[None]:
         """Whatever is added inside runs so often; None: nobody knows."""
-        with self.at(replace(self.place, times=times(self.place.times, number))):
+        with self.at(replace(self.place, times=multiply(self.place.times, number))):
             yield
 
     def arms(self, taken: Any, then: Body, other: Body) -> Iterator[Body]:
@@ -124,7 +124,7 @@ class Layers:
     def add(self, call: ConvCall, output: Tensor) -> ConvLayer:
         """Record a convolution that ran. Returns its row, the same one for an equal call."""
         row = self._row(call, output)
-        self._rows[row] = plus(self._rows.get(row, 0), self.place.times)
+        self._rows[row] = add(self._rows.get(row, 0), self.place.times)
         return row
 
     def named(self, sizes: Mapping[str, Count] | None = None) -> tuple[ConvLayer, ...]:
@@ -136,7 +136,7 @@ class Layers:
         for symbolic, calls in self._rows.items():
             row = _row_with_sizes(symbolic, sizes or {})
             name = next(name for name in self._possible_names(row, layers) if name not in layers)
-            layers[name] = replace(row, name=name, calls=with_sizes(calls, sizes or {}))
+            layers[name] = replace(row, name=name, calls=substitute(calls, sizes or {}))
         return tuple(layers.values())
 
     def weights(self) -> set[str]:
@@ -242,20 +242,7 @@ def _as_same_padding(row: ConvLayer) -> ConvLayer:
     if row.padding != tuple((before, before) for before, _ in pairs):
         return row  # a module of that name for another padding
     extra = (0, 0, *(after - before for before, after in pairs))
-    unpadded = [
-        None if size is None else size - more for size, more in zip(row.input_shape or (), extra, strict=True)
-    ]
-    return replace(row, padding=pairs, input_shape=tuple(unpadded))
-
-
-def plus(first: Count | None, second: Count | None) -> Count | None:
-    """The sum; None if a part is unknown."""
-    return None if first is None or second is None else first + second
-
-
-def times(first: Count | None, second: Count | None) -> Count | None:
-    """The product; None if a factor is unknown."""
-    return None if first is None or second is None else first * second
+    return replace(row, padding=pairs, input_shape=tuple(map(subtract, row.input_shape or (), extra)))
 
 
 def _row_with_sizes(row: ConvLayer, sizes: Mapping[str, Count]) -> ConvLayer:
@@ -265,9 +252,4 @@ def _row_with_sizes(row: ConvLayer, sizes: Mapping[str, Count]) -> ConvLayer:
 
 def shape_with_sizes(sizes: Shape, values: Mapping[str, Count]) -> Shape:
     """A shape with symbolic dimensions replaced by their values."""
-    return tuple(with_sizes(size, values) for size in sizes)
-
-
-def with_sizes(count: Count | None, values: Mapping[str, Count]) -> Count | None:
-    """A count with symbolic dimensions replaced by their values."""
-    return count.substitute(values) if isinstance(count, Formula) else count
+    return tuple(substitute(size, values) for size in sizes)

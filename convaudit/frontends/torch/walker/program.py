@@ -20,13 +20,13 @@ from torch.export.graph_signature import InputKind
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
-from convaudit.formulas import Count, Formula, symbol
+from convaudit.formulas import Count, Formula, substitute, symbol
 from convaudit.frontends.torch.guard import quiet, untouched
 from convaudit.frontends.torch.inputs import RandomTensor
 from convaudit.frontends.torch.ops import dtype_name, shape
 from convaudit.frontends.torch.stored import Stored, StoredTensor
 from convaudit.frontends.torch.walker.bodies import Follower
-from convaudit.frontends.torch.walker.layers import Frame, shape_with_sizes, with_sizes
+from convaudit.frontends.torch.walker.layers import Frame, shape_with_sizes
 from convaudit.frontends.torch.walker.recorder import Observer, Recorder, in_one_line
 from convaudit.records import Network, TensorInfo
 from convaudit.shapes import as_text
@@ -74,7 +74,7 @@ def walk_program(
             for name, value in inputs.items()
         ),
         layers=recorder.layers.named(sizes),
-        other_ops=tuple(replace(other, macs=with_sizes(other.macs, sizes)) for other in recorder.other_ops()),
+        other_ops=tuple(replace(other, macs=substitute(other.macs, sizes)) for other in recorder.other_ops()),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
         warnings=tuple(recorder.stored.fixed_kernels(recorder.layers.weights())),

@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from convaudit.formulas import Count
+from convaudit.formulas import Count, add, multiply
 from convaudit.frontends.torch.ops import (
     ConvCall,
     count_macs,
@@ -34,7 +34,7 @@ from convaudit.frontends.torch.ops import (
 )
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.walker.bodies import Follower, python_body
-from convaudit.frontends.torch.walker.layers import Layers, plus, times
+from convaudit.frontends.torch.walker.layers import Layers
 from convaudit.frontends.torch.walker.threads import unfollowed
 from convaudit.records import Branch, ConvLayer, OtherOp
 
@@ -166,7 +166,7 @@ class Recorder(TorchDispatchMode):
         else:
             key = op, self.layers.place.branches
             count, known = self._other_ops.get(key, (0, 0))
-            self._other_ops[key] = count + 1, plus(known, times(macs, self.layers.place.times))
+            self._other_ops[key] = count + 1, add(known, multiply(macs, self.layers.place.times))
 
 
 def in_one_line(error: Exception, width: int = 400) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from onnx import TensorProto
 
-from convaudit.formulas import Count
+from convaudit.formulas import Count, floor_divide, multiply
 from convaudit.frontends.onnx.shapes.symbolic import products, spatial
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule, normalized, normalized_all
 from convaudit.frontends.onnx.shapes.symbolic.layout import without_axes
@@ -82,8 +82,7 @@ def _attention(call: Call) -> Sequence[Tensor]:
     if len(shape) != 3 or len(weight) != 2:
         raise Unknown
     hidden = call.attributes.integers("qkv_hidden_sizes")
-    third = weight[1]
-    width = hidden[2] if hidden and len(hidden) == 3 else None if third is None else third // 3
+    width = hidden[2] if hidden and len(hidden) == 3 else floor_divide(weight[1], 3)
     return [Tensor(call.dtype(), (*shape[:2], width))]
 
 
@@ -109,8 +108,7 @@ def _upsample_reordered(call: Call) -> Sequence[Tensor]:
     shape, scales = call.shape(), call.attributes.integers("scales") or []
     if len(scales) != len(shape) or any(scale < 1 for scale in scales):
         raise Unknown
-    sizes = [None if size is None else size * scale for size, scale in zip(shape, scales, strict=True)]
-    return [Tensor(call.dtype(), tuple(sizes))]
+    return [Tensor(call.dtype(), tuple(map(multiply, shape, scales)))]
 
 
 def _reorder_output(call: Call) -> Sequence[Tensor]:

@@ -8,7 +8,16 @@ from typing import TypeAlias
 from onnx import TensorProto
 
 from convaudit.arguments import LARGEST_TENSOR
-from convaudit.formulas import Count, ceil_divide, is_nonnegative, maximum, minimum, quotient
+from convaudit.formulas import (
+    Count,
+    ceil_divide,
+    floor_divide,
+    is_nonnegative,
+    maximum,
+    minimum,
+    multiply,
+    quotient,
+)
 from convaudit.frontends.onnx.shapes.misinferred import LARGEST
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, fixed, normalized, normalized_all
 from convaudit.frontends.onnx.shapes.symbolic.loading import attribute_tensor
@@ -339,11 +348,7 @@ def tile(call: Call) -> Sequence[Tensor]:
     repeats = call.counts(1)
     if len(repeats) != len(shape):
         raise Unknown
-    sizes = [
-        None if size is None or count is None else times(size, count)
-        for size, count in zip(shape, repeats, strict=True)
-    ]
-    return [Tensor(call.dtype(), tuple(sizes))]
+    return [Tensor(call.dtype(), tuple(map(times, shape, repeats)))]
 
 
 def constant_of_shape(call: Call) -> Sequence[Tensor]:
@@ -493,19 +498,15 @@ def arg_reduce(call: Call) -> Sequence[Tensor]:
 def depth_to_space(call: Call) -> Sequence[Tensor]:
     """DepthToSpace: channels become a block of pixels."""
     block, (batch, channels, *pixels) = _blocks(call)
-    fewer = None if channels is None else channels // block**2
-    return [
-        Tensor(call.dtype(), (batch, fewer, *(None if size is None else size * block for size in pixels)))
-    ]
+    shape = batch, floor_divide(channels, block**2), *(multiply(size, block) for size in pixels)
+    return [Tensor(call.dtype(), shape)]
 
 
 def space_to_depth(call: Call) -> Sequence[Tensor]:
     """SpaceToDepth: a block of pixels becomes channels."""
     block, (batch, channels, *pixels) = _blocks(call)
-    more = None if channels is None else channels * block**2
-    return [
-        Tensor(call.dtype(), (batch, more, *(None if size is None else size // block for size in pixels)))
-    ]
+    shape = batch, multiply(channels, block**2), *(floor_divide(size, block) for size in pixels)
+    return [Tensor(call.dtype(), shape)]
 
 
 def _blocks(call: Call) -> tuple[int, Shape]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convaudit.formulas import Count
+from convaudit.formulas import Count, add, floor_divide
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, Unknown, broadcast, times
 from convaudit.records import Shape
@@ -44,10 +44,10 @@ def gemm(call: Call, *, right: int = 1, dtype_of: int = 0) -> Sequence[Tensor]:
 def attention(call: Call) -> Sequence[Tensor]:
     """Attention: the result; keys and values with those of the past; the scores."""
     query, key, value = (_heads(call, index) for index in range(3))
-    keys = _sum(_past(call), key[2])
+    keys = add(_past(call), key[2])
     result: Shape = (query[0], query[1], query[2], value[3])
     if len(call.shape()) == 3:
-        result = (query[0], query[2], _product(query[1], value[3]))
+        result = (query[0], query[2], times(query[1], value[3]))
     return [
         Tensor(call.dtype(), result),
         Tensor(call.dtype(1), (key[0], key[1], keys, key[3])),
@@ -65,17 +65,9 @@ def _heads(call: Call, index: int) -> Shape:
     if len(shape) != 3 or heads < 1:
         raise Unknown
     hidden = shape[2]
-    return (shape[0], heads, shape[1], None if hidden is None else hidden // heads)
+    return (shape[0], heads, shape[1], floor_divide(hidden, heads))
 
 
 def _past(call: Call) -> Count | None:
     """Length of the keys before."""
     return call.shape(4)[2] if call.has(4) else 0
-
-
-def _sum(left: Count | None, right: Count | None) -> Count | None:
-    return None if left is None or right is None else left + right
-
-
-def _product(left: Count | None, right: Count | None) -> Count | None:
-    return None if left is None or right is None else times(left, right)

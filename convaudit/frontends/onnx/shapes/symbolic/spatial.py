@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from onnx import TensorProto
 
-from convaudit.formulas import Count, ceil_divide, minimum
+from convaudit.formulas import Count, add, ceil_divide, floor_divide, minimum, multiply, subtract
 from convaudit.frontends.onnx.geometry import Geometry, read_geometry, resolve
 from convaudit.frontends.onnx.shapes.symbolic import reals
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule, fixed, normalized_all
@@ -64,7 +64,7 @@ def convolution(
         _, spatial = resolve(geometry, sizes, transposed=transposed, who=who)
         channels = kernel[0]
         if transposed:
-            channels = None if kernel[1] is None else kernel[1] * groups
+            channels = multiply(kernel[1], groups)
         return [Tensor(result_type, _assembled(shape[0], channels, spatial, at_end))]
 
     return rule
@@ -280,9 +280,8 @@ def short_time_fourier(call: Call) -> Sequence[Tensor]:
     signal = call.shape()
     step = fixed(call.value(1).item())
     frame = fixed(call.value(3).item() if call.has(3) else call.shape(2)[0])
-    length = signal[1]
     if step < 1:
         raise Unknown
     bins = frame // 2 + 1 if call.attributes.integer("onesided", 1) else frame
-    frames = None if length is None else (length - frame) // step + 1
+    frames = add(floor_divide(subtract(signal[1], frame), step), 1)
     return [Tensor(call.dtype(), (signal[0], frames, bins, 2))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from onnx import TensorProto
@@ -97,8 +97,14 @@ def is_small(count: Count) -> bool:
     )
 
 
-def times(left: Count, right: Count) -> Count:
-    """The product; Unknown if it would be absurdly large."""
+@overload
+def times(left: Count, right: Count) -> Count: ...
+@overload
+def times(left: Count | None, right: Count | None) -> Count | None: ...
+def times(left: Count | None, right: Count | None) -> Count | None:
+    """The product, None if a factor is unknown; Unknown if it would be absurdly large."""
+    if left is None or right is None:
+        return None
     if term_count(left) * term_count(right) > _MOST_PRODUCTS:
         raise Unknown
     result = left * right

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convaudit.cli.color import colored
-from convaudit.cli.command import Command
 from convaudit.cli.errors import ExitCode, report_failure
-from convaudit.cli.options import FILE, audit_keywords, source_options, verify_options
-from convaudit.cli.output import write_result
-from convaudit.cli.progress import progress_bar
-from convaudit.cli.values import LIST
+from convaudit.cli.group import Command
+from convaudit.cli.options import FILE, LIST, audit_keywords, source_options, verify_options
+from convaudit.cli.output import colored, progress_bar, write_result
 
 if TYPE_CHECKING:
     from convaudit.report import Report

@@ -26,7 +26,8 @@ class Baselines:
     def compare(self, path: Path, report: AuditReport, tolerance: Fraction) -> list[Outcome]:
         """The outcomes of ``report`` against its baseline.
 
-        Raises  UsageError if the file, or the model in it, does not exist.
+        Raises:
+            UsageError: The file, or the model in it, does not exist.
         """
         name = _name(report.source, path)
         if not path.exists():
@@ -38,7 +39,8 @@ class Baselines:
     def keep(self, path: Path, report: AuditReport) -> None:
         """Remember to write ``report`` into the file.
 
-        Raises  UsageError, while it can still be told of this model, if a baseline cannot hold it.
+        Raises:
+            UsageError: A baseline cannot hold it, said while the model is still known.
         """
         entry = {_name(report.source, path): report}
         dumps(entry)

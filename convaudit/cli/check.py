@@ -15,21 +15,21 @@ from convaudit.checks.config import Config, find_config, load_config
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS, Settings
 from convaudit.cli.baselines import Baselines
-from convaudit.cli.command import Command
 from convaudit.cli.errors import ExitCode, failure_text, report_failure
+from convaudit.cli.group import Command
 from convaudit.cli.options import (
     FILE,
     Decorated,
+    Value,
     audit_keywords,
     decorated,
+    read_dim,
     source_options,
     verify_keywords,
     verify_options,
     without_verification,
 )
-from convaudit.cli.output import write_result
-from convaudit.cli.progress import progress_bar
-from convaudit.cli.values import Value, read_dim
+from convaudit.cli.output import progress_bar, write_result
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport
 from convaudit.reporters.text import printable

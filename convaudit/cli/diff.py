@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convaudit.cli.command import Command
 from convaudit.cli.errors import ExitCode, report_failure
+from convaudit.cli.group import Command
 from convaudit.cli.options import FILE, source_keywords, source_options
 from convaudit.cli.output import write_result
 from convaudit.errors import UsageError
@@ -61,7 +61,8 @@ def audited(sources: list[str], keywords: dict[str, Any]) -> list[Report]:
 
     Arguments of a factory go to factories, and a dimension is fixed in the models that leave it open.
 
-    Raises  UsageError for a dimension that neither has.
+    Raises:
+        UsageError: Neither model has the dimension.
     """
     dims, kwargs = keywords.pop("dims"), keywords.pop("kwargs")
     factories = list(filter(names_code, sources)) or sources

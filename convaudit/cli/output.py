@@ -1,20 +1,34 @@
-"""Where results go: standard output, or a file that is complete or not there at all."""
+"""Where results go: standard output, or a file that is whole or not there; colours and progress beside it."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from convaudit.cli.errors import silence
 from convaudit.errors import UsageError
+from convaudit.reporters.text import printable
+
+_STYLES: dict[str, dict[str, Any]] = {
+    "mismatch:": {"fg": "red", "bold": True},
+    "miscounted:": {"fg": "red", "bold": True},
+    "low accuracy:": {"fg": "yellow"},
+    "vacuous:": {"fg": "yellow"},
+    "warning:": {"fg": "yellow"},
+    "total of ": {"bold": True},
+}
 
 
 def write_result(text: str, output: str | None) -> None:
     """Print ``text``, or write it to ``output`` (``-`` is standard output as well).
 
-    Raises  UsageError if the file cannot be written.
+    Raises:
+        UsageError: The file cannot be written.
     """
     if output is None or output == "-":
         _print(text)
@@ -63,3 +77,39 @@ def write_atomically(text: str, output: str) -> None:
 def _write(text: str, path: str, mode: str) -> None:
     with open(path, mode, encoding="utf-8", errors="backslashreplace", newline="") as file:
         file.write(text)
+
+
+def colored(text: str) -> str:
+    """Totals in bold, warnings and bad verdicts in colour, with the lines they continue on.
+
+    ``click.echo`` drops colours again where they do not belong: pipes, files, ``NO_COLOR``.
+    """
+    lines = []
+    style: dict[str, Any] | None = None
+    for line in text.split("\n"):
+        if not line.startswith("  "):
+            style = next((value for start, value in _STYLES.items() if line.startswith(start)), None)
+        lines.append(click.style(line, **style) if style else line)
+    return "\n".join(lines)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A callback for ``audit``'s ``progress``, or None where nobody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bar: Any = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = click.progressbar(length=total, label=printable(label), file=sys.stderr, show_eta=True)
+            bar.render_progress()
+        bar.update(done - bar.pos)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            click.echo("\r\x1b[K", file=sys.stderr, nl=False)

@@ -10,8 +10,8 @@ import click
 import pytest
 
 import convaudit
-from convaudit.cli.color import colored
 from convaudit.cli.group import COMMANDS, cli
+from convaudit.cli.output import colored
 from tests.cli.conftest import save_model
 
 PROGRAM = [sys.executable, "-m", "convaudit"]

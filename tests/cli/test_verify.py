@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import convaudit
-from convaudit.cli.progress import progress_bar
+from convaudit.cli.output import progress_bar
 from convaudit.report import Report
 from tests.networks import MISCOUNTED, VERDICTS, mixed_network, verified
 

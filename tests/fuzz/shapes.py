@@ -283,7 +283,7 @@ def _inferred(proto: Any, dims: Mapping[str, int]) -> dict[str, Any]:
     expanded = expand_functions(load_onnx(proto).proto)
     inputs = fix_inputs(expanded.model, {}, dims)
     inferred = Inferred(Dimensions(inputs.symbols))
-    for _ in stages(expanded.model, inferred):
+    for _ in stages(inputs, inferred):
         pass
     return {
         name: inferred.shape((), name) for node in expanded.model.graph.node for name in node.output if name

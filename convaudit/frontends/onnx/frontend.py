@@ -14,25 +14,29 @@ from convaudit.records import Network, TensorInfo, Verified
 from convaudit.shapes import as_text
 
 if TYPE_CHECKING:
-    from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+    from convaudit.frontends.onnx.walker import Walked
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedOnnx:
     """An ONNX model, walked."""
 
-    model: OnnxModel
-    network: Network
+    walked: Walked
     data: Mapping[str, Any]  # the user's arrays by input name
+
+    @property
+    def network(self) -> Network:
+        """What the walker found."""
+        return self.walked.network
 
     def verify(self, how: VerifyRequest) -> Verified:
         """Run the model, or each of its convolutions, in onnxruntime, and judge them."""
         from convaudit.frontends.onnx.verifier import verify_in_situ, verify_isolated
 
         if how.isolated:
-            return verify_isolated(self.model, self.network, **how.given("seed", "optimization", "progress"))
+            return verify_isolated(self.walked, **how.given("seed", "optimization", "progress"))
         chosen = how.given("seed", "memory_bytes", "optimization", "progress")
-        return verify_in_situ(self.model, self.network, data=self.data or None, **chosen)
+        return verify_in_situ(self.walked, data=self.data or None, **chosen)
 
 
 class OnnxFrontend:
@@ -68,14 +72,14 @@ class OnnxFrontend:
 
             return given_feeds(inputs, data)
 
-        network = walk_onnx(
+        walked = walk_onnx(
             model,
             input_shapes=_with_data(_by_name(request.input_shape), data),
             dims=request.dims,
             allow_run=request.allow_run,
             feeds=feeds if data else None,
         )
-        return OpenedOnnx(model, network, data)
+        return OpenedOnnx(walked, data)
 
 
 FRONTEND = OnnxFrontend()

@@ -32,32 +32,43 @@ class Origin(NamedTuple):
         return f"{self.scope}/{self.label}" if self.scope else self.label
 
 
-@dataclass
+@dataclass(frozen=True)
 class Expanded:
-    """A copy of a model without local functions, its nodes in the order in which they run."""
+    """A model without local functions, its nodes in the order in which they run.
+
+    It is made once and handed on: whoever wants to change ``model`` copies it.
+
+    Attributes:
+        model: The file's own structure where that has neither functions nor nodes out of order.
+        origins: Where nodes of ``model`` stand in the file, by their address; empty if all stand where they
+            are.
+        shared: Constants of function bodies: one name for all calls.
+    """
 
     model: ModelProto
-    origins: dict[Address, Origin] = field(
-        default_factory=dict
-    )  # by address in ``model``; empty: the nodes are where the file has them
-    shared: dict[str, str] = field(
-        default_factory=dict
-    )  # constants of function bodies: one name for all calls
+    origins: dict[Address, Origin] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
 
 
 def expand_functions(model: ModelProto) -> Expanded:
-    """Copy ``model`` with its nodes in order, and calls of local functions replaced by the functions' bodies.
+    """Put the nodes of ``model`` in order, and replace calls of local functions by the functions' bodies.
 
-    The loader has seen to it that functions do not call themselves, nor unfold without bound.
+    Args:
+        model: What the loader read; it has refused functions that call themselves or unfold without bound.
+            It is not changed.
+
+    Raises:
+        ModelError: A function's operators mean something else in the model's opset.
     """
+    if not model.functions and is_in_order(model):
+        return Expanded(model)
     expanded = Expanded(ModelProto())
     expanded.model.CopyFrom(model)
-    if model.functions or not is_in_order(model):
-        del expanded.model.functions[:]
-        del expanded.model.graph.node[:]
-        place = _Place(expanded.model.graph, (), (), "")
-        _Expansion(model, expanded).copy(model.graph.node, place, None)
-        _import_domains(model, expanded.model)
+    del expanded.model.functions[:]
+    del expanded.model.graph.node[:]
+    place = _Place(expanded.model.graph, (), (), "")
+    _Expansion(model, expanded).copy(model.graph.node, place, None)
+    _import_domains(model, expanded.model)
     return expanded
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import ModelProto, parser
 
+from convaudit.frontends.onnx.functions import Address
 from convaudit.frontends.onnx.loader.onnx_file import load_onnx
-from convaudit.frontends.onnx.walker import walk_onnx
+from convaudit.frontends.onnx.walker import Walked, walk_onnx
 from convaudit.records import ConvLayer, Network
 
 HEADER = '<ir_version: 10, opset_import: ["" : {opset}, "com.microsoft" : 1, "local" : 1, "custom" : 1]>\n'
@@ -21,10 +23,21 @@ def model(text: str, *, opset: int = 21) -> ModelProto:
     return parser.parse_model(HEADER.format(opset=opset) + text)
 
 
-def walk(source: str | ModelProto, **options: Any) -> Network:
-    """The network of a model, or of its text."""
+def walked(source: str | Path | ModelProto, **options: Any) -> Walked:
+    """What the walker finds in a file, a model, or a model's text."""
     opset = options.pop("opset", 21)
     return walk_onnx(load_onnx(model(source, opset=opset) if isinstance(source, str) else source), **options)
+
+
+def walk(source: str | Path | ModelProto, **options: Any) -> Network:
+    """The network of a file, a model, or a model's text."""
+    return walked(source, **options).network
+
+
+def places(found: Walked) -> list[Address]:
+    """Where each convolution stands in the model's file."""
+    origins = found.expanded.origins
+    return [origins[at].address if origins else at for at in found.addresses.values()]
 
 
 def only_layer(source: str | ModelProto, **options: Any) -> ConvLayer:

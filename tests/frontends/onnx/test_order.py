@@ -8,11 +8,9 @@ from collections.abc import Iterator
 import pytest
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto
 
-from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.order import in_order, is_in_order
 from convaudit.frontends.onnx.verifier import verify_in_situ
-from convaudit.frontends.onnx.walker import walk_onnx
-from tests.frontends.onnx.models import model, walk
+from tests.frontends.onnx.models import model, places, walk, walked
 
 W = "float[4,4,3,3] w = {" + ",".join(["1"] * 144) + "}"
 
@@ -54,13 +52,13 @@ def test_shapes_do_not_depend_on_the_order(text: str, outputs: dict[str, tuple[i
 
 
 def test_addresses_are_those_of_the_file() -> None:
-    addresses = {layer.name: layer.address for layer in walk(BODIES).layers}
-    assert addresses == {"inner": (1, "then_branch", 0), "last": (0,)}
+    found = walked(BODIES)
+    assert [layer.name for layer in found.network.layers] == ["inner", "last"]
+    assert places(found) == [(1, "then_branch", 0), (0,)]
 
 
 def test_unsorted_model_is_verified() -> None:
-    loaded = load_onnx(model(CHAIN.replace("float16", "float")))
-    verdicts = verify_in_situ(loaded, walk_onnx(loaded)).verdicts
+    verdicts = verify_in_situ(walked(CHAIN.replace("float16", "float"))).verdicts
     assert [verdict.status for verdict in verdicts] == ["within_rounding"] * 2
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from onnx import ModelProto, shape_inference
 
 from convaudit.errors import ConvauditError, first_line
-from convaudit.frontends.onnx.functions import expand_functions
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.shapes.dimensions import Dimensions
 from convaudit.frontends.onnx.shapes.hazards import hazard
@@ -21,12 +20,12 @@ DECLARED = "its sizes are those that the file declares; nothing else tells them"
 """Note on a layer of which only the file's own claims told the shapes."""
 
 
-def stages(model: ModelProto, inferred: Inferred) -> Iterator[str | None]:
+def stages(inputs: Inputs, inferred: Inferred) -> Iterator[str | None]:
     """Add the findings of one stage after the other to ``inferred``; yield a warning, if there is one.
 
     The caller stops as soon as it knows all it needs.
     """
-    prepared = prepare(model)
+    prepared = prepare(inputs.model)
     yield _static(prepared, inferred)
 
     # late: only a model that static inference does not understand pays for this import
@@ -38,7 +37,6 @@ def stages(model: ModelProto, inferred: Inferred) -> Iterator[str | None]:
 
 def execute(
     source: OnnxModel,
-    model: ModelProto,
     inputs: Inputs,
     feeds: Feeds | None,
     inferred: Inferred,
@@ -47,7 +45,7 @@ def execute(
     from convaudit.frontends.onnx.shapes.run import run_once
 
     try:
-        executed, problem = run_once(source, model, inputs.tensors, feeds)
+        executed, problem = run_once(source, inputs.model, inputs.tensors, feeds)
     except ConvauditError as error:
         return f"some shapes stay unknown: {error}"
     inferred.add(executed)
@@ -56,12 +54,17 @@ def execute(
     return told + (f", which failed half-way: {problem}" if problem else "")
 
 
-def declare(source: OnnxModel, model: ModelProto, inputs: Inputs, inferred: Inferred) -> None:
-    """The last stage: what the file claims of tensors that nothing else tells, and what follows from it."""
+def declare(claiming: ModelProto, inputs: Inputs, inferred: Inferred) -> None:
+    """The last stage: what the file claims of tensors that nothing else tells, and what follows from it.
+
+    Args:
+        claiming: The model as the file has it, with what it declares.
+        inputs: Its inputs.
+        inferred: What is known; it receives the rest.
+    """
     from convaudit.frontends.onnx.shapes.declared import with_claims
 
-    claiming = expand_functions(source.proto).model
-    completed = with_claims(prepare(model), claiming, inputs, inferred)
+    completed = with_claims(prepare(inputs.model), claiming, inputs, inferred)
     if completed is not None:
         claimed, dimensions = completed
         _static(claimed, inferred, dimensions)

@@ -33,20 +33,27 @@ Feeds: TypeAlias = Mapping[str, np.ndarray]
 class Inputs:
     """What the model is fed, and the meaning of the names of its open dimensions."""
 
+    model: ModelProto  # a copy that declares them: what shape inference works on
     tensors: tuple[TensorInfo, ...]
     symbols: Mapping[str, Count]  # of the names that they have during inference
     names: Mapping[str, Count]  # of those that they have in the file
 
 
 def fix_inputs(model: ModelProto, given: Mapping[str, GivenInput], sizes: Mapping[str, int]) -> Inputs:
-    """Write the inputs' shapes into ``model``: integers where known, else names that no one else uses.
+    """Fix the inputs' shapes: integers where known, else names that no one else uses.
 
-    ``given`` says shapes and values by input name (key "": the only input), ``sizes`` dimensions by name.
-    Raises  UsageError, with the list of the model's inputs, for a name, rank, size, type or value that does
-            not fit.
+    Args:
+        model: A model, which is not changed.
+        given: Shapes and values by input name (key "": the only input).
+        sizes: Dimensions by name.
+
+    Raises:
+        UsageError: A name, rank, size, type or value does not fit; with the list of the model's inputs.
+        ShapeError: An input would be larger than any memory.
     """
-    declared = {value.name: _declared_shape(value) for value in real_inputs(model.graph)}
-    dtypes = {value.name: _dtype(value) for value in real_inputs(model.graph)}
+    values = list(real_inputs(model.graph))
+    declared = {value.name: _declared_shape(value) for value in values}
+    dtypes = {value.name: _dtype(value) for value in values}
     listing = "the model's inputs are " + (
         ", ".join(f"{name} ({as_text(shape)})" for name, shape in declared.items()) or "none"
     )
@@ -64,7 +71,9 @@ def fix_inputs(model: ModelProto, given: Mapping[str, GivenInput], sizes: Mappin
     _check_sizes(fixed, listing)
 
     symbols: dict[str, Count] = {}
-    for value in real_inputs(model.graph):
+    fixed_model = ModelProto()
+    fixed_model.CopyFrom(model)
+    for value in real_inputs(fixed_model.graph):
         write_shape(value, fixed[value.name], symbols)
     tensors = tuple(
         TensorInfo(
@@ -73,10 +82,10 @@ def fix_inputs(model: ModelProto, given: Mapping[str, GivenInput], sizes: Mappin
             dtype=dtypes[value.name],
             value=wanted[value.name].value if value.name in wanted else None,
         )
-        for value in real_inputs(model.graph)
+        for value in values
     )
     still_open = {name: symbol(name) for shape in fixed.values() for name in _symbols(shape)}
-    return Inputs(tensors, symbols, {**bound, **still_open})
+    return Inputs(fixed_model, tensors, symbols, {**bound, **still_open})
 
 
 def real_inputs(graph: GraphProto) -> Iterator[ValueInfoProto]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-from convaudit.frontends.onnx.functions import Address, Expanded
-from convaudit.records import ConvLayer
+from convaudit.frontends.onnx.functions import Address
 
 
 class GraphIndex:
@@ -62,12 +61,6 @@ class Graphs:
             if self.at(outer).defines(name):
                 return self.at(outer)
         return None
-
-
-def addresses(expanded: Expanded) -> Callable[[ConvLayer], Address]:
-    """Where a layer is in the expanded model; its own address is that in the file."""
-    moved = {origin.address: address for address, origin in expanded.origins.items()}
-    return lambda layer: moved.get(layer.address, layer.address)
 
 
 def body(node: NodeProto, attribute: str) -> GraphProto:

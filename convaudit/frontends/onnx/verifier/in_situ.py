@@ -13,13 +13,12 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from convaudit.errors import ExecutionError
 from convaudit.feeds import given_feeds, open_sizes, random_feeds, sizes_of
-from convaudit.frontends.onnx.functions import expand_functions
 from convaudit.frontends.onnx.loader.external_data import reference
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.loader.tensors import model_tensors
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.verifier.exposure import Exposed, Exposure
-from convaudit.frontends.onnx.verifier.graphs import Graphs, addresses, prune
+from convaudit.frontends.onnx.verifier.graphs import Graphs, prune
 from convaudit.frontends.onnx.verifier.log import Log
 from convaudit.frontends.onnx.verifier.memory import (
     MEMORY_BYTES,
@@ -38,15 +37,15 @@ from convaudit.frontends.onnx.verifier.operands import (
 )
 from convaudit.frontends.onnx.verifier.session import Session
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
+from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
-from convaudit.records import ConvLayer, Network, Optimization, Verification, Verified
+from convaudit.records import ConvLayer, Optimization, Verification, Verified
 
 Array = NDArray[Any]
 
 
 def verify_in_situ(
-    model: OnnxModel,
-    network: Network,
+    walked: Walked,
     *,
     data: str | os.PathLike[str] | Mapping[str, Array] | None = None,
     seed: int = 0,
@@ -54,21 +53,30 @@ def verify_in_situ(
     optimization: Optimization = "all",
     progress: Callable[[int], None] | None = None,
 ) -> Verified:
-    """Run ``model`` in onnxruntime and judge every convolution on what it got and gave there.
-
-    network       what the walker found in ``model``; one verdict for each of its layers, in their order
-    data          arrays by input name, or an .npz file of them; without, random ones from ``seed``
-    memory_bytes  bounds what verifying holds beside what the runtime itself needs: the workspace of the
-                  judge, and twice, as the runtime may keep them in another layout, the activations of a
-                  batch of layers. The model is run once per batch. Of a layer that is a batch too large no
-                  other layout is made: "extended" takes the place of "all"
-    optimization  of the runtime's graph; "disabled" takes its place where the runtime refuses it
-    progress      is told of each layer that is done
+    """Run a model in onnxruntime and judge every convolution on what it got and gave there.
 
     Asking for a convolution's output keeps the runtime from fusing what follows into it.
-    Raises  UsageError for data that do not fit; ExecutionError if the runtime cannot run the model;
-            LoadError if weights are missing.
+
+    Args:
+        walked: What the walker found.
+        data: Arrays by input name, or an .npz file of them; without, random ones from ``seed``.
+        seed: Of the random arrays.
+        memory_bytes: Bounds what verifying holds beside what the runtime itself needs: the workspace of the
+            judge, and twice, as the runtime may keep them in another layout, the activations of a batch of
+            layers. The model is run once per batch. Of a layer that is a batch too large no other layout is
+            made: "extended" takes the place of "all".
+        optimization: Of the runtime's graph; "disabled" takes its place where the runtime refuses it.
+        progress: Is told of each layer that is done.
+
+    Returns:
+        One verdict for each of the network's layers, in their order.
+
+    Raises:
+        UsageError: The data do not fit.
+        ExecutionError: The runtime cannot run the model.
+        LoadError: Weights are missing.
     """
+    network = walked.network
     if data is None:
         sizes = open_sizes(network)
         feeds = random_feeds(network, sizes, seed)
@@ -76,7 +84,7 @@ def verify_in_situ(
         feeds = given_feeds(network.inputs, data)
         sizes = open_sizes(network) | sizes_of(network, feeds)
     log = Log(optimization, progress)
-    run = _Run(model, network, feeds, sizes, memory_bytes, optimization, log)
+    run = _Run(walked, feeds, sizes, memory_bytes, optimization, log)
     batches = _batches(network.layers, sizes, activation_bytes(memory_bytes))
     verdicts = (verdict for batch in batches for verdict in run.verify(batch))
     shapes = {name: array.shape for name, array in feeds.items()}
@@ -123,21 +131,19 @@ class _Run:
 
     def __init__(
         self,
-        model: OnnxModel,
-        network: Network,
+        walked: Walked,
         feeds: Mapping[str, Array],
         sizes: Mapping[str, int],
         memory_bytes: int,
         optimization: Optimization,
         log: Log,
     ) -> None:
-        self._model = model
-        self._network = network
+        model = self._model = walked.model
+        self._network = walked.network
         self._feeds = feeds
         self._sizes = sizes
-        expanded = expand_functions(model.proto)
-        self._expanded = with_dense_tensors(model, expanded.model)
-        self._address_of = addresses(expanded)
+        self._expanded = with_dense_tensors(model, walked.expanded.model)
+        self._addresses = walked.addresses
         self._optimization: Optimization = optimization
         self._memory_bytes = memory_bytes
         self._log = log
@@ -149,7 +155,7 @@ class _Run:
         try:
             capture = self._capture(layers, None)
         except ExecutionError as error:
-            if all(len(self._address_of(layer)) == 1 for layer in layers):
+            if all(len(self._addresses[layer.name]) == 1 for layer in layers):
                 raise self._failure(error) from None
             # perhaps it was for what is handed out of the bodies
             try:
@@ -171,7 +177,7 @@ class _Run:
         proto.CopyFrom(self._expanded)
         graphs, exposure = Graphs(self._expanded), Exposure(proto)
         for layer in self._network.layers:  # those of other batches run as well
-            node = exposure.node(self._address_of(layer))
+            node = exposure.node(self._addresses[layer.name])
             make_runnable(node, known_padding(layer, node, self._sizes))
         probes = [self._probe(layer, graphs, exposure, refusal) for layer in layers]
         if refusal is not None and not proto.graph.output:
@@ -194,7 +200,7 @@ class _Run:
     def _probe(
         self, layer: ConvLayer, graphs: Graphs, exposure: Exposure, refusal: ExecutionError | None
     ) -> _Probe | Verification:
-        address = self._address_of(layer)
+        address = self._addresses[layer.name]
         if layer.layout == "reordered":
             return REORDERED
         if refusal is not None and len(address) > 1:

@@ -13,10 +13,10 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import known_shape, open_sizes, random_array, settled
-from convaudit.frontends.onnx.functions import Address, expand_functions
+from convaudit.frontends.onnx.functions import Address
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
-from convaudit.frontends.onnx.verifier.graphs import Graphs, addresses, bodies
+from convaudit.frontends.onnx.verifier.graphs import Graphs, bodies
 from convaudit.frontends.onnx.verifier.log import Log
 from convaudit.frontends.onnx.verifier.memory import MEMORY_BYTES, affordable, captured_bytes
 from convaudit.frontends.onnx.verifier.operands import (
@@ -30,8 +30,9 @@ from convaudit.frontends.onnx.verifier.operands import (
 )
 from convaudit.frontends.onnx.verifier.session import Session
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
+from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
-from convaudit.records import ConvLayer, Network, Optimization, Shape, Verification, Verified
+from convaudit.records import ConvLayer, Optimization, Shape, Verification, Verified
 
 Array = NDArray[Any]
 
@@ -40,47 +41,53 @@ _LONGEST_CHAIN = 64  # of nodes between a stored tensor and an operand
 
 
 def verify_isolated(
-    model: OnnxModel,
-    network: Network,
+    walked: Walked,
     *,
     seed: int = 0,
     optimization: Optimization = "all",
     progress: Callable[[int], None] | None = None,
 ) -> Verified:
-    """Run every convolution of ``model`` alone in onnxruntime and judge it there.
-
-    network  what the walker found in ``model``; one verdict for each of its layers, in their order
+    """Run every convolution of a model alone in onnxruntime and judge it there.
 
     Weights are the real ones, with the nodes that make them from what is stored; all else is random from
     ``seed``, shaped as audited. The model as a whole need not run, and memory holds one layer's input and
     output, beside what the runtime and the judge work on.
-    Raises  LoadError if weights are missing.
+
+    Args:
+        walked: What the walker found.
+        seed: Of the random arrays.
+        optimization: Of the runtime's graph; "disabled" takes its place where the runtime refuses it.
+        progress: Is told of each layer that is done.
+
+    Returns:
+        One verdict for each of the network's layers, in their order.
+
+    Raises:
+        LoadError: Weights are missing.
     """
+    network = walked.network
     log = Log(optimization, progress)
     sizes = open_sizes(network)
     shapes = {tensor.name: settled(tensor.shape, sizes) for tensor in network.inputs}
-    return log.verified(
-        _verdicts(model, network, sizes, seed, optimization, log), seed, shapes, network.input_values
-    )
+    verdicts = _verdicts(walked, sizes, seed, optimization, log)
+    return log.verified(verdicts, seed, shapes, network.input_values)
 
 
 def _verdicts(
-    model: OnnxModel,
-    network: Network,
+    walked: Walked,
     sizes: Mapping[str, int],
     seed: int,
     optimization: Optimization,
     log: Log,
 ) -> Iterator[Verification]:
-    expanded = expand_functions(model.proto)
-    address_of = addresses(expanded)
-    whole = with_dense_tensors(model, expanded.model)
+    model = walked.model
+    whole = with_dense_tensors(model, walked.expanded.model)
     graphs = Graphs(whole)
-    for index, layer in enumerate(network.layers):
+    for index, layer in enumerate(walked.network.layers):
         if layer.layout == "reordered":
             yield REORDERED
             continue
-        alone = _Alone(whole, graphs, layer, address_of(layer), sizes)
+        alone = _Alone(whole, graphs, layer, walked.addresses[layer.name], sizes)
         try:
             yield alone.verify(model, np.random.default_rng((seed, index)), optimization, log)
         except (ExecutionError, UsageError) as error:

@@ -6,6 +6,6 @@ graphs are walked as scopes; each convolution becomes a record, everything else 
 
 from __future__ import annotations
 
-from convaudit.frontends.onnx.walker.walk import walk_onnx
+from convaudit.frontends.onnx.walker.walk import Walked, walk_onnx
 
-__all__ = ["walk_onnx"]
+__all__ = ["Walked", "walk_onnx"]

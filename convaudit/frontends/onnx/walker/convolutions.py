@@ -71,7 +71,6 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
         calls=node.scope.calls,
         branches=node.scope.branches,
         scope=node.origin.scope,
-        address=node.origin.address,
         notes=_notes(node, input_shape, weight, layout, geometry) + _AMBIGUOUS * ambiguous,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.formulas import Count, multiply
-from convaudit.frontends.onnx.functions import expand_functions
+from convaudit.frontends.onnx.functions import Address, Expanded, expand_functions
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.shapes.dimensions import Dimensions
@@ -32,14 +32,21 @@ def walk_onnx(
     dims: Mapping[str, int] | None = None,
     allow_run: bool = True,
     feeds: Callable[[Sequence[TensorInfo]], Feeds] | None = None,
-) -> Network:
-    """Every convolution of an ONNX model, with the shapes and counts that its structure determines.
+) -> Walked:
+    """Find every convolution of an ONNX model, with the shapes and counts that its structure determines.
 
-    ``input_shapes`` fixes inputs by name (key "": the only one), ``dims`` open dimensions by name;
-    ``allow_run`` permits to run the model once where its structure alone does not determine a shape;
-    ``feeds`` makes the arrays to run it on.
-    Raises  UsageError for inputs that the model does not have; GroupsError, ShapeError or ModelError for a
-            convolution that breaks a rule.
+    Args:
+        model: What the loader read.
+        input_shapes: Shapes of inputs by name (key "": the only one).
+        dims: Sizes of open dimensions by name.
+        allow_run: Whether the model may run once where its structure alone does not determine a shape.
+        feeds: Makes the arrays to run it on.
+
+    Raises:
+        UsageError: The model has no such input, or what is said of it does not fit.
+        GroupsError: A convolution's channels are not divisible by its groups.
+        ShapeError: A convolution's shapes contradict each other.
+        ModelError: A node breaks another rule of ONNX.
     """
     expanded = expand_functions(model.proto)
     inputs = fix_inputs(expanded.model, inputs_by_name(input_shapes or {}), given_dims(dims))
@@ -49,7 +56,7 @@ def walk_onnx(
         return _Findings.of(Scope(expanded.model.graph, expanded, inferred))
 
     warnings: list[str] = []
-    for warning in stages(expanded.model, inferred):
+    for warning in stages(inputs, inferred):
         warnings += [warning] if warning else []
         found = look()
         if found.complete:
@@ -57,14 +64,14 @@ def walk_onnx(
     else:
         if allow_run:
             arrays = feeds(inputs.tensors) if feeds is not None else None
-            warnings.append(execute(model, expanded.model, inputs, arrays, inferred))
+            warnings.append(execute(model, inputs, arrays, inferred))
             found = look().noting(SAMPLED, found)
         if not found.complete:
-            declare(model, expanded.model, inputs, inferred)
+            declare(expanded.model, inputs, inferred)
             found, before = look().noting(DECLARED, found), found
             warnings += [_CLAIMED] if found.shapes != before.shapes else []
     warnings += [f"{layer.name}: {PADS_IGNORED}" for layer in found.layers if PADS_IGNORED in layer.notes]
-    return Network(
+    network = Network(
         source=model.source,
         format="onnx",
         inputs=inputs.tensors,
@@ -75,6 +82,24 @@ def walk_onnx(
         file_bytes=model.file_bytes,
         warnings=tuple(warnings),
     )
+    return Walked(model, expanded, network, found.addresses)
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A model that was walked: all that whoever looks at its convolutions' nodes again is handed.
+
+    Attributes:
+        model: What the loader read: the way to the weights.
+        expanded: The graphs that were walked.
+        network: What they hold.
+        addresses: Where the node of each layer stands in ``expanded``, by the layer's name.
+    """
+
+    model: OnnxModel
+    expanded: Expanded
+    network: Network
+    addresses: Mapping[str, Address]
 
 
 @dataclass(frozen=True)
@@ -90,6 +115,12 @@ class _Findings:
     def of(cls, scope: Scope) -> _Findings:
         nodes = list(_visit(scope, Names()))
         return cls(nodes, _layers(nodes), *count_other_ops(nodes))
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """Where each layer's node stands, by the layer's name."""
+        convolutions = (node for node in self.nodes if node.op in CONV_OPS)
+        return {layer.name: node.address for layer, node in zip(self.layers, convolutions, strict=True)}
 
     @property
     def complete(self) -> bool:

@@ -9,9 +9,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from convaudit.apart import Limits, call_apart
 from convaudit.errors import ShapeError
-from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.shapes.hazards import hazard
-from convaudit.frontends.onnx.walker import walk_onnx
+from tests.frontends.onnx.models import walk
 
 
 def int64(name: str, *values: int) -> TensorProto:
@@ -37,7 +36,7 @@ def sliced_shape(step: TensorProto) -> ModelProto:
 
 def test_hostile_step_does_no_harm() -> None:
     with pytest.raises(ShapeError, match="must have the same rank"):  # of its shape, the step leaves one size
-        walk_onnx(load_onnx(sliced_shape(int64("step", 2**32))), allow_run=False)
+        walk(sliced_shape(int64("step", 2**32)), allow_run=False)
 
 
 def made_shape(size: TensorProto | NodeProto) -> ModelProto:
@@ -79,7 +78,7 @@ def one_node(node: NodeProto) -> ModelProto:
     ],
 )
 def test_nodes_that_crash_inference(node: NodeProto, message: str) -> None:
-    network = walk_onnx(load_onnx(one_node(node)), allow_run=False)
+    network = walk(one_node(node), allow_run=False)
     assert any(warning.endswith(f"inference is left out: {message}") for warning in network.warnings)
     assert network.layers[0].output_shape == (2, 5, 4)
 
@@ -115,7 +114,7 @@ def uninferred(model: ModelProto) -> ModelProto:
 
 
 def walked_here(model: ModelProto, _progress: Any) -> Any:
-    return walk_onnx(load_onnx(model), allow_run=False).layers[0].input_shape
+    return walk(model, allow_run=False).layers[0].input_shape
 
 
 LONG = [

@@ -15,10 +15,10 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from convaudit.errors import ExecutionError, LoadError, UsageError
 from convaudit.feeds import random_array
-from convaudit.frontends.onnx.loader.onnx_file import OnnxModel, load_onnx
 from convaudit.frontends.onnx.verifier import in_situ, session, verify_in_situ, verify_isolated
-from convaudit.frontends.onnx.walker import walk_onnx
-from convaudit.records import Network, Verification
+from convaudit.frontends.onnx.walker import Walked
+from convaudit.records import Verification
+from tests.frontends.onnx.models import walked
 from tests.frontends.onnx.verifier import cases
 
 HONEST = {"exact", "within_rounding"}
@@ -26,8 +26,7 @@ TRUE, FALSE = np.array(True), np.array(False)
 
 
 def verify(source: ModelProto | Path, **options: Any) -> list[Verification]:
-    model = load_onnx(source)
-    return list(verify_in_situ(model, walk_onnx(model), **options).verdicts)
+    return list(verify_in_situ(walked(source), **options).verdicts)
 
 
 def image(seed: int = 0, shape: Sequence[int] = (1, 4, 9, 9)) -> np.ndarray:
@@ -56,10 +55,11 @@ def test_a_changed_weight_is_found(source: ModelProto, monkeypatch: pytest.Monke
     assert [verdict.status for verdict in verify(source)] == ["mismatch"]
 
 
-def guessed(model: OnnxModel, **changes: Any) -> Network:
-    """A network whose accounting is wrong about its first layer."""
-    network = walk_onnx(model)
-    return replace(network, layers=(replace(network.layers[0], **changes), *network.layers[1:]))
+def guessed(source: ModelProto, **changes: Any) -> Walked:
+    """A model whose accounting is wrong about its first layer."""
+    found = walked(source)
+    first, *others = found.network.layers
+    return replace(found, network=replace(found.network, layers=(replace(first, **changes), *others)))
 
 
 GUESSED = [
@@ -100,8 +100,7 @@ GUESSED = [
 def test_a_wrong_accounting_is_not_the_runtimes_fault(
     source: ModelProto, changes: dict[str, Any], reason: str
 ) -> None:
-    model = load_onnx(source)
-    (verdict,) = verify_in_situ(model, guessed(model, **changes)).verdicts
+    (verdict,) = verify_in_situ(guessed(source, **changes)).verdicts
     assert verdict.status == "miscounted"
     assert re.match(f"the accounting {reason}", verdict.reason), verdict.reason
     assert "the values of that size are right (within rounding: " in verdict.reason
@@ -112,8 +111,7 @@ def test_a_wrong_accounting_is_not_the_runtimes_fault(
 def test_a_transposed_same_of_few_taps_ends_as_the_runtime_ends(verify: Any, dilation: int) -> None:
     """SAME of a kernel that is shorter than its stride: onnxruntime ends where the last tap does."""
     attributes = f'<auto_pad="SAME_UPPER", strides=[4,4], dilations=[{dilation},{dilation}]>'
-    model = load_onnx(cases.plain(attributes, w="4,4,2,2", op="ConvTranspose"))
-    (verdict,) = verify(model, walk_onnx(model)).verdicts
+    (verdict,) = verify(walked(cases.plain(attributes, w="4,4,2,2", op="ConvTranspose"))).verdicts
     assert verdict.status in HONEST, verdict.reason
 
 
@@ -215,10 +213,9 @@ def test_bodies_that_onnxruntime_optimised(level: str, tmp_path: Path) -> None:
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(source.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    model = load_onnx(tmp_path / "optimised.onnx")
-    network = walk_onnx(model)
-    assert [layer.op for layer in network.layers].count("com.microsoft.FusedConv") == 2
-    verdicts = verify_in_situ(model, network, data={"c": TRUE, "x": image()}).verdicts
+    found = walked(tmp_path / "optimised.onnx")
+    assert [layer.op for layer in found.network.layers].count("com.microsoft.FusedConv") == 2
+    verdicts = verify_in_situ(found, data={"c": TRUE, "x": image()}).verdicts
     assert {verdict.status for verdict in verdicts} <= HONEST, verdicts
 
 
@@ -398,7 +395,7 @@ def test_a_text_is_made_up_as_a_whole_number() -> None:
         }""",
         "w",
     )
-    (_, text) = walk_onnx(load_onnx(source)).inputs
+    (_, text) = walked(source).network.inputs
     assert random_array(np.random.default_rng(0), (2,), text.dtype).tolist() == ["1", "1"]
     (verdict,) = verify(source)
     assert verdict.status in HONEST
@@ -501,7 +498,7 @@ def test_reordered_weights_are_never_verified() -> None:
 
 def test_no_layers_no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(monkeypatch)
-    model = load_onnx(cases.plain())
-    network = Network(source="", format="onnx", inputs=walk_onnx(model).inputs, layers=())
-    assert verify_in_situ(model, network).verdicts == ()
+    found = walked(cases.plain())
+    found = replace(found, network=replace(found.network, layers=()))
+    assert verify_in_situ(found).verdicts == ()
     assert runs.opened == []

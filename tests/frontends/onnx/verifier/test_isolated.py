@@ -11,19 +11,16 @@ import pytest
 from onnx import ModelProto
 
 from convaudit.errors import LoadError
-from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.verifier import isolated, verify_isolated
-from convaudit.frontends.onnx.walker import walk_onnx
 from convaudit.records import Verification
-from tests.frontends.onnx.models import model
+from tests.frontends.onnx.models import model, walked
 from tests.frontends.onnx.verifier import cases
 
 HONEST = {"exact", "within_rounding"}
 
 
 def verify(source: ModelProto | Path, **options: Any) -> list[Verification]:
-    loaded = load_onnx(source)
-    return list(verify_isolated(loaded, walk_onnx(loaded), **options).verdicts)
+    return list(verify_isolated(walked(source), **options).verdicts)
 
 
 @pytest.mark.parametrize("source", [param for param in cases.EVERY_FORM if "zero" not in str(param.id)])

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.verifier import verify_in_situ, verify_isolated
-from convaudit.frontends.onnx.walker import walk_onnx
+from tests.frontends.onnx.models import walked
 
 OCR = Path(str(files("rapidocr_onnxruntime") / "models"))
 VAD = Path(str(files("silero_vad") / "data"))
@@ -28,18 +27,16 @@ HONEST = {"exact", "within_rounding"}
     ],
 )
 def test_network(path: Path, layers: int) -> None:
-    model = load_onnx(path)
-    network = walk_onnx(model)
-    for verdicts in (verify_in_situ(model, network).verdicts, verify_isolated(model, network).verdicts):
+    found = walked(path)
+    for verdicts in (verify_in_situ(found).verdicts, verify_isolated(found).verdicts):
         assert len(verdicts) == layers
         assert {verdict.status for verdict in verdicts} <= HONEST
 
 
 def test_old_network_with_declared_initializers() -> None:
     """IR version 3: every weight is an input, too."""
-    model = load_onnx(Path(str(files("onnx.backend.test") / "data" / "light" / "light_squeezenet.onnx")))
-    network = walk_onnx(model)
-    verdicts = verify_in_situ(model, network).verdicts
+    found = walked(Path(str(files("onnx.backend.test") / "data" / "light" / "light_squeezenet.onnx")))
+    verdicts = verify_in_situ(found).verdicts
     assert len(verdicts) == 26
     assert {verdict.status for verdict in verdicts} <= HONEST
 
@@ -56,12 +53,11 @@ def speech(rate: int) -> dict[str, Any]:
 @pytest.mark.parametrize("rate", [16000, 8000])
 def test_each_branch_of_the_voice_detector(rate: int) -> None:
     """Six convolutions for either sampling rate, in the two branches of one If."""
-    model = load_onnx(VAD / "silero_vad.onnx")
-    network = walk_onnx(model)
-    verdicts = verify_in_situ(model, network, data=speech(rate)).verdicts
+    found = walked(VAD / "silero_vad.onnx")
+    verdicts = verify_in_situ(found, data=speech(rate)).verdicts
     ran = {
         layer.branches[0].arm
-        for layer, verdict in zip(network.layers, verdicts, strict=True)
+        for layer, verdict in zip(found.network.layers, verdicts, strict=True)
         if verdict.status in HONEST
     }
     skipped = [verdict for verdict in verdicts if verdict.status == "not_executed"]

@@ -12,11 +12,9 @@ import pytest
 from onnx import ModelProto, helper, numpy_helper
 
 import convaudit
-from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.verifier import in_situ, isolated, sparse, verify_in_situ, verify_isolated
-from convaudit.frontends.onnx.walker import walk_onnx
 from convaudit.records import Verification
-from tests.frontends.onnx.models import model
+from tests.frontends.onnx.models import model, walked
 
 SHAPE = (6, 4, 3, 3)
 PLACES = np.arange(0, 216, 5)
@@ -82,9 +80,8 @@ def test_the_weight_is_the_real_one(
     if stored:
         onnx.save(source, tmp_path / "m.onnx")
         source = tmp_path / "m.onnx"
-    loaded = load_onnx(source)
-    network = walk_onnx(loaded)
-    (verdict,) = verify(loaded, network).verdicts
+    found = walked(source)
+    (verdict,) = verify(found).verdicts
     assert verdict.status == "within_rounding", verdict.reason
     weights = []
 
@@ -93,7 +90,7 @@ def test_the_weight_is_the_real_one(
         return Verification(status="exact", reason="stub")
 
     monkeypatch.setattr(module, "judge", record)
-    verify(loaded, network)
+    verify(found)
     np.testing.assert_array_equal(weights, [DENSE])
 
 

@@ -14,7 +14,7 @@ from onnx.backend.test.loader import load_model_tests
 
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.walker.mac_counters import NO_COUNTER
-from tests.frontends.onnx.models import runtime_shapes, walk
+from tests.frontends.onnx.models import places, runtime_shapes, walk, walked
 
 
 def has_convolution(model: ModelProto) -> bool:
@@ -53,8 +53,9 @@ def test_node_cases(node_cases: list[TestCase]) -> None:
     assert len(cases) == 50, "onnx has other cases than before: look at them, then change the number"
     for case in cases:
         inputs, outputs = case.data_sets[0]
-        (layer,) = walk(case.model).layers
-        result = case.model.graph.node[layer.address[0]].output[0]
+        found = walked(case.model)
+        (layer,), ((index,),) = found.network.layers, places(found)
+        result = case.model.graph.node[int(index)].output[0]
         expected = dict(zip([value.name for value in case.model.graph.output], outputs, strict=True))
         if result in expected:
             shape = expected[result].shape

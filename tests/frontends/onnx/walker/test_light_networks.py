@@ -8,9 +8,8 @@ import onnx
 import pytest
 
 from convaudit.analyzer import analyze
-from convaudit.frontends.onnx.loader.onnx_file import load_onnx
-from convaudit.frontends.onnx.walker import walk_onnx
 from convaudit.records import Network
+from tests.frontends.onnx.models import walk
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
@@ -30,7 +29,7 @@ NETWORKS = [
 
 
 def light(name: str) -> Network:
-    return walk_onnx(load_onnx(FOLDER / f"light_{name}.onnx"))
+    return walk(FOLDER / f"light_{name}.onnx")
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,8 @@ import pytest
 from onnx import ModelProto
 
 from convaudit.formulas import Formula
-from convaudit.frontends.onnx.loader.onnx_file import load_onnx
-from convaudit.frontends.onnx.walker import walk_onnx
-from convaudit.records import ConvLayer, Network, Shape
-from tests.frontends.onnx.models import runtime_shapes, zeros
+from convaudit.records import ConvLayer, Shape
+from tests.frontends.onnx.models import runtime_shapes, walk, zeros
 
 
 def installed(package: str, *parts: str) -> Path:
@@ -69,7 +67,7 @@ def test_rapidocr(
     named: tuple[int | None, ...],
 ) -> None:
     path = OCR / f"{name}.onnx"
-    network = walk_onnx(load_onnx(path))
+    network = walk(path)
     assert len(network.layers) == layers
     assert sum(layer.transposed for layer in network.layers) == transposed
     assert network.model_params == model_params
@@ -105,7 +103,7 @@ def vad_feeds(model: ModelProto, sizes: dict[str, int], rate: int = 16000) -> di
 @pytest.mark.parametrize(("name", "sizes"), VAD_MODELS, ids=[row[0] for row in VAD_MODELS])
 def test_silero_vad(name: str, sizes: dict[str, int]) -> None:
     path = VAD / f"{name}.onnx"
-    network = walk_onnx(load_onnx(path), dims=sizes)
+    network = walk(path, dims=sizes)
     assert len(network.layers) == 6
     assert network.model_params == 309_633
     model = onnx.load(path)
@@ -138,7 +136,7 @@ def branch_as_graph(model: ModelProto, branch: str) -> ModelProto:
 )
 def test_convolutions_in_branches(branch: str, rate: int, samples: int) -> None:
     path = VAD / "silero_vad_op18_ifless.onnx"
-    network: Network = walk_onnx(load_onnx(path))
+    network = walk(path)
     layers = tuple(layer for layer in network.layers if layer.branches[0].arm == branch)
     assert len(layers) == 6
     assert {layer.scope for layer in layers} == {f"node_cond__1/{branch}"}

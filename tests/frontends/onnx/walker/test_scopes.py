@@ -8,8 +8,9 @@ from onnx import ModelProto, helper
 from convaudit.analyzer import analyze
 from convaudit.errors import ModelError
 from convaudit.formulas import Count, symbol
+from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import Branch, ConvLayer
-from tests.frontends.onnx.models import model, only_layer, walk
+from tests.frontends.onnx.models import model, only_layer, places, walk, walked
 
 W = "float[4,2,3] w = {" + ",".join(["0"] * 24) + "}"
 V = "float[2,2,3] w = {" + ",".join(["0"] * 12) + "}"
@@ -33,7 +34,8 @@ def branches() -> ModelProto:
 
 
 def test_if() -> None:
-    network = walk(branches())
+    found = walked(branches())
+    network = found.network
     first, second, third = network.layers
     assert [layer.name for layer in network.layers] == ["first", "Conv_0", "Conv_1"]
     assert first.branches == (Branch(choice="If_1", arm="then_branch"),)
@@ -43,7 +45,7 @@ def test_if() -> None:
         "If_1/else_branch",
         "If_1/else_branch",
     ]
-    assert [layer.address for layer in network.layers] == [
+    assert places(found) == [
         (1, "then_branch", 0),
         (1, "else_branch", 0),
         (1, "else_branch", 1),
@@ -68,7 +70,7 @@ def test_arms_have_the_same_order_in_any_file() -> None:
 
 
 def test_nested_if() -> None:
-    layer = only_layer(f"""
+    found = walked(f"""
     g (bool c, float[1,2,9] x) => (float[n,k,l] y) <{W}> {{
         y = If (c) <
             then_branch = a () => (float[n,k,l] p) {{
@@ -80,11 +82,12 @@ def test_nested_if() -> None:
             else_branch = b () => (float[n,k,l] q) {{ q = Relu(x) }}
         >
     }}""")
+    (layer,) = found.network.layers
     assert layer.branches == (
         Branch(choice="If_0", arm="then_branch"),
         Branch(choice="If_0/then_branch/inner", arm="then_branch"),
     )
-    assert layer.address == (0, "then_branch", 0, "then_branch", 0)
+    assert places(found) == [(0, "then_branch", 0, "then_branch", 0)]
     assert layer.scope == "If_0/then_branch/inner/then_branch"
 
 
@@ -117,10 +120,11 @@ LOOPS = [
 
 @pytest.mark.parametrize(("text", "calls"), LOOPS)
 def test_loop(text: str, calls: int | None) -> None:
-    layer = only_layer(text)
+    found = walked(text)
+    (layer,) = found.network.layers
     assert layer.calls == calls
     assert layer.output_shape == (1, 4, 7)
-    assert layer.address == (0, "body", 1)
+    assert places(found) == [(0, "body", 1)]
 
 
 def test_negative_count_never_runs() -> None:
@@ -226,16 +230,17 @@ block <s> (x, w) => (y) { [conv] t = Conv<strides: ints = @s, pads = [1, 1]>(x, 
 
 
 def test_function_is_expanded_at_every_call() -> None:
-    network = walk(f"""
+    found = walked(f"""
     g (float[1,2,9] x) => (float[n,k,l] z) <{V}> {{
         [one] y = local.block<s = [2]>(x, w)
         z = local.block<s = [1]>(y, w)
     }}
     {BLOCK}""")
+    network = found.network
     first, second = network.layers
     assert [layer.name for layer in network.layers] == ["one/conv", "block_1/conv"]
     assert [layer.scope for layer in network.layers] == ["one", "block_1"]
-    assert [layer.address for layer in network.layers] == [(0, "function", 0), (1, "function", 0)]
+    assert places(found) == [(0, "function", 0), (1, "function", 0)]
     assert [layer.stride for layer in network.layers] == [(2,), (1,)]
     assert [layer.output_shape for layer in network.layers] == [(1, 2, 5), (1, 2, 5)]
     assert first.weight_name == second.weight_name == "w"
@@ -243,11 +248,15 @@ def test_function_is_expanded_at_every_call() -> None:
     assert network.model_params == 12
 
 
-def function_layers(call: str, function: str, stored: str = V) -> tuple[ConvLayer, ...]:
-    return walk(
+def calling(call: str, function: str, stored: str = V) -> Walked:
+    return walked(
         f"g (float[1,2,9] x) => (float[n,k,l] y) <{stored}> {{ {call} }}"
         f' <domain: "local", opset_import: ["" : 21]> {function}'
-    ).layers
+    )
+
+
+def function_layers(call: str, function: str, stored: str = V) -> tuple[ConvLayer, ...]:
+    return calling(call, function, stored).network.layers
 
 
 def test_attribute_left_out_is_absent() -> None:
@@ -316,13 +325,14 @@ def test_constant_of_a_function_is_one_tensor() -> None:
 
 
 def test_functions_in_functions() -> None:
-    layers = function_layers(
+    found = calling(
         "y = local.outer(x, w)",
         "outer (x, w) => (y) { t = local.inner(x, w) y = local.inner(t, w) }"
         ' <domain: "local", opset_import: ["" : 21]> inner (x, w) => (y) { y = Conv(x, w) }',
     )
+    layers = found.network.layers
     assert [layer.name for layer in layers] == ["outer_0/inner_0/Conv_0", "outer_0/inner_1/Conv_0"]
-    assert [layer.address for layer in layers] == [
+    assert places(found) == [
         (0, "function", 0, "function", 0),
         (0, "function", 1, "function", 0),
     ]
@@ -345,7 +355,7 @@ def test_function_that_hands_an_input_out() -> None:
 
 
 def test_branch_in_a_function() -> None:
-    (layer,) = function_layers(
+    found = calling(
         "s = Size(x) c = Cast<to = 9>(s) y = local.f(x, w, c)",
         """f (x, w, c) => (y) {
             y = If (c) <
@@ -354,23 +364,25 @@ def test_branch_in_a_function() -> None:
             >
         }""",
     )
+    (layer,) = found.network.layers
     assert layer.weight_name == "w"
     assert layer.input_shape == (1, 2, 9)
     assert layer.branches == (Branch(choice="f_2/If_0", arm="then_branch"),)
-    assert layer.address == (2, "function", 0, "then_branch", 0)
+    assert places(found) == [(2, "function", 0, "then_branch", 0)]
 
 
 def test_function_called_in_a_branch() -> None:
-    (layer,) = walk(f"""
+    found = walked(f"""
     g (bool c, float[1,2,9] x) => (float[n,k,l] y) <{V}> {{
         y = If (c) <
             then_branch = a () => (float[n,k,l] p) {{ p = local.block<s = [2]>(x, w) }},
             else_branch = b () => (float[n,k,l] q) {{ q = Relu(x) }}
         >
     }}
-    {BLOCK}""").layers
+    {BLOCK}""")
+    (layer,) = found.network.layers
     assert layer.name == "If_0/then_branch/block_0/conv"
-    assert layer.address == (0, "then_branch", 0, "function", 0)
+    assert places(found) == [(0, "then_branch", 0, "function", 0)]
     assert layer.output_shape == (1, 2, 5)
 
 

@@ -1,0 +1,42 @@
+"""The records that flow through convaudit: frozen, typed, with no behaviour beyond derivation.
+
+A walker makes a ``Network`` of ``ConvLayer`` records, the analyzer turns it into an ``AuditReport`` of
+``LayerCost`` rows, a verifier adds a ``Verification`` to each row, and reporters only read.
+
+The vocabulary is torch's. A *count* is an ``int``, a ``Formula`` where it depends on a symbolic dimension, or
+``None`` where it is unknown; then ``notes`` or ``warnings`` say why. Nothing unknown is ever 0.
+"""
+
+from convaudit.records.network import (
+    KINDS,
+    Branch,
+    ConvLayer,
+    Kind,
+    Layout,
+    Network,
+    OtherOp,
+    Shape,
+    TensorInfo,
+)
+from convaudit.records.report import AuditReport, LayerCost, Totals
+from convaudit.records.verification import Optimization, Runtime, Status, Verification, Verified
+
+__all__ = [
+    "KINDS",
+    "AuditReport",
+    "Branch",
+    "ConvLayer",
+    "Kind",
+    "LayerCost",
+    "Layout",
+    "Network",
+    "Optimization",
+    "OtherOp",
+    "Runtime",
+    "Shape",
+    "Status",
+    "TensorInfo",
+    "Totals",
+    "Verification",
+    "Verified",
+]

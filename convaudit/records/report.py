@@ -1,0 +1,109 @@
+"""What an audit found: the costs of each layer, with its verdict, and their totals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convaudit.formulas import Count, Formula, multiply, subtract
+from convaudit.records.network import ConvLayer, OtherOp, TensorInfo
+from convaudit.records.verification import Runtime, Verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCost(ConvLayer):
+    """A layer with what it costs. Every count is of one call; ``calls`` says how often it runs."""
+
+    params: Count | None  # weight elements + bias elements
+    macs: Count | None  # multiply-accumulates, nominal: taps on padding count, bias does not
+    dense_params: Count | None  # of the same layer with groups=1
+    dense_macs: Count | None
+    weight_bytes: Count | None  # weight and bias, as stored
+    activation_bytes: Count | None  # input and output
+    verification: Verification | None = None
+
+    @property
+    def flops(self) -> Count | None:
+        """``2 * macs``: one multiplication and one addition each."""
+        return multiply(self.macs, 2)
+
+    @property
+    def params_saved(self) -> Count | None:
+        """Parameters that ``groups`` saves: ``dense_params - params``."""
+        return subtract(self.dense_params, self.params)
+
+    @property
+    def macs_saved(self) -> Count | None:
+        """Multiply-accumulates that ``groups`` saves: ``dense_macs - macs``."""
+        return subtract(self.dense_macs, self.macs)
+
+    @property
+    def arithmetic_intensity(self) -> float | None:
+        """FLOPs per byte of weight, bias, input and output; low values are bound by memory."""
+        flops, weights, activations = self.flops, self.weight_bytes, self.activation_bytes
+        if not isinstance(flops, int) or not isinstance(weights, int) or not isinstance(activations, int):
+            return None
+        moved = weights + activations
+        return flops / moved if moved else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over a network's convolutions, and the whole model's beside them.
+
+    A sum in which one part is unknown is ``None``; ``macs_at_least`` sums the parts that are known.
+    Stored tensors count once, MACs per call, and of exclusive branches the costlier one. Where convolutions
+    may run unseen, every sum over them is unknown.
+    """
+
+    layers: int
+    params: Count | None
+    macs: Count | None
+    dense_params: Count | None
+    dense_macs: Count | None
+    weight_bytes: Count | None
+    peak_activation_bytes: Count | None  # input and output of the largest layer
+    macs_at_least: Count
+    model_params: Count | None  # of the whole model
+    model_macs: Count | None  # convolutions and the other multiplying ops
+
+    @property
+    def flops(self) -> Count | None:
+        """``2 * macs``."""
+        return multiply(self.macs, 2)
+
+    @property
+    def params_saved(self) -> Count | None:
+        """``dense_params - params``."""
+        return subtract(self.dense_params, self.params)
+
+    @property
+    def macs_saved(self) -> Count | None:
+        """``dense_macs - macs``."""
+        return subtract(self.dense_macs, self.macs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """Everything one audit found, as data. Reporters turn it into text."""
+
+    source: str
+    format: str
+    file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
+    inputs: tuple[TensorInfo, ...]
+    runtime: Runtime | None = None  # what the layers were verified on; None: nothing was run
+    layers: tuple[LayerCost, ...]
+    totals: Totals
+    other_ops: tuple[OtherOp, ...]
+    uncounted_ops: tuple[tuple[str, int], ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def opaque_ops(self) -> tuple[OtherOp, ...]:
+        """What may run convolutions that nobody saw."""
+        return tuple(other for other in self.other_ops if other.opaque)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the symbolic dimensions that the model's inputs leave open, sorted."""
+        sizes = [size for tensor in self.inputs for size in tensor.shape or ()]
+        return tuple(sorted({name for size in sizes if isinstance(size, Formula) for name in size.symbols}))

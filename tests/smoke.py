@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper, parser
 import convaudit
 from convaudit.cli.group import cli
 
-DIGITS = str(Path(__file__).parent.parent / "examples" / "digits" / "digits.onnx")
+DIGITS = str(Path(convaudit.__file__).parent / "cli" / "digits.onnx")
 HEADER = '<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>\n'
 PROVEN = {"exact", "within_rounding"}
 

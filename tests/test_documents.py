@@ -20,10 +20,13 @@ COMMAND = re.compile(r"^\$ (.*)$", re.M)
 
 
 def folder_of(document: Path, scratch: Path) -> Path:
-    """Where the document's commands run: a copy of an example's folder, or the repository itself."""
+    """Where the document's commands run: a copy of an example's folder, or an empty one."""
+    folder = scratch / "here"
     if document.parent == ROOT:
-        return ROOT
-    return Path(shutil.copytree(document.parent, scratch / "example"))
+        folder.mkdir()
+    else:
+        shutil.copytree(document.parent, folder)
+    return folder
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -53,13 +56,14 @@ def test_commands_print_what_the_document_shows(
 
 @pytest.mark.parametrize("document", DOCUMENTS[:1])
 def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
-    variables = environment(tmp_path)
+    folder, variables = folder_of(document, tmp_path), environment(tmp_path)
+    shell("convaudit example", folder, variables)
     blocks = re.findall(r"^```python\n(.*?)^```$", document.read_text(encoding="utf-8"), re.M | re.S)
     assert blocks
     for number, block in enumerate(blocks):
         script = tmp_path / f"block_{number}.py"
         script.write_text(block)
-        run = shell(f"python {script}", document.parent, variables)
+        run = shell(f"python {script}", folder, variables)
         assert run.returncode == 0, run.stderr
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": ("convaudit.cli.audit:audit", "List every convolution of each MODEL; the default command."),
     "check": ("convaudit.cli.check:check", "Hold models to budgets and a baseline, in CI."),
     "diff": ("convaudit.cli.diff:diff", "Compare two models layer by layer."),
+    "example": ("convaudit.cli.example:example", "Write a small trained network to try convaudit on."),
 }
 """Where to find each, and its help: both are listed without importing what the command needs."""
 DEFAULT = "audit"

@@ -32,9 +32,18 @@ def write_result(text: str, output: str | None) -> None:
     """
     if output is None or output == "-":
         _print(text)
-        return
+    else:
+        write_file(text.encode("utf-8", errors="backslashreplace"), output)
+
+
+def write_file(data: bytes, output: str) -> None:
+    """Write a file that is whole or not there.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
     try:
-        write_atomically(text, output)
+        _write_atomically(data, output)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise UsageError(f"cannot write {output!r}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -55,18 +64,18 @@ def _print(text: str) -> None:
         raise UsageError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
-def write_atomically(text: str, output: str) -> None:
+def _write_atomically(data: bytes, output: str) -> None:
     """Write a new file beside ``output`` and move it into place; a device or pipe is written to directly.
 
     The file gets the permissions that any new file gets.
     """
     target = os.path.realpath(output)
     if os.path.exists(target) and not os.path.isfile(target):
-        _write(text, target, "w")
+        _write(data, target, "wb")
         return
     scratch = f"{target}.{os.getpid()}.part"
     try:
-        _write(text, scratch, "x")
+        _write(data, scratch, "xb")
         os.replace(scratch, target)
     except BaseException:
         if os.path.exists(scratch):
@@ -74,9 +83,9 @@ def write_atomically(text: str, output: str) -> None:
         raise
 
 
-def _write(text: str, path: str, mode: str) -> None:
-    with open(path, mode, encoding="utf-8", errors="backslashreplace", newline="") as file:
-        file.write(text)
+def _write(data: bytes, path: str, mode: str) -> None:
+    with open(path, mode) as file:
+        file.write(data)
 
 
 def colored(text: str) -> str:

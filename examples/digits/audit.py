@@ -1,12 +1,13 @@
-"""Audit the digits network from Python: which layer costs most, and what do its groups save?"""
+"""Audit the digits network from Python: which layer costs most, and what do its groups save?
+
+convaudit example && python audit.py
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import convaudit
 
-report = convaudit.audit(Path(__file__).with_name("digits.onnx"), verify="in-situ")
+report = convaudit.audit("digits.onnx", verify="in-situ")
 print(report)
 
 costliest = max(report.layers, key=lambda layer: layer.macs)

@@ -17,8 +17,13 @@ NONSENSE = [
     *("=", "=1", "x=", "x=y=1", "x=1x4x8x8:int63", "1x4x8x8:int8", "x=value:", "x=shape:1:2", "--", "%%"),
     *("\x1b[31m", "\udcff", "\N{SNOWMAN}", "a\nb", "x" * 5000, "../..", "/", "/dev/null", "*", "m.onnx"),
 ]
-COMMON = {"check": ["--max-macs", "1G"], "diff": ["m.onnx"]}
-"""What a command needs beside a model."""
+NEEDED = {
+    "audit": ["m.onnx"],
+    "check": ["m.onnx", "--max-macs", "1G"],
+    "diff": ["m.onnx", "m.onnx"],
+    "example": [],
+}
+"""What each command needs to do anything."""
 
 
 def options() -> list[object]:
@@ -45,7 +50,7 @@ def test_nonsense_is_refused_in_one_line(
     codes = set()
     for value in NONSENSE:
         given = [option.opts[-1], value]
-        result = run(command, "m.onnx", *COMMON.get(command, []), *needed, *given)
+        result = run(command, *NEEDED[command], *needed, *given)
         assert result.exception is None or isinstance(result.exception, SystemExit), (value, result.exc_info)
         assert "internal error" not in result.stderr, (value, result.stderr)
         assert result.exit_code in (0, 1, 2), value

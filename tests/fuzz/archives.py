@@ -83,7 +83,7 @@ def originals(folder: Path) -> list[Path]:
     dynamic = ({0: torch.export.Dim("batch"), 2: torch.export.Dim("height", min=4)},)
     save_model(folder / "small.onnx")
     save_model(folder / "custom.onnx", batch="N", extra="Thing")
-    (folder / "digits.onnx").write_bytes((ROOT / "examples" / "digits" / "digits.onnx").read_bytes())
+    (folder / "digits.onnx").write_bytes((ROOT / "convaudit" / "cli" / "digits.onnx").read_bytes())
     torch.jit.save(torch.jit.script(net), folder / "scripted.pt")
     torch.jit.save(torch.jit.trace(net, x), folder / "traced.pt")
     torch.jit.save(torch.jit.script(Branching()), folder / "branching.pt")

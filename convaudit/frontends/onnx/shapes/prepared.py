@@ -7,14 +7,9 @@ import re
 from onnx import GraphProto, ModelProto, NodeProto
 
 from convaudit.frontends.onnx.attributes import Attributes
+from convaudit.frontends.onnx.ops import CONV_OPS, op_of
 from convaudit.frontends.onnx.shapes.inferred import graphs
 from convaudit.frontends.onnx.shapes.misinferred import Misinferred
-
-# Ops of onnxruntime with the shapes of a standard one, and how many operands that one has.
-_STAND_INS = {
-    ("com.microsoft", "FusedConv"): ("Conv", 3),
-    ("com.microsoft", "QLinearConv"): ("QLinearConv", 9),
-}
 
 OURS = "convaudit"
 """Domain of ONNX's own ops that are left to our rules."""
@@ -66,19 +61,24 @@ def _forget(graph: GraphProto, runs: str) -> None:
 def _needs_rewriting(node: NodeProto, misinferred: Misinferred) -> bool:
     if node.op_type == "Einsum":
         return not _EQUATION.fullmatch(_attributes(node).string("equation", "").replace(" ", ""))
-    return node in misinferred or (node.domain, node.op_type) in _STAND_INS
+    return node in misinferred or _stand_in(node) is not None
 
 
 def _rewrite(node: NodeProto, misinferred: Misinferred) -> None:
-    attributes = _attributes(node)
     if node.op_type == "Einsum":
         node.domain = "malformed"  # onnx's inference never comes back from "i...j..."; no one infers this
     elif node in misinferred:
         node.domain = OURS
-    elif not attributes.integer("channels_last", 0):
-        node.op_type, operands = _STAND_INS[node.domain, node.op_type]
-        node.domain = ""
-        del node.input[operands:]
+    elif (stand_in := _stand_in(node)) is not None:
+        node.domain, node.op_type = "", stand_in
+        del node.input[len(CONV_OPS[stand_in].roles) :]
+
+
+def _stand_in(node: NodeProto) -> str | None:
+    op = CONV_OPS.get(op_of(node)) if node.domain else None
+    if op is None or op.stand_in is None or op.layout_of(_attributes(node)) != "channels_first":
+        return None
+    return op.stand_in
 
 
 def _attributes(node: NodeProto) -> Attributes:

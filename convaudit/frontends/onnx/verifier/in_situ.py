@@ -28,12 +28,12 @@ from convaudit.frontends.onnx.verifier.memory import (
     workspace_bytes,
 )
 from convaudit.frontends.onnx.verifier.operands import (
-    REORDERED,
     claimed,
     dtype_of,
     execution,
     known_padding,
     operands,
+    unsupported,
 )
 from convaudit.frontends.onnx.verifier.session import Session
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
@@ -201,8 +201,9 @@ class _Run:
         self, layer: ConvLayer, graphs: Graphs, exposure: Exposure, refusal: ExecutionError | None
     ) -> _Probe | Verification:
         address = self._addresses[layer.name]
-        if layer.layout == "reordered":
-            return REORDERED
+        verdict = unsupported(layer)
+        if verdict is not None:
+            return verdict
         if refusal is not None and len(address) > 1:
             return Verification(status="not_executed", reason=f"it cannot be observed in its body: {refusal}")
         node = exposure.node(address)

@@ -20,13 +20,13 @@ from convaudit.frontends.onnx.verifier.graphs import Graphs, bodies
 from convaudit.frontends.onnx.verifier.log import Log
 from convaudit.frontends.onnx.verifier.memory import MEMORY_BYTES, affordable, captured_bytes
 from convaudit.frontends.onnx.verifier.operands import (
-    REORDERED,
     claimed,
     dtype_of,
     execution,
     known_padding,
     offset_groups,
     operands,
+    unsupported,
 )
 from convaudit.frontends.onnx.verifier.session import Session
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
@@ -84,8 +84,9 @@ def _verdicts(
     whole = with_dense_tensors(model, walked.expanded.model)
     graphs = Graphs(whole)
     for index, layer in enumerate(walked.network.layers):
-        if layer.layout == "reordered":
-            yield REORDERED
+        verdict = unsupported(layer)
+        if verdict is not None:
+            yield verdict
             continue
         alone = _Alone(whole, graphs, layer, walked.addresses[layer.name], sizes)
         try:

@@ -11,9 +11,9 @@ from onnx import NodeProto
 
 from convaudit.feeds import known_shape
 from convaudit.frontends.onnx.attributes import Attributes
-from convaudit.frontends.onnx.geometry import read_geometry, resolve
-from convaudit.frontends.onnx.ops import CONV_OPS, op_of
+from convaudit.frontends.onnx.ops import CONV_OPS, op_of, split_axes
 from convaudit.frontends.onnx.shapes.inference import SAMPLED
+from convaudit.frontends.onnx.window import conv_window
 from convaudit.judge.execution import Accounted, Activation, Deformation, Execution, Quantization, accounted
 from convaudit.records import ConvLayer, Verification
 from convaudit.shapes import Pair
@@ -22,14 +22,19 @@ Array = NDArray[Any]
 Values = Mapping[str, Array]
 """Operands by role, and the output as ``output``."""
 
-REORDERED = Verification(
-    status="not_supported", reason="its weight is reordered for one machine, so it is not what the model says"
-)
+_DTYPES = {"x_scale": "float32", "w_scale": "float32", "y_scale": "float32", "pads": "int64"}
+"""Element types that a role has in every op."""
+
+
+def unsupported(layer: ConvLayer) -> Verification | None:
+    """The verdict on a layer whose op no run can verify; None on any other."""
+    reason = CONV_OPS[layer.op].not_supported
+    return None if reason is None else Verification(status="not_supported", reason=reason)
 
 
 def operands(node: NodeProto) -> dict[str, str]:
     """Names of the tensors that the node has, by role; absent ones are left out."""
-    return {role: name for role, name in zip(CONV_OPS[op_of(node)].roles, node.input, strict=False) if name}
+    return CONV_OPS[op_of(node)].operands(node)
 
 
 def dtype_of(layer: ConvLayer, role: str) -> str:
@@ -37,6 +42,8 @@ def dtype_of(layer: ConvLayer, role: str) -> str:
 
     What it calls the type of a weight is that of the stored tensor, which may be dequantised first.
     """
+    if role in _DTYPES:
+        return _DTYPES[role]
     if not CONV_OPS[layer.op].quantized:
         return layer.dtype
     match role:
@@ -46,8 +53,6 @@ def dtype_of(layer: ConvLayer, role: str) -> str:
             return "int32"
         case "output" | "y_zero_point":
             return layer.output_dtype
-        case "x_scale" | "w_scale" | "y_scale":
-            return "float32"
     return layer.dtype
 
 
@@ -75,7 +80,7 @@ def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
         output_padding=layer.output_padding,
         layout="channels_last" if layer.layout == "channels_last" else "channels_first",
         activation=_activation(attributes),
-        quantization=_quantization(values) if CONV_OPS[op_of(node)].quantized else None,
+        quantization=_quantization(values) if CONV_OPS[layer.op].quantized else None,
         deformation=Deformation(
             offset=values["offset"], mask=values.get("mask"), offset_groups=offset_groups(node)
         )
@@ -97,9 +102,9 @@ def padding(layer: ConvLayer, node: NodeProto, input_shape: tuple[int, ...]) -> 
     depends = "auto_pad" in attributes or "output_shape" in attributes
     if layer.padding is not None and (layer.input_shape == input_shape or not depends):
         return layer.padding
-    geometry = read_geometry(attributes, layer.kernel_size or (), transposed=layer.transposed, who=layer.name)
-    sizes = input_shape[1:-1] if layer.layout == "channels_last" else input_shape[2:]
-    resolved, _ = resolve(geometry, sizes, transposed=layer.transposed, who=layer.name)
+    window = conv_window(CONV_OPS[layer.op], attributes, layer.kernel_size or ())
+    _, _, sizes = split_axes(input_shape, layer.layout)
+    resolved, _ = window.resolve(sizes, who=layer.name)
     return resolved or ()
 
 
@@ -116,8 +121,8 @@ def _as_extended(
     attributes = Attributes(node, layer.name)
     if not attributes.string("auto_pad", "").startswith("SAME") or "output_shape" in attributes:
         return pads
-    spatial = slice(1, -1) if layer.layout == "channels_last" else slice(2, None)
-    sizes, ran = values["x"].shape[spatial], values["output"].shape[spatial]
+    *_, sizes = split_axes(values["x"].shape, layer.layout)
+    *_, ran = split_axes(values["output"].shape, layer.layout)
     return tuple(
         (before, min(0, after + max(0, size * stride - out)) if after < 0 else after)
         for (before, after), size, out, stride in zip(pads, sizes, ran, layer.stride or (), strict=True)

@@ -11,6 +11,7 @@ from math import prod
 
 from convaudit.errors import ModelError
 from convaudit.frontends.onnx.dtypes import is_floating
+from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.walker.scopes import Node
 from convaudit.frontends.onnx.walker.weights import PASS_THROUGH, Parameter, find_parameters
 
@@ -31,8 +32,6 @@ _NO_PARAMETERS: dict[str, frozenset[int]] = {
     "Pow": frozenset({1}),
     "QAttention": frozenset({3, 4}),
     "QGemm": frozenset({1, 2, 4, 5, 7, 8}),
-    "QLinearConv": frozenset({1, 2, 4, 5, 6, 7}),
-    "QLinearConvTranspose": frozenset({1, 2, 4, 5, 6, 7}),
     "QLinearMatMul": frozenset({1, 2, 4, 5, 6, 7}),
     "Range": frozenset({0, 1, 2}),
     "Resize": frozenset({1, 2, 3}),
@@ -40,17 +39,14 @@ _NO_PARAMETERS: dict[str, frozenset[int]] = {
 }
 # Operands that hold weights although their type is an integer one.
 _QUANTISED: dict[str, frozenset[int]] = {
-    "ConvInteger": frozenset({1}),
     "DequantizeLinear": frozenset({0}),
     "MatMulInteger": frozenset({0, 1}),
-    "QLinearConv": frozenset({3, 8}),
     "QLinearMatMul": frozenset({0, 3}),
     "DynamicQuantizeLSTM": frozenset({1, 2}),
     "DynamicQuantizeMatMul": frozenset({1}),
     "MatMulIntegerToFloat": frozenset({1}),
     "QAttention": frozenset({1}),
     "QGemm": frozenset({3, 6}),
-    "QLinearConvTranspose": frozenset({3, 8}),
 }
 # Ops whose weight (operand 1) is packed: attributes K and N hold its logical sizes.
 _PACKED = frozenset({"MatMulNBits", "MatMulBnb4"})
@@ -67,7 +63,8 @@ def count_parameters(nodes: Iterable[Node]) -> int | None:
     for node in nodes:
         op = node.proto.op_type
         passes = op in PASS_THROUGH and op != "DequantizeLinear"  # whoever uses the result decides
-        others = _NO_PARAMETERS.get(op, _NONE)
+        conv = CONV_OPS.get(node.op)
+        others = conv.settings if conv else _NO_PARAMETERS.get(op, _NONE)
         for index, name in enumerate(node.proto.input):
             if name and node.scope.home(name) is None:
                 raise ModelError(f"{node.who}: nothing defines its input {name!r}")
@@ -88,7 +85,8 @@ def _collect(node: Node, index: int, parameter: Parameter, found: dict[str, int 
     if parameter.dtype == "unknown" and parameter.shape != ():
         found[parameter.name] = None  # what it holds, nobody can tell
         return
-    quantised = index in _QUANTISED.get(node.proto.op_type, _NONE)
+    conv = CONV_OPS.get(node.op)
+    quantised = index in (conv.integer_parameters if conv else _QUANTISED.get(node.proto.op_type, _NONE))
     is_scalar = parameter.shape == ()
     if (quantised or is_floating(parameter.dtype)) and not is_scalar:
         found[parameter.name] = parameter.elements

@@ -6,9 +6,11 @@ Every row is held against what onnxruntime computes, by ``python -m tests.fuzz.s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from onnx import TensorProto
 
+from convaudit.frontends.onnx.ops import CONV_OPS, op_name
 from convaudit.frontends.onnx.shapes.prepared import OURS
 from convaudit.frontends.onnx.shapes.symbolic import contrib, layout, products, spatial
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule
@@ -119,7 +121,6 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "ArgMin"): layout.arg_reduce,
     ("", "BitCast"): _cast,
     ("", "Cast"): _cast,
-    ("", "CausalConvWithState"): _same,
     ("", "CastLike"): _cast,
     ("", "CenterCropPad"): layout.center_crop_pad,
     ("", "Col2Im"): layout.col2im,
@@ -127,10 +128,6 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Concat"): layout.concat,
     ("", "Constant"): lambda call: [constant_node(call)],
     ("", "ConstantOfShape"): layout.constant_of_shape,
-    ("", "Conv"): spatial.convolution(),
-    ("", "ConvInteger"): spatial.convolution(dtype_of=None, dtype=TensorProto.INT32),
-    ("", "ConvTranspose"): spatial.convolution(transposed=True),
-    ("", "DeformConv"): spatial.convolution(),
     ("", "DepthToSpace"): layout.depth_to_space,
     ("", "DequantizeLinear"): _dequantize,
     ("", "Dropout"): _dropout,
@@ -151,7 +148,6 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "NonZero"): layout.non_zero,
     ("", "OneHot"): layout.one_hot,
     ("", "Pad"): layout.pad,
-    ("", "QLinearConv"): spatial.convolution(weight=3, dtype_of=7),
     ("", "QLinearMatMul"): products.matmul(right=3, dtype_of=7),
     ("", "QuantizeLinear"): _quantize,
     ("", "RandomNormalLike"): _like,
@@ -175,7 +171,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Where"): _where,
     **contrib.RULES,
 }
-"""By domain and op type."""
+"""By domain and op type; of convolutions see ``CONV_OPS``."""
 
 STANDARD = frozenset(
     {"Bernoulli", "BlackmanWindow", "DFT", "Det", "Einsum", "EyeLike", "GRU", "HammingWindow"}
@@ -188,4 +184,6 @@ STANDARD = frozenset(
 
 def rule_of(domain: str, op: str) -> Rule | None:
     """The rule of an op; None if there is none."""
-    return RULES.get(("" if domain in ("ai.onnx", OURS) else domain, op))
+    domain = "" if domain in ("ai.onnx", OURS) else domain
+    conv = CONV_OPS.get(op_name(domain, op))
+    return RULES.get((domain, op)) if conv is None else partial(spatial.convolution, conv)

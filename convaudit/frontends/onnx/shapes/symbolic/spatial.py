@@ -3,87 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from onnx import TensorProto
 
-from convaudit.formulas import Count, add, ceil_divide, floor_divide, minimum, multiply, subtract
-from convaudit.frontends.onnx.geometry import Geometry, read_geometry, resolve
+from convaudit.formulas import Count, add, ceil_divide, floor_divide, minimum, subtract
+from convaudit.frontends.onnx.dtypes import data_type
+from convaudit.frontends.onnx.ops import ConvOp, join_axes, split_axes
 from convaudit.frontends.onnx.shapes.symbolic import reals
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule, fixed, normalized_all
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, Unknown
-from convaudit.frontends.onnx.weight_layout import channels_second
-from convaudit.records import Shape
-from convaudit.shapes import Pair, kernel_extent
+from convaudit.frontends.onnx.window import Window, conv_window, read_window
+from convaudit.records import Layout, Shape
+from convaudit.shapes import kernel_extent
 
 # --- convolutions ----------------------------------------------------------------------------------------
 
 
-def convolution(
-    *,
-    weight: int = 1,
-    pads: int | None = None,
-    transposed: bool = False,
-    dtype_of: int | None = 0,
-    dtype: int = 0,
-    last: bool = False,
-    any_weight_layout: bool = False,
-) -> Rule:
-    """The rule of a convolution.
-
-    Args:
-        weight: Index of the weight.
-        pads: Index of the padding, where that is an operand.
-        transposed: Whether it is a transposed one.
-        dtype_of: Operand whose element type the result has; None: ``dtype``.
-        dtype: Element type of the result.
-        last: Whether channels are the last axis, whatever the attribute ``channels_last`` says.
-        any_weight_layout: Whether the weight's channels may be last as well.
-    """
-
-    def rule(call: Call) -> Sequence[Tensor]:
-        result_type = dtype if dtype_of is None else call.dtype(dtype_of)
-        shape, kernel = call.shape(), call.shape(weight)
-        if len(shape) != len(kernel) or len(shape) < 3:
-            raise Unknown
-        at_end = last or bool(call.attributes.integer("channels_last", 0))
-        sizes = shape[1:-1] if at_end else shape[2:]
-        groups = call.attributes.integer("group", 1)
-        if any_weight_layout:
-            arranged = channels_second(kernel, call.attributes.integers("kernel_shape"), shape[-1], groups)
-            if arranged is None:
-                raise Unknown
-            kernel = arranged
-        window = tuple([fixed(size) for size in kernel[2:]])
-        who = call.node.op_type
-        geometry = read_geometry(call.attributes, window, transposed=transposed, who=who)
-        if pads is not None and call.has(pads) and geometry.auto_pad == "NOTSET":
-            geometry = replace(geometry, padding=_pairs(call.counts(pads), len(window)))
-        _, spatial = resolve(geometry, sizes, transposed=transposed, who=who)
-        channels = kernel[0]
-        if transposed:
-            channels = multiply(kernel[1], groups)
-        return [Tensor(result_type, _assembled(shape[0], channels, spatial, at_end))]
-
-    return rule
-
-
-def _pairs(pads: Sequence[Count | None], rank: int) -> tuple[Pair, ...]:
-    if len(pads) != 2 * rank:
+def convolution(op: ConvOp, call: Call) -> Sequence[Tensor]:
+    """A convolution, by its row in the table of convolution ops."""
+    like = op.output_dtype in op.roles
+    dtype = call.dtype(op.roles.index(op.output_dtype)) if like else data_type(op.output_dtype)
+    if op.causal:
+        return [Tensor(dtype, call.shape())]
+    shape, weight = call.shape(), call.shape(op.roles.index("weight"))
+    if len(shape) != len(weight) or len(shape) < 3:
         raise Unknown
-    known = [fixed(pad) for pad in pads]
-    return tuple(zip(known[:rank], known[rank:], strict=True))
+    layout = op.layout_of(call.attributes)
+    batch, in_channels, sizes = split_axes(shape, layout)
+    groups = op.groups(call.attributes, weight)
+    arranged = op.arranged(weight, call.attributes, in_channels, groups)
+    if arranged is None:
+        raise Unknown
+    window = conv_window(op, call.attributes, tuple([fixed(size) for size in arranged[2:]]))
+    if "pads" in op.operands(call.node):
+        window = window.padded_by(_fixed_counts(call, op.roles.index("pads")))
+    _, out_sizes = window.resolve(sizes, who=call.node.op_type)
+    _, out_channels = op.channels(arranged, groups)
+    return [Tensor(dtype, join_axes(batch, out_channels, out_sizes, layout))]
 
 
-def deformable(call: Call) -> Sequence[Tensor]:
-    """DeformConv: a convolution."""
-    return convolution()(call)
-
-
-def _assembled(batch: Count | None, channels: Count | None, spatial: Shape, last: bool) -> Shape:
-    return (batch, *spatial, channels) if last else (batch, channels, *spatial)
+def _fixed_counts(call: Call, index: int) -> list[int] | None:
+    try:
+        return [fixed(count) for count in call.counts(index)]
+    except Unknown:
+        return None
 
 
 # --- poolings --------------------------------------------------------------------------------------------
@@ -97,39 +62,42 @@ def pooling(*, last: bool = False) -> Rule:
         rank = len(shape) - 2
         if rank < 1:
             raise Unknown
-        at_end = last or bool(call.attributes.integer("channels_last", 0))
-        sizes = shape[1:-1] if at_end else shape[2:]
+        layout = _layout(call, last)
+        batch, channels, sizes = split_axes(shape, layout)
         kernel = call.attributes.sizes("kernel_shape", rank, default=1, minimum=1)
-        geometry = read_geometry(call.attributes, kernel, transposed=False, who=call.node.op_type)
-        if call.attributes.integer("ceil_mode", 0) and not geometry.auto_pad.startswith("SAME"):
+        window = read_window(call.attributes, kernel)
+        if call.attributes.integer("ceil_mode", 0) and not window.is_same:
             spatial = tuple(
                 [
-                    None if size is None else _ceil_mode_size(geometry, axis, size)
+                    None if size is None else _ceil_mode_size(window, axis, size)
                     for axis, size in enumerate(sizes)
                 ]
             )
         else:
-            _, spatial = resolve(geometry, sizes, transposed=False, who=call.node.op_type)
-        if geometry.auto_pad.startswith("SAME"):  # of a dilated window onnxruntime makes less than ONNX
+            _, spatial = window.resolve(sizes, who=call.node.op_type)
+        if window.is_same:  # of a dilated window onnxruntime makes less than ONNX
             spatial = tuple(
                 [
                     size if extent == 1 or dilation == 1 else None
-                    for size, extent, dilation in zip(spatial, kernel, geometry.dilation, strict=True)
+                    for size, extent, dilation in zip(spatial, kernel, window.dilation, strict=True)
                 ]
             )
-        channels = shape[-1] if at_end else shape[1]
-        result = _assembled(shape[0], channels, spatial, at_end)
+        result = join_axes(batch, channels, spatial, layout)
         indices = [Tensor(TensorProto.INT64, result)] if len(call.node.output) > 1 else []
         return [Tensor(call.dtype(), result), *indices]
 
     return rule
 
 
-def _ceil_mode_size(geometry: Geometry, axis: int, size: Count) -> Count:
+def _layout(call: Call, last: bool) -> Layout:
+    return "channels_last" if last or call.attributes.integer("channels_last", 0) else "channels_first"
+
+
+def _ceil_mode_size(window: Window, axis: int, size: Count) -> Count:
     """Windows that start in the input or in the padding before it; none starts in the end padding."""
-    stride = geometry.stride[axis]
-    before, after = (0, 0) if geometry.auto_pad == "VALID" else geometry.padding[axis]
-    extent = kernel_extent(geometry.kernel_size[axis], geometry.dilation[axis])
+    stride = window.stride[axis]
+    before, after = window.declared_padding(axis) or (0, 0)
+    extent = kernel_extent(window.kernel_size[axis], window.dilation[axis])
     return minimum(
         ceil_divide(size + before + after - extent, stride) + 1, ceil_divide(size + before, stride)
     )
@@ -139,11 +107,9 @@ def global_pooling(*, last: bool = False) -> Rule:
     """The rule of GlobalAveragePool and its like."""
 
     def rule(call: Call) -> Sequence[Tensor]:
-        shape = call.shape()
-        ones = (1,) * (len(shape) - 2)
-        at_end = last or bool(call.attributes.integer("channels_last", 0))
-        channels = shape[-1] if at_end else shape[1]
-        return [Tensor(call.dtype(), _assembled(shape[0], channels, ones, at_end))]
+        layout = _layout(call, last)
+        batch, channels, sizes = split_axes(call.shape(), layout)
+        return [Tensor(call.dtype(), join_axes(batch, channels, (1,) * len(sizes), layout))]
 
     return rule
 
@@ -154,11 +120,12 @@ def max_unpool(call: Call) -> Sequence[Tensor]:
     if call.has(2):
         return [Tensor(call.dtype(), tuple(call.counts(2)))]
     kernel = call.attributes.sizes("kernel_shape", len(shape) - 2, default=1, minimum=1)
-    geometry = read_geometry(call.attributes, kernel, transposed=False, who="MaxUnpool")
+    window = read_window(call.attributes, kernel)
+    padding = window.padding or ()
     spatial = [
         None
         if size is None
-        else (size - 1) * geometry.stride[axis] - sum(geometry.padding[axis]) + geometry.kernel_size[axis]
+        else (size - 1) * window.stride[axis] - sum(padding[axis]) + window.kernel_size[axis]
         for axis, size in enumerate(shape[2:])
     ]
     return [Tensor(call.dtype(), (*shape[:2], *spatial))]

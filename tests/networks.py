@@ -13,7 +13,7 @@ from convaudit.records import (
     ConvLayer,
     Network,
     OtherOp,
-    Runtime,
+    RuntimeInfo,
     TensorInfo,
     Verification,
 )
@@ -158,7 +158,7 @@ VERDICTS = (
 )
 
 
-RUNTIME = Runtime(
+RUNTIME = RuntimeInfo(
     name="onnxruntime",
     version="1.2.3",
     provider="CPUExecutionProvider",

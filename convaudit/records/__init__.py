@@ -19,7 +19,7 @@ from convaudit.records.network import (
     TensorInfo,
 )
 from convaudit.records.report import AuditReport, LayerCost, Totals
-from convaudit.records.verification import Optimization, Runtime, Status, Verification, Verified
+from convaudit.records.verification import Optimization, RuntimeInfo, Status, Verification, Verified
 
 __all__ = [
     "KINDS",
@@ -32,7 +32,7 @@ __all__ = [
     "Network",
     "Optimization",
     "OtherOp",
-    "Runtime",
+    "RuntimeInfo",
     "Shape",
     "Status",
     "TensorInfo",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.records.network import ConvLayer, OtherOp, TensorInfo
-from convaudit.records.verification import Runtime, Verification
+from convaudit.records.verification import RuntimeInfo, Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class AuditReport:
     format: str
     file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
     inputs: tuple[TensorInfo, ...]
-    runtime: Runtime | None = None  # what the layers were verified on; None: nothing was run
+    runtime: RuntimeInfo | None = None  # what the layers were verified on; None: nothing was run
     layers: tuple[LayerCost, ...]
     totals: Totals
     other_ops: tuple[OtherOp, ...]

@@ -57,7 +57,7 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
+class RuntimeInfo:
     """What layers were run on: who has this can repeat it."""
 
     name: str  # "onnxruntime", "torch"
@@ -76,4 +76,4 @@ class Verified:
     """What a verifier hands back."""
 
     verdicts: tuple[Verification, ...]  # one per layer, in order
-    runtime: Runtime
+    runtime: RuntimeInfo

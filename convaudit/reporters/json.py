@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any
 
 from convaudit.formulas import Count, Formula
-from convaudit.records import AuditReport, Branch, LayerCost, Runtime, TensorInfo, Totals, Verification
+from convaudit.records import AuditReport, Branch, LayerCost, RuntimeInfo, TensorInfo, Totals, Verification
 from convaudit.reporters.select import EVERYTHING, Selection, select
 from convaudit.reporters.text import json_text
 from convaudit.version import __version__
@@ -120,7 +120,7 @@ def _counts(counts: Mapping[str, Count | None]) -> dict[str, Any]:
     return {**integers, "formula": {**formulas, **unknown}}
 
 
-def _runtime(runtime: Runtime) -> dict[str, Any]:
+def _runtime(runtime: RuntimeInfo) -> dict[str, Any]:
     fields = ("name", "version", "provider", "threads", "optimization", "device", "seed")
     return {
         **{name: getattr(runtime, name) for name in fields},

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
 from convaudit.growth import ratio
-from convaudit.records import AuditReport, Runtime
+from convaudit.records import AuditReport, RuntimeInfo
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
@@ -83,7 +83,7 @@ def verified_text(report: AuditReport) -> str:
     return ", ".join([proven, *(f"{number} {words}" for words, number in failed.items())])
 
 
-def _ran_on(runtime: Runtime) -> str:
+def _ran_on(runtime: RuntimeInfo) -> str:
     """``onnxruntime 1.31.1, CPUExecutionProvider, 2 threads, optimisation all, seed 0, input x 1x3x8x8``."""
     of = {name: f" of {value}" for name, value in runtime.input_values.items()}
     inputs = [f"{name} {as_text(shape)}{of.get(name, '')}" for name, shape in runtime.input_shapes.items()]

@@ -13,11 +13,11 @@ import onnxruntime
 import pytest
 
 import convaudit
-from convaudit.errors import ExecutionError
-from convaudit.frontends.onnx.verifier import session
-from convaudit.records import Runtime
+from convaudit.frontends.onnx import onnxruntime as onnxruntime_module
+from convaudit.records import RuntimeInfo
 from convaudit.reporters.lines import verdicts
 from tests.frontends.onnx.verifier import cases
+from tests.frontends.onnx.verifier.runtimes import Watched
 
 OPEN = cases.stored("g (float[N,4,H,H] x, float[6,4,3,3] w) => (float[n,c,h,l] y) { y = Conv(x, w) }", "w")
 UNSHAPED = cases.plain()
@@ -57,7 +57,7 @@ def test_onnxruntime(
         "seed": 0,
         "input_shapes": {"x": (1, 4, 9, 9)},
     }
-    assert report.runtime == Runtime(**{**usual, **expected})
+    assert report.runtime == RuntimeInfo(**{**usual, **expected})
 
 
 TORCH_RUNS = [
@@ -85,7 +85,7 @@ def test_torch(asked: dict[str, Any], expected: dict[str, Any]) -> None:
         "device": "cpu",
         "input_shapes": {"input": (1, 4, 9, 9)},
     }
-    assert report.runtime == Runtime(**usual, **expected)
+    assert report.runtime == RuntimeInfo(**usual, **expected)
 
 
 def test_the_threads_are_those_that_the_runtime_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,14 +104,7 @@ def test_the_threads_are_those_that_the_runtime_is_given(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("verify", ["in-situ", "isolated"])
 def test_layers_that_ran_otherwise_say_so(verify: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = session._session
-
-    def refuse(proto: onnx.ModelProto, optimization: Any, copy_weights: bool) -> Any:
-        if optimization != "disabled":
-            raise ExecutionError("no such fusion")
-        return honest(proto, optimization, copy_weights)
-
-    monkeypatch.setattr(session, "_session", refuse)
+    monkeypatch.setattr(onnxruntime_module, "RUNTIME", Watched(refused=("all",)))
     report = convaudit.audit(cases.plain(), verify=verify)
     assert report.runtime is not None
     assert report.runtime.optimization == "disabled"

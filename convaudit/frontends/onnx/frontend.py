@@ -31,11 +31,14 @@ class OpenedOnnx:
 
     def verify(self, how: VerifyRequest) -> Verified:
         """Run the model, or each of its convolutions, in onnxruntime, and judge them."""
+        from convaudit.frontends.onnx.runtime import Settings
         from convaudit.frontends.onnx.verifier import verify_in_situ, verify_isolated
 
+        settings = Settings(**how.given("optimization"))
+        chosen = {"settings": settings, **how.given("seed", "progress")}
         if how.isolated:
-            return verify_isolated(self.walked, **how.given("seed", "optimization", "progress"))
-        chosen = how.given("seed", "memory_bytes", "optimization", "progress")
+            return verify_isolated(self.walked, **chosen)
+        chosen |= how.given("memory_bytes")
         return verify_in_situ(self.walked, data=self.data or None, **chosen)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
+from convaudit.errors import ExecutionError, first_line
 from convaudit.frontends.onnx.loader.external_data import map_bytes, reference
 from convaudit.frontends.onnx.loader.memory import IN_MEMORY
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
@@ -18,19 +19,29 @@ ROOTED = ("session.model_external_initializers_file_folder_path", os.path.abspat
 _AS_STORED = ("raw_data", "float_data", "double_data")  # fields whose bytes are external data as they are
 
 
-def map_weights(model: OnnxModel, proto: ModelProto) -> None:
-    """Turn the loader's references, in place, into external data relative to the file system's root.
+def with_mapped_weights(model: OnnxModel, proto: ModelProto) -> bytes:
+    """A variant of a model as a runtime loads it: its weights are external data below the file system's root.
 
     So the model's own file and every file that it refers to can be named, whatever links lead to them; the
-    loader has checked where they are. A session finds them by its option ``ROOTED``.
+    loader has checked where they are. A session finds them by its option ``ROOTED``. What is in no file is
+    part of the bytes.
 
     Args:
         model: Where the weights are.
-        proto: A variant of its structure.
+        proto: A variant of its structure, whose references are changed in place.
 
     Raises:
         LoadError: Weights are missing.
+        ExecutionError: The bytes would be more than protobuf writes.
     """
+    _map_weights(model, proto)
+    try:
+        return bytes(proto.SerializeToString())
+    except Exception as error:  # more than 2 GiB, of a model in memory; the type differs with the version
+        raise ExecutionError(f"it cannot be handed to a runtime: {first_line(error)}") from None
+
+
+def _map_weights(model: OnnxModel, proto: ModelProto) -> None:
     for tensor in model_tensors(proto):
         where = reference(tensor, model.source)
         if where is None:

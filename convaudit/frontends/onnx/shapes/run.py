@@ -1,14 +1,13 @@
 """The last resort for shapes that depend on data: run the model once in onnxruntime and read them.
 
-The runtime's own profile lists the shapes of every node that ran, in the bodies of control flow too. What a
-file has a runtime do may take any time and memory, and crash it: so it runs in a process of its own.
+The profile that it writes lists the shapes of every node that ran, in the bodies of control flow too. A
+model may take any time and memory, or crash the runtime, so it runs in a process of its own.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,30 +16,42 @@ import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from convaudit.apart import call_apart, file_limits
-from convaudit.errors import ExecutionError, first_line
-from convaudit.frontends.onnx.loader.mapped_weights import ROOTED, map_weights
+from convaudit.errors import ExecutionError
+from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+from convaudit.frontends.onnx.onnxruntime import OnnxSession
+from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.inferred import graphs
 from convaudit.frontends.onnx.shapes.inputs import Feeds
 from convaudit.frontends.onnx.shapes.runnable import make_runnable_for_sizes
 from convaudit.records import TensorInfo
 from convaudit.shapes import is_static, known_elements
 
-_MOST_ELEMENTS = 2**28  # of the inputs; what a hostile model makes of them, no one knows
+_MOST_ELEMENTS = 2**28  # of the inputs; nobody knows what a hostile model makes of them
 _MOST_PROFILE = 2**30  # bytes; onnxruntime stops at a million events
 
 ShapesOfNodes = dict[str, tuple[list[list[int]], list[list[int]]]]
-"""By node name: the shapes of its operands and of its results, absent ones left out."""
+"""The shapes of a node's operands and of its results, by its name; absent operands are left out."""
 
 
 def run_once(
     source: OnnxModel, model: ModelProto, inputs: Sequence[TensorInfo], feeds: Feeds | None
 ) -> tuple[ModelProto, str | None]:
-    """A copy of ``model`` with the shapes that one run had, on ``feeds`` or on made-up input.
+    """Run a model for its shapes.
 
-    A run that fails half-way tells the shapes up to there, and why it failed.
-    Raises  ExecutionError if the model cannot even be started: open input sizes, an op that onnxruntime does
-            not know; LoadError if weights are absent.
+    Args:
+        source: Where the weights are.
+        model: A variant of its structure; it is not changed.
+        inputs: Of the model, with fixed sizes.
+        feeds: Values of the inputs by name; None: made-up ones.
+
+    Returns:
+        A copy of ``model`` with the shapes that the run had, and None; of a run that failed half-way the
+        shapes up to there, and why it failed.
+
+    Raises:
+        ExecutionError: The model cannot even be started: open input sizes, an op that onnxruntime lacks.
+        LoadError: Weights are missing.
     """
     if not all(is_static(tensor.shape) for tensor in inputs):
         raise ExecutionError("a run needs every input's size; fix them with --input or --dim")
@@ -54,12 +65,12 @@ def run_once(
             make_runnable_for_sizes(node)
     complete = ModelProto()
     complete.CopyFrom(named)
-    map_weights(source, complete)
-    limits = replace(file_limits(complete.ByteSize(), computes=False), file_bytes=_MOST_PROFILE)
+    model_bytes = with_mapped_weights(source, complete)
+    limits = replace(file_limits(len(model_bytes), computes=False), file_bytes=_MOST_PROFILE)
     with tempfile.TemporaryDirectory() as folder:
         shapes, problem = call_apart(
             f"{__name__}:profiled_here",
-            *(_serialized(complete), tuple(inputs), feeds, folder, limits.seconds / 3),
+            *(model_bytes, tuple(inputs), feeds, folder, limits.seconds / 3),
             who=source.source,
             limits=limits,
             prepared=(__name__,),
@@ -75,13 +86,6 @@ def _node_name(address: tuple[str | int, ...]) -> str:
     return ".".join(str(step) for step in address)
 
 
-def _serialized(model: ModelProto) -> bytes:
-    try:
-        return bytes(model.SerializeToString())
-    except Exception as error:  # more than 2 GiB, of a model in memory
-        raise ExecutionError(f"it cannot be handed to onnxruntime: {first_line(error)}") from None
-
-
 def profiled_here(
     model: bytes,
     inputs: Sequence[TensorInfo],
@@ -90,32 +94,17 @@ def profiled_here(
     seconds: float,
     _progress: Callable[[int], None],
 ) -> tuple[ShapesOfNodes, str | None]:
-    """The shapes of a run in this process, and what ended it before its end, which may be its time."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    options.enable_profiling = True
-    options.profile_file_prefix = str(Path(folder) / "shapes")
-    options.add_session_config_entry(*ROOTED)
-    run_options = onnxruntime.RunOptions()
-    run_options.log_severity_level = 4
+    """The shapes of a run in this process, and why it stopped early, perhaps after ``seconds``, or None."""
+    settings = Settings(optimization="disabled", profile=Path(folder))
+    session = OnnxSession(model, settings)
     problem = None
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises many types, none of them documented
-        raise ExecutionError(f"onnxruntime: {first_line(error)}") from None
-    watchdog = threading.Timer(seconds, setattr, (run_options, "terminate", True))
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        session.run(None, dict(feeds or {tensor.name: _made_up(tensor) for tensor in inputs}), run_options)
-    except Exception as error:
-        problem = f"onnxruntime: {first_line(error)}"
-    finally:
-        watchdog.cancel()
-    with open(session.end_profiling(), encoding="utf-8") as profile:
+        session.run(
+            feeds or {tensor.name: _made_up(tensor) for tensor in inputs}, outputs=None, seconds=seconds
+        )
+    except ExecutionError as error:
+        problem = str(error)
+    with session.end_profiling().open(encoding="utf-8") as profile:
         return _read_profile(profile), problem
 
 
@@ -130,7 +119,7 @@ def _made_up(tensor: TensorInfo) -> np.ndarray:
 
 
 def _read_profile(lines: Iterable[str]) -> ShapesOfNodes:
-    """Shapes from the events of a profile, one a line: of a million in loops, few differ but in time."""
+    """Shapes from the events of a profile, one a line; of a million in a loop most differ only in time."""
     shapes: ShapesOfNodes = {}
     seen = set()
     for line in lines:
@@ -142,7 +131,7 @@ def _read_profile(lines: Iterable[str]) -> ShapesOfNodes:
         name, arguments = event["name"], event["args"]
         node = name.removesuffix("_kernel_time")
         found = _sizes(arguments["input_type_shape"]), _sizes(arguments["output_type_shape"])
-        # a body that runs with another shape every time has no one shape
+        # a body may run with another shape every time
         shapes[node] = found if shapes.get(node, found) == found else ([], [])
     return shapes
 
@@ -179,7 +168,7 @@ def _write_shapes(
 
 def _by_name(names: Iterable[str], shapes: list[list[int]]) -> dict[str, list[int]]:
     present = [name for name in names if name]
-    # values that are no tensors are left out of the profile: then it is not clear which is which
+    # the profile leaves out values other than tensors: then it is not clear which is which
     return dict(zip(present, shapes, strict=True)) if len(present) == len(shapes) else {}
 
 

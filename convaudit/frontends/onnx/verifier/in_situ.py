@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,10 @@ from convaudit.feeds import given_feeds, open_sizes, random_feeds, sizes_of
 from convaudit.frontends.onnx.loader.external_data import reference
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.loader.tensors import model_tensors
+from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.verifier.exposure import Exposed, Exposure
 from convaudit.frontends.onnx.verifier.graphs import Graphs, prune
-from convaudit.frontends.onnx.verifier.log import Log
-from convaudit.frontends.onnx.verifier.memory import (
-    MEMORY_BYTES,
-    activation_bytes,
-    affordable,
-    captured_bytes,
-    workspace_bytes,
-)
 from convaudit.frontends.onnx.verifier.operands import (
     claimed,
     dtype_of,
@@ -35,11 +28,11 @@ from convaudit.frontends.onnx.verifier.operands import (
     operands,
     unsupported,
 )
-from convaudit.frontends.onnx.verifier.session import Session
+from convaudit.frontends.onnx.verifier.runs import Memory, Run, Runs, captured_bytes
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
-from convaudit.records import ConvLayer, Optimization, Verification, Verified
+from convaudit.records import ConvLayer, Verification, Verified
 
 Array = NDArray[Any]
 
@@ -47,32 +40,33 @@ Array = NDArray[Any]
 def verify_in_situ(
     walked: Walked,
     *,
+    settings: Settings | None = None,
     data: str | os.PathLike[str] | Mapping[str, Array] | None = None,
     seed: int = 0,
-    memory_bytes: int = MEMORY_BYTES,
-    optimization: Optimization = "all",
+    memory_bytes: int = Memory().bytes,
     progress: Callable[[int], None] | None = None,
 ) -> Verified:
-    """Run a model in onnxruntime and judge every convolution on what it got and gave there.
+    """Run a model and judge every convolution on what it got and gave there.
 
     Asking for a convolution's output keeps the runtime from fusing what follows into it.
 
     Args:
         walked: What the walker found.
-        data: Arrays by input name, or an .npz file of them; without, random ones from ``seed``.
-        seed: Of the random arrays.
+        settings: How to run it; by default as ``Settings`` says. Where the runtime refuses an optimised
+            graph, one that is not optimised takes its place.
+        data: Arrays by input name, or an .npz file of them; None: random ones.
+        seed: Of the random ones.
         memory_bytes: Bounds what verifying holds beside what the runtime itself needs: the workspace of the
             judge, and twice, as the runtime may keep them in another layout, the activations of a batch of
-            layers. The model is run once per batch. Of a layer that is a batch too large no other layout is
-            made: "extended" takes the place of "all".
-        optimization: Of the runtime's graph; "disabled" takes its place where the runtime refuses it.
+            layers. The model is run once per batch. Where one layer alone is too large, the runtime makes no
+            layout of its own.
         progress: Is told of each layer that is done.
 
     Returns:
         One verdict for each of the network's layers, in their order.
 
     Raises:
-        UsageError: The data do not fit.
+        UsageError: ``data`` do not fit the inputs.
         ExecutionError: The runtime cannot run the model.
         LoadError: Weights are missing.
     """
@@ -83,12 +77,28 @@ def verify_in_situ(
     else:
         feeds = given_feeds(network.inputs, data)
         sizes = open_sizes(network) | sizes_of(network, feeds)
-    log = Log(optimization, progress)
-    run = _Run(walked, feeds, sizes, memory_bytes, optimization, log)
-    batches = _batches(network.layers, sizes, activation_bytes(memory_bytes))
-    verdicts = (verdict for batch in batches for verdict in run.verify(batch))
-    shapes = {name: array.shape for name, array in feeds.items()}
-    return log.verified(verdicts, seed if data is None else None, shapes, network.input_values)
+    memory = Memory(memory_bytes)
+    runs = Runs(
+        walked.model,
+        settings or Settings(),
+        memory=memory,
+        sizes=sizes,
+        copy_weights=_weight_bytes(walked.model) <= memory_bytes,
+    )
+    verifier = _Verifier(walked, runs, feeds, sizes, memory)
+    batches = _batches(network.layers, sizes, memory.activations)
+    return runs.verified(
+        (verdict for batch in batches for verdict in verifier.verify(batch)),
+        network,
+        seed=seed if data is None else None,
+        input_shapes={name: array.shape for name, array in feeds.items()},
+        progress=progress,
+    )
+
+
+def _weight_bytes(model: OnnxModel) -> int:
+    references = (reference(tensor, model.source) for tensor in model_tensors(model.proto))
+    return sum(where.length or 0 for where in references if where is not None)
 
 
 def _batches(layers: Sequence[ConvLayer], sizes: Mapping[str, int], limit: int) -> Iterator[list[ConvLayer]]:
@@ -117,54 +127,40 @@ class _Probe:
     exposed: dict[str, Exposed] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Capture:
-    """What a run showed of some layers; of those that it cannot show, the verdict."""
-
-    probes: list[_Probe | Verification]
-    values: Mapping[str, Array]
-    note: str  # how the run differed from what was asked for
-
-
-class _Run:
-    """Runs of one model on the same input, each for a batch of its layers."""
+class _Verifier:
+    """Verifies one model's layers on one input, a batch of them in each run."""
 
     def __init__(
         self,
         walked: Walked,
+        runs: Runs,
         feeds: Mapping[str, Array],
         sizes: Mapping[str, int],
-        memory_bytes: int,
-        optimization: Optimization,
-        log: Log,
+        memory: Memory,
     ) -> None:
         model = self._model = walked.model
         self._network = walked.network
+        self._runs = runs
         self._feeds = feeds
         self._sizes = sizes
+        self._memory = memory
         self._expanded = with_dense_tensors(model, walked.expanded.model)
         self._addresses = walked.addresses
-        self._optimization: Optimization = optimization
-        self._memory_bytes = memory_bytes
-        self._log = log
-        # weights that do not fit into memory stay on the disk: no copies in a layout of the runtime's own
-        self._copy_weights = _weight_bytes(model) <= memory_bytes
 
     def verify(self, layers: Sequence[ConvLayer]) -> Iterator[Verification]:
         """Verdicts on some layers, from one run."""
         try:
-            capture = self._capture(layers, None)
+            probes, run = self._capture(layers, None)
         except ExecutionError as error:
             if all(len(self._addresses[layer.name]) == 1 for layer in layers):
                 raise self._failure(error) from None
             # perhaps it was for what is handed out of the bodies
             try:
-                capture = self._capture(layers, error)
+                probes, run = self._capture(layers, error)
             except ExecutionError as own:
                 raise self._failure(own) from None
-        for probe in capture.probes:
-            verdict = probe if isinstance(probe, Verification) else self._judge(probe, capture.values)
-            yield replace(verdict, reason=verdict.reason + capture.note)
+        for probe in probes:
+            yield probe if isinstance(probe, Verification) else self._judge(probe, run)
 
     def _failure(self, error: ExecutionError) -> ExecutionError:
         return ExecutionError(
@@ -172,7 +168,10 @@ class _Run:
             "with --input or --data, or verify each layer alone with --verify-isolated"
         )
 
-    def _capture(self, layers: Sequence[ConvLayer], refusal: ExecutionError | None) -> _Capture:
+    def _capture(
+        self, layers: Sequence[ConvLayer], refusal: ExecutionError | None
+    ) -> tuple[list[_Probe | Verification], Run]:
+        """Where each layer's values are, or the verdict on one that cannot be observed, and the run."""
         proto = ModelProto()
         proto.CopyFrom(self._expanded)
         graphs, exposure = Graphs(self._expanded), Exposure(proto)
@@ -184,18 +183,9 @@ class _Run:
             proto.graph.output.extend(self._expanded.graph.output)  # does it run at all?
         outputs = [output.name for output in proto.graph.output]
         if not outputs:
-            return _Capture(probes, {}, "")
+            return probes, Run({})
         prune(proto.graph)
-        session = Session(self._model, proto, self._level(layers), copy_weights=self._copy_weights)
-        values = session.run(self._feeds, outputs)
-        return _Capture(probes, values, self._log.difference(session))
-
-    def _level(self, layers: Sequence[ConvLayer]) -> Optimization:
-        """The optimisation that was asked for, as far as it costs no more memory than is allowed."""
-        if not self._copy_weights:
-            return "disabled"
-        captured = sum(captured_bytes(layer, self._sizes) for layer in layers)
-        return affordable(self._optimization, captured, self._memory_bytes)
+        return probes, self._runs.run(proto, self._feeds, outputs, layers)
 
     def _probe(
         self, layer: ConvLayer, graphs: Graphs, exposure: Exposure, refusal: ExecutionError | None
@@ -224,22 +214,23 @@ class _Run:
             return Verification(status="not_executed", reason=f"it cannot be observed in its body: {error}")
         return probe
 
-    def _judge(self, probe: _Probe, outputs: Mapping[str, Array]) -> Verification:
+    def _judge(self, probe: _Probe, run: Run) -> Verification:
+        layer = probe.layer
         values = {role: np.asarray(self._model.array(tensor)) for role, tensor in probe.stored.items()}
         values |= {role: self._feeds[name] for role, name in probe.fed.items()}
         for role, exposed in probe.exposed.items():
-            value = _last(outputs[exposed.name], exposed.scans)
+            value = _last(run.values[exposed.name], exposed.scans)
             if value is None:
-                where = f"the body {probe.layer.scope} " if probe.layer.scope else ""
+                where = f"the body {layer.scope} " if layer.scope else ""
                 reason = f"{where}did not run on this input"
                 return Verification(status="not_executed", reason=reason)
             values[role] = value
-        evidence = execution(probe.layer, probe.node, values)
-        return judge(
-            evidence,
-            accounted=claimed(probe.layer, values, self._sizes),
-            workspace_bytes=workspace_bytes(self._memory_bytes),
+        verdict = judge(
+            execution(layer, probe.node, values),
+            accounted=claimed(layer, values, self._sizes),
+            workspace_bytes=self._memory.workspace,
         )
+        return run.judged(verdict)
 
 
 def _last(value: Array, scans: int) -> Array | None:
@@ -249,8 +240,3 @@ def _last(value: Array, scans: int) -> Array | None:
             return None
         value = value[-1]
     return None if value.shape == (0,) else value
-
-
-def _weight_bytes(model: OnnxModel) -> int:
-    references = (reference(tensor, model.source) for tensor in model_tensors(model.proto))
-    return sum(where.length or 0 for where in references if where is not None)

@@ -15,10 +15,9 @@ from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import known_shape, open_sizes, random_array, settled
 from convaudit.frontends.onnx.functions import Address
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.verifier.graphs import Graphs, bodies
-from convaudit.frontends.onnx.verifier.log import Log
-from convaudit.frontends.onnx.verifier.memory import MEMORY_BYTES, affordable, captured_bytes
 from convaudit.frontends.onnx.verifier.operands import (
     claimed,
     dtype_of,
@@ -28,11 +27,11 @@ from convaudit.frontends.onnx.verifier.operands import (
     operands,
     unsupported,
 )
-from convaudit.frontends.onnx.verifier.session import Session
+from convaudit.frontends.onnx.verifier.runs import Memory, Runs
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
-from convaudit.records import ConvLayer, Optimization, Shape, Verification, Verified
+from convaudit.records import ConvLayer, Shape, Verification, Verified
 
 Array = NDArray[Any]
 
@@ -43,20 +42,20 @@ _LONGEST_CHAIN = 64  # of nodes between a stored tensor and an operand
 def verify_isolated(
     walked: Walked,
     *,
+    settings: Settings | None = None,
     seed: int = 0,
-    optimization: Optimization = "all",
     progress: Callable[[int], None] | None = None,
 ) -> Verified:
-    """Run every convolution of a model alone in onnxruntime and judge it there.
+    """Run every convolution of a model alone and judge it there.
 
-    Weights are the real ones, with the nodes that make them from what is stored; all else is random from
-    ``seed``, shaped as audited. The model as a whole need not run, and memory holds one layer's input and
-    output, beside what the runtime and the judge work on.
+    Weights are the real ones, with the nodes that make them from what is stored; all else is random, shaped
+    as audited. The model as a whole need not run, and memory holds one layer's input and output, beside what
+    the runtime and the judge work on.
 
     Args:
         walked: What the walker found.
-        seed: Of the random arrays.
-        optimization: Of the runtime's graph; "disabled" takes its place where the runtime refuses it.
+        settings: How to run a layer; by default as ``Settings`` says.
+        seed: Of the random values.
         progress: Is told of each layer that is done.
 
     Returns:
@@ -66,20 +65,18 @@ def verify_isolated(
         LoadError: Weights are missing.
     """
     network = walked.network
-    log = Log(optimization, progress)
     sizes = open_sizes(network)
-    shapes = {tensor.name: settled(tensor.shape, sizes) for tensor in network.inputs}
-    verdicts = _verdicts(walked, sizes, seed, optimization, log)
-    return log.verified(verdicts, seed, shapes, network.input_values)
+    runs = Runs(walked.model, settings or Settings(), memory=Memory(), sizes=sizes)
+    return runs.verified(
+        _verdicts(walked, runs, sizes, seed),
+        network,
+        seed=seed,
+        input_shapes={tensor.name: settled(tensor.shape, sizes) for tensor in network.inputs},
+        progress=progress,
+    )
 
 
-def _verdicts(
-    walked: Walked,
-    sizes: Mapping[str, int],
-    seed: int,
-    optimization: Optimization,
-    log: Log,
-) -> Iterator[Verification]:
+def _verdicts(walked: Walked, runs: Runs, sizes: Mapping[str, int], seed: int) -> Iterator[Verification]:
     model = walked.model
     whole = with_dense_tensors(model, walked.expanded.model)
     graphs = Graphs(whole)
@@ -90,7 +87,7 @@ def _verdicts(
             continue
         alone = _Alone(whole, graphs, layer, walked.addresses[layer.name], sizes)
         try:
-            yield alone.verify(model, np.random.default_rng((seed, index)), optimization, log)
+            yield alone.verify(model, runs, np.random.default_rng((seed, index)))
         except (ExecutionError, UsageError) as error:
             yield Verification(status="not_executed", reason=str(error))
 
@@ -117,12 +114,12 @@ class _Alone:
         self._makers: list[NodeProto] = []  # nodes that make operands from them
         self._calculated: set[str] = set()  # what these nodes give
 
-    def verify(
-        self, model: OnnxModel, generator: np.random.Generator, optimization: Optimization, log: Log
-    ) -> Verification:
+    def verify(self, model: OnnxModel, runs: Runs, generator: np.random.Generator) -> Verification:
         """Run it and judge it.
 
-        Raises  ExecutionError if onnxruntime does not run it; UsageError if its shapes or types are unknown.
+        Raises:
+            ExecutionError: The runtime does not run it.
+            UsageError: Its shapes or types are unknown.
         """
         make_runnable(self._node, known_padding(self._layer, self._node, self._sizes))
         names = operands(self._node)
@@ -134,18 +131,17 @@ class _Alone:
         calculated = [name for name in names.values() if name in self._calculated]
         output = self._node.output[0]
         proto = self._model_of(feeds, [*calculated, output])
-        captured = captured_bytes(self._layer, self._sizes)
-        session = Session(model, proto, affordable(optimization, captured, MEMORY_BYTES))
-        outputs = session.run(feeds, [*calculated, output]) | feeds
+        run = runs.run(proto, feeds, [*calculated, output], [self._layer])
+        known = {**run.values, **feeds}
         values = {
-            role: outputs[name] if name in outputs else np.asarray(model.array(self._stored[name]))
+            role: known[name] if name in known else np.asarray(model.array(self._stored[name]))
             for role, name in {**names, "output": output}.items()
         }
         evidence = execution(self._layer, self._node, values)
         verdict = judge(evidence, accounted=claimed(self._layer, values, self._sizes))
         invented = [role.replace("_", " ") for role, name in names.items() if name in feeds and role != "x"]
         note = f" (computed at run time, so made up here: {', '.join(invented)})" if invented else ""
-        return replace(verdict, reason=verdict.reason + note + log.difference(session))
+        return run.judged(replace(verdict, reason=verdict.reason + note))
 
     def _copy_constant(self, name: str, longest: int) -> bool:
         """Take over what makes a tensor, if that is constant."""

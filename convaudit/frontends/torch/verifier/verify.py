@@ -31,7 +31,7 @@ from convaudit.frontends.torch.walker.walk import TorchModel, run_torch, stored_
 from convaudit.judge.execution import Accounted, Activation, Deformation, Execution, Quantization
 from convaudit.judge.problem import WORKSPACE_BYTES
 from convaudit.judge.verdict import judge
-from convaudit.records import ConvLayer, Network, Runtime, Verification, Verified
+from convaudit.records import ConvLayer, Network, RuntimeInfo, Verification, Verified
 from convaudit.shapes import as_text
 
 Progress = Callable[[int], None]
@@ -196,9 +196,9 @@ def verify_isolated(
     return Verified(verdicts=tuple(verdicts), runtime=_runtime(model, network, seed))
 
 
-def _runtime(model: TorchModel, network: Network, seed: int | None) -> Runtime:
+def _runtime(model: TorchModel, network: Network, seed: int | None) -> RuntimeInfo:
     devices = sorted({str(tensor.device) for tensor in stored_tensors(model).values()})
-    return Runtime(
+    return RuntimeInfo(
         name="torch",
         version=str(torch.__version__),
         provider=None,

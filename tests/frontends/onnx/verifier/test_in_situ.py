@@ -15,11 +15,14 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from convaudit.errors import ExecutionError, LoadError, UsageError
 from convaudit.feeds import random_array
-from convaudit.frontends.onnx.verifier import in_situ, session, verify_in_situ, verify_isolated
+from convaudit.frontends.onnx.onnxruntime import _refusal
+from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.verifier import in_situ, verify_in_situ, verify_isolated
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import Verification
 from tests.frontends.onnx.models import walked
 from tests.frontends.onnx.verifier import cases
+from tests.frontends.onnx.verifier.runtimes import Watched
 
 HONEST = {"exact", "within_rounding"}
 TRUE, FALSE = np.array(True), np.array(False)
@@ -243,68 +246,50 @@ def test_a_body_that_cannot_be_observed_does_not_cost_the_others(monkeypatch: py
 # --- memory, weights, optimization ----------------------------------------------------------------------
 
 
-class Runs:
-    """Counts sessions and remembers how they were opened."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.opened: list[tuple[int, str, bool]] = []
-        honest = session._session
-
-        def counted(proto: ModelProto, optimization: Any, copy_weights: bool) -> Any:
-            self.opened.append((len(proto.graph.output), optimization, copy_weights))
-            return honest(proto, optimization, copy_weights)
-
-        monkeypatch.setattr(session, "_session", counted)
-
-
 @pytest.mark.parametrize(
     ("memory", "batches"),
     [(2**30, [11]), (47_400, [7, 4]), (11_850, [1, 2, 2, 2, 2, 2]), (1, [1, 2, 2, 2, 2, 2])],
     ids=["all-at-once", "two-batches", "one-by-one", "less-than-a-layer"],
 )
-def test_batches(memory: int, batches: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches(memory: int, batches: list[int]) -> None:
     """Six layers; outputs per run are the layers' inputs and outputs, without the model's own input.
 
     These take 2592 bytes each, and may take 7 of 16 parts of the memory.
     """
-    runs = Runs(monkeypatch)
-    verdicts = verify(cases.chain(6), memory_bytes=memory)
+    runtime = Watched()
+    verdicts = verify(cases.chain(6), memory_bytes=memory, settings=Settings(runtime=runtime))
     assert {verdict.status for verdict in verdicts} <= HONEST
     assert len(verdicts) == 6
-    assert [outputs for outputs, _, _ in runs.opened] == batches
+    assert [len(proto.graph.output) for proto, _ in runtime.loaded] == batches
 
 
-def test_weights_beyond_memory_are_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_beyond_memory_are_not_copied(tmp_path: Path) -> None:
     path = tmp_path / "wide.onnx"
     onnx.save(cases.plain(x="1,64,9,9", w="64,64,3,3"), path)
-    runs = Runs(monkeypatch)
-    (verdict,) = verify(path, memory_bytes=64 * 64 * 9 * 4 - 1)
-    assert runs.opened == [(1, "disabled", False)]
+    runtime = Watched()
+    (verdict,) = verify(path, memory_bytes=64 * 64 * 9 * 4 - 1, settings=Settings(runtime=runtime))
+    ((_, settings),) = runtime.loaded
+    assert settings == Settings(runtime=runtime, optimization="disabled", copy_weights=False)
     assert verdict.status in HONEST
     assert verdict.reason.endswith("(onnxruntime ran with optimization disabled, not all)")
 
 
-def test_a_layer_too_large_for_a_second_layout_runs_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(monkeypatch)
-    verdicts = verify(cases.chain(2), memory_bytes=10_000)
-    assert [level for _, level, _ in runs.opened] == ["extended", "extended"]
+def test_a_layer_too_large_for_a_second_layout_runs_without_one() -> None:
+    runtime = Watched()
+    verdicts = verify(cases.chain(2), memory_bytes=10_000, settings=Settings(runtime=runtime))
+    assert runtime.optimizations == ["extended", "extended"]
     assert {verdict.status for verdict in verdicts} <= HONEST
     assert all("optimization extended, not all" in verdict.reason for verdict in verdicts)
-    runs.opened.clear()
-    verify(cases.chain(2), memory_bytes=10_000, optimization="disabled")
-    assert [level for _, level, _ in runs.opened] == ["disabled", "disabled"]
+    runtime.loaded.clear()
+    disabled = Settings(runtime=runtime, optimization="disabled")
+    verify(cases.chain(2), memory_bytes=10_000, settings=disabled)
+    assert runtime.optimizations == ["disabled", "disabled"]
 
 
-def test_only_what_a_layer_needs_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = []
-    honest = session._session
-
-    def measured(proto: ModelProto, *args: Any) -> Any:
-        sizes.append((len(proto.graph.node), len(proto.graph.initializer)))
-        return honest(proto, *args)
-
-    monkeypatch.setattr(session, "_session", measured)
-    verify(cases.chain(3), memory_bytes=1)
+def test_only_what_a_layer_needs_is_run() -> None:
+    runtime = Watched()
+    verify(cases.chain(3), memory_bytes=1, settings=Settings(runtime=runtime))
+    sizes = [(len(proto.graph.node), len(proto.graph.initializer)) for proto, _ in runtime.loaded]
     assert sizes == [(1, 1), (3, 2), (5, 3)]
 
 
@@ -319,19 +304,13 @@ def test_initializers_that_are_inputs_too() -> None:
     assert {verdict.status for verdict in verify(proto, memory_bytes=1)} <= HONEST
 
 
-def test_optimization_level_and_its_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(monkeypatch)
-    verify(cases.plain(), optimization="basic")
-    assert [level for _, level, _ in runs.opened] == ["basic"]
-    counted = session._session
-
-    def refuse(proto: ModelProto, optimization: Any, copy_weights: bool) -> Any:
-        if optimization != "disabled":
-            raise ExecutionError("no such fusion")
-        return counted(proto, optimization, copy_weights)
-
-    monkeypatch.setattr(session, "_session", refuse)
-    (verdict,) = verify(cases.plain())
+def test_optimization_level_and_its_fallback() -> None:
+    runtime = Watched()
+    verify(cases.plain(), settings=Settings(runtime=runtime, optimization="basic"))
+    assert runtime.optimizations == ["basic"]
+    refusing = Watched(refused=("all",))
+    (verdict,) = verify(cases.plain(), settings=Settings(runtime=refusing))
+    assert refusing.optimizations == ["all", "disabled"]
     assert verdict.status in HONEST
     assert "onnxruntime ran with optimization disabled, not all" in verdict.reason
 
@@ -471,15 +450,15 @@ def test_messages_of_the_runtime_have_no_cpp_address() -> None:
         "[ONNXRuntimeError] : 1 : FAIL : /src/model_load.h:46 void onnxruntime::Check(const map<a, b>&, int) "
         "Only opset 26 is supported.\nmore"
     )
-    assert str(session._refusal(refused)) == "onnxruntime: Only opset 26 is supported."
+    assert str(_refusal(refused)) == "onnxruntime: Only opset 26 is supported."
     wrapped = RuntimeError(
         "[ONNXRuntimeError] : 2 : INVALID : While running If. Status Message: Pad is too large"
     )
-    assert str(session._refusal(wrapped)) == "onnxruntime: Pad is too large"
+    assert str(_refusal(wrapped)) == "onnxruntime: Pad is too large"
     member = RuntimeError(
         "/src/conv.cc:52 virtual Status onnxruntime::Conv::Compute(Context*) const Is1D(w) was false."
     )
-    assert str(session._refusal(member)) == "onnxruntime: Is1D(w) was false."
+    assert str(_refusal(member)) == "onnxruntime: Is1D(w) was false."
 
 
 def test_a_run_that_only_an_optimised_kernel_refuses() -> None:
@@ -496,9 +475,9 @@ def test_reordered_weights_are_never_verified() -> None:
     assert verdict.status == "not_supported"
 
 
-def test_no_layers_no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(monkeypatch)
+def test_no_layers_no_runs() -> None:
+    runtime = Watched()
     found = walked(cases.plain())
     found = replace(found, network=replace(found.network, layers=()))
-    assert verify_in_situ(found).verdicts == ()
-    assert runs.opened == []
+    assert verify_in_situ(found, settings=Settings(runtime=runtime)).verdicts == ()
+    assert runtime.loaded == []

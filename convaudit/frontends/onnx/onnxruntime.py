@@ -1,0 +1,184 @@
+"""ONNX Runtime: the only module that imports it, and that starts a session of it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from convaudit.errors import ExecutionError, first_line
+from convaudit.frontends.onnx.loader.mapped_weights import ROOTED
+from convaudit.frontends.onnx.runtime import CPU, Arrays, Placement, Settings, short_name
+from convaudit.records import Optimization
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_LEVELS: dict[Optimization, str] = {
+    "all": "ORT_ENABLE_ALL",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "basic": "ORT_ENABLE_BASIC",
+    "disabled": "ORT_DISABLE_ALL",
+}
+_ON_THE_HOST = (CPU, "AzureExecutionProvider", "DnnlExecutionProvider", "XnnpackExecutionProvider")
+_OPENVINO = "OpenVINOExecutionProvider"
+_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
+_ADDRESS = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ .*?\) (const )?(?=[A-Z]))?")
+
+
+class OnnxRuntime:
+    """ONNX Runtime, with the execution providers of the installed build."""
+
+    name = "onnxruntime"
+
+    @property
+    def version(self) -> str:
+        """Of the installed build."""
+        import onnxruntime
+
+        return str(onnxruntime.__version__)
+
+    def providers(self) -> Sequence[str]:
+        """Those that this build has."""
+        import onnxruntime
+
+        found: Sequence[str] = onnxruntime.get_available_providers()
+        return found
+
+    def device(self, provider: str) -> str:
+        """``cpu``, ``cuda:0``; of other accelerators the provider's short name."""
+        if provider in (*_ON_THE_HOST, _OPENVINO):  # OpenVINO is asked for its CPU
+            return "cpu"
+        return "cuda:0" if provider in _CUDA else short_name(provider)
+
+    def load(self, model: bytes, settings: Settings) -> OnnxSession:
+        """As ``Runtime.load``; nodes that the provider does not take fall to the CPU's."""
+        return OnnxSession(model, settings)
+
+
+RUNTIME = OnnxRuntime()
+
+
+class OnnxSession:
+    """A model that ONNX Runtime has loaded."""
+
+    def __init__(self, model: bytes, settings: Settings) -> None:
+        """Load ``model``.
+
+        Raises:
+            ExecutionError: onnxruntime refuses it.
+        """
+        import onnxruntime
+
+        self._provider = settings.provider
+        providers = [(settings.provider, _provider_options(settings))]
+        if settings.provider != CPU:
+            providers.append((CPU, {}))
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model, _session_options(settings), providers=providers, enable_fallback=0
+            )
+        except Exception as error:  # onnxruntime raises many types, none of them documented
+            raise _refusal(error) from None
+
+    def run(
+        self, feeds: Arrays, outputs: Sequence[str] | None, *, seconds: float | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Run the model.
+
+        Args:
+            feeds: By input name; others are ignored.
+            outputs: Names; None: all that the model has, none of which are returned.
+            seconds: After which the run is to stop; it does so between two nodes.
+
+        Returns:
+            Values of the outputs by name.
+
+        Raises:
+            ExecutionError: The run fails, or is stopped.
+        """
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        wanted = {item.name for item in self._session.get_inputs()}
+        given = {name: array for name, array in feeds.items() if name in wanted}
+        try:
+            with _terminated_after(seconds, options):
+                values = self._session.run(None if outputs is None else list(outputs), given, options)
+        except Exception as error:
+            raise _refusal(error) from None
+        return {} if outputs is None else dict(zip(outputs, values, strict=True))
+
+    def placement(self, node: str) -> Placement | None:
+        """As ``Session.placement``; onnxruntime tells it from version 1.24 on."""
+        return Placement(CPU) if self._provider == CPU else self._placements.get(node)
+
+    @cached_property
+    def _placements(self) -> dict[str, Placement]:
+        if not hasattr(self._session, "get_provider_graph_assignment_info"):
+            return {}
+        placements: dict[str, Placement] = {}
+        for part in self._session.get_provider_graph_assignment_info():
+            nodes = part.get_nodes()
+            placements |= {node.name: Placement(part.ep_name, len(nodes)) for node in nodes}
+        return placements
+
+    def end_profiling(self) -> Path:
+        """The file with the profile of all runs so far: one event a line, in JSON."""
+        return Path(self._session.end_profiling())
+
+
+def _session_options(settings: Settings) -> onnxruntime.SessionOptions:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = settings.threads
+    options.enable_cpu_mem_arena = False  # of one run it keeps what is free, and takes longer
+    level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[settings.optimization])
+    options.graph_optimization_level = level
+    options.add_session_config_entry(*ROOTED)
+    if not settings.copy_weights:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    if settings.provider != CPU:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if settings.profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(settings.profile / "onnxruntime")
+    return options
+
+
+def _provider_options(settings: Settings) -> dict[str, str]:
+    """What a provider must be told beside the session's options."""
+    if settings.provider == _OPENVINO:
+        return {"device_type": "CPU", "num_of_threads": str(settings.threads)}
+    return {}
+
+
+@contextmanager
+def _terminated_after(seconds: float | None, options: onnxruntime.RunOptions) -> Iterator[None]:
+    """Have a run with these options end with an error if it takes longer."""
+    if seconds is None:
+        yield
+        return
+    watchdog = threading.Timer(seconds, setattr, (options, "terminate", True))
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+
+
+def _refusal(error: Exception) -> ExecutionError:
+    """The innermost of the messages that onnxruntime wraps around each other, without its C++ address."""
+    message = str(error).rpartition("Status Message: ")[2]
+    message = _ADDRESS.sub("", message)
+    return ExecutionError(f"onnxruntime: {first_line(ExecutionError(message))}")

@@ -1,0 +1,134 @@
+"""What ONNX models run in: the ``Runtime`` protocol, the table of runtimes, and the settings of a run.
+
+A new runtime is one module with a ``RUNTIME``, and one row in ``RUNTIMES``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from convaudit.errors import UsageError
+from convaudit.records import Optimization
+
+RUNTIMES = ("convaudit.frontends.onnx.onnxruntime",)
+"""The first one is the default; a provider's name means that of the first one that has it."""
+CPU = "CPUExecutionProvider"
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a runtime put a node.
+
+    Attributes:
+        provider: What runs it, as the runtime says it: ``CPUExecutionProvider``.
+        compiled_nodes: How many nodes, itself included, the provider compiled into one; 1: it runs alone.
+    """
+
+    provider: str
+    compiled_nodes: int = 1
+
+
+class Session(Protocol):
+    """A model that a runtime has loaded."""
+
+    def run(self, feeds: Arrays, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Values of the outputs by name; feeds that the model does not have are ignored.
+
+        Raises:
+            ExecutionError: The run fails.
+        """
+
+    def placement(self, node: str) -> Placement | None:
+        """Where the node of that name runs; None if the runtime does not tell."""
+
+
+class Runtime(Protocol):
+    """A system that runs ONNX models."""
+
+    @property
+    def name(self) -> str:
+        """As its users call it."""
+
+    @property
+    def version(self) -> str:
+        """Of the one that is installed."""
+
+    def providers(self) -> Sequence[str]:
+        """What it can run a model on, as it is installed here: ``CPUExecutionProvider``."""
+
+    def device(self, provider: str) -> str:
+        """What a provider computes on: ``cpu``, ``cuda:0``."""
+
+    def load(self, model: bytes, settings: Settings) -> Session:
+        """Load a model.
+
+        Args:
+            model: A ``ModelProto``, its external data relative to the file system's root.
+            settings: Its provider is one of this runtime's.
+
+        Raises:
+            ExecutionError: It refuses the model.
+        """
+
+
+def runtimes() -> Iterator[Runtime]:
+    """Every runtime, in the order of the table."""
+    for module in RUNTIMES:
+        yield import_module(module).RUNTIME
+
+
+def usable_threads() -> int:
+    """As many as this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a model is to be run.
+
+    Attributes:
+        runtime: What runs it.
+        provider: What the runtime runs it on, as the runtime says it.
+        threads: Of the runtime on the host.
+        optimization: Of the graph.
+        copy_weights: Whether the runtime may keep weights in a layout of its own, beside the mapped ones.
+        profile: A folder for the profile that onnxruntime writes; None: it writes none.
+    """
+
+    runtime: Runtime = field(default_factory=lambda: next(runtimes()))
+    provider: str = CPU
+    threads: int = field(default_factory=usable_threads)
+    optimization: Optimization = "all"
+    copy_weights: bool = True
+    profile: Path | None = None
+
+
+def find_provider(name: str) -> tuple[Runtime, str]:
+    """The provider that a user names, ``openvino`` or ``OpenVINOExecutionProvider``, and its runtime.
+
+    Raises:
+        UsageError: No runtime has it here.
+    """
+    for runtime in runtimes():
+        for provider in runtime.providers():
+            if short_name(provider) == short_name(name):
+                return runtime, provider
+    there = (
+        f"{runtime.name} {runtime.version} has {', '.join(map(short_name, runtime.providers()))}"
+        for runtime in runtimes()
+    )
+    raise UsageError(f"provider {name!r:.100} is not available: as installed here, {'; '.join(there)}")
+
+
+def short_name(provider: str) -> str:
+    """``openvino`` for OpenVINOExecutionProvider."""
+    return provider.lower().removesuffix("executionprovider")

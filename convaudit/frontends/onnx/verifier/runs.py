@@ -1,0 +1,193 @@
+"""Runs of variants of a model, within a bound on memory, and the record of what they ran on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from convaudit.analyzer import costs
+from convaudit.errors import ExecutionError
+from convaudit.feeds import known_shape
+from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
+from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+from convaudit.frontends.onnx.runtime import Settings
+from convaudit.judge.problem import WORKSPACE_BYTES
+from convaudit.records import ConvLayer, Network, Optimization, RuntimeInfo, Shape, Verification, Verified
+
+Array = NDArray[Any]
+
+LEAST_WORKSPACE = 2**23
+"""Below it, judging in ever smaller parts takes ever longer."""
+_GUESSED_BYTES = 16 * 2**20  # of a layer whose size the accounting does not know
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What verifying may hold beside what the runtime itself needs, and how that is shared out."""
+
+    bytes: int = 2**30
+
+    @property
+    def workspace(self) -> int:
+        """Bytes for the judge."""
+        return max(LEAST_WORKSPACE, self._share)
+
+    @property
+    def activations(self) -> int:
+        """Bytes of inputs and outputs at a time: half the rest, as the runtime may keep a second layout."""
+        return (self.bytes - self._share) // 2
+
+    @property
+    def _share(self) -> int:
+        return min(WORKSPACE_BYTES, self.bytes // 8)
+
+
+def captured_bytes(layer: ConvLayer, sizes: Mapping[str, int]) -> int:
+    """Bytes of a layer's input and output."""
+    shaped = replace(
+        layer,
+        input_shape=known_shape(layer.input_shape, sizes),
+        output_shape=known_shape(layer.output_shape, sizes),
+    )
+    count = costs.activation_bytes(shaped)
+    return count if isinstance(count, int) else _GUESSED_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run gave, and where it ran otherwise than was asked for."""
+
+    values: Mapping[str, Array]
+    note: str = ""  # to end a reason with
+
+    def judged(self, verdict: Verification) -> Verification:
+        """The verdict on a layer that ran in it, which says how."""
+        return replace(verdict, reason=verdict.reason + self.note)
+
+
+class Runs:
+    """Runs variants of one model."""
+
+    def __init__(
+        self,
+        model: OnnxModel,
+        settings: Settings,
+        *,
+        memory: Memory,
+        sizes: Mapping[str, int],
+        copy_weights: bool = True,
+    ) -> None:
+        """Take note of what is asked for.
+
+        Args:
+            model: What they are variants of.
+            settings: Asked for; a run may differ, and says so.
+            memory: Where the activations of what is run leave no room in it, the runtime makes no other
+                layout of them: "extended" takes the place of "all".
+            sizes: Of the symbolic dimensions.
+            copy_weights: False: weights stay on the disk, which "disabled" optimisation ensures.
+        """
+        self._model = model
+        self._asked = settings
+        self._memory = memory
+        self._sizes = sizes
+        self._copy_weights = copy_weights
+        self._used: set[Optimization] = set()
+
+    def run(
+        self,
+        proto: ModelProto,
+        feeds: Mapping[str, Array],
+        outputs: Sequence[str],
+        layers: Sequence[ConvLayer],
+    ) -> Run:
+        """Run a variant; without optimisation where the runtime refuses it, or fails, with it.
+
+        Args:
+            proto: The variant; its references are changed in place.
+            feeds: Values of its inputs by name, and perhaps of others.
+            outputs: Names of the values that are wanted.
+            layers: What it is run for.
+
+        Raises:
+            ExecutionError: The runtime does not run it.
+            LoadError: Weights are missing.
+        """
+        model = with_mapped_weights(self._model, proto)
+        settings = self._affordable(layers)
+        plain = replace(settings, optimization="disabled")
+        if settings != plain:
+            try:
+                return self._attempt(settings, model, feeds, outputs, layers)
+            except ExecutionError:
+                pass  # an optimised kernel may refuse what the plain one computes
+        return self._attempt(plain, model, feeds, outputs, layers)
+
+    def _affordable(self, layers: Sequence[ConvLayer]) -> Settings:
+        """What was asked for, as far as it costs no more memory than is allowed."""
+        if not self._copy_weights:
+            return replace(self._asked, optimization="disabled", copy_weights=False)
+        captured = sum(captured_bytes(layer, self._sizes) for layer in layers)
+        if self._asked.optimization == "all" and captured > self._memory.activations:
+            return replace(self._asked, optimization="extended")
+        return self._asked
+
+    def _attempt(
+        self,
+        settings: Settings,
+        model: bytes,
+        feeds: Mapping[str, Array],
+        outputs: Sequence[str],
+        layers: Sequence[ConvLayer],
+    ) -> Run:
+        session = settings.runtime.load(model, settings)
+        values = session.run(feeds, outputs)
+        self._used.add(settings.optimization)
+        return Run(values, self._note(settings))
+
+    def _note(self, used: Settings) -> str:
+        name, asked = used.runtime.name, self._asked
+        if used.optimization == asked.optimization:
+            return ""
+        return f" ({name} ran with optimization {used.optimization}, not {asked.optimization})"
+
+    def verified(
+        self,
+        verdicts: Iterable[Verification],
+        network: Network,
+        *,
+        seed: int | None,
+        input_shapes: Mapping[str, Shape | None],
+        progress: Callable[[int], None] | None,
+    ) -> Verified:
+        """All verdicts, with what they were reached on.
+
+        Args:
+            verdicts: One for each layer, reached as they are asked for.
+            network: The model's.
+            seed: Of random inputs; None: they were given.
+            input_shapes: By input name.
+            progress: Is told of each layer that is done.
+        """
+        found = []
+        for verdict in verdicts:
+            found.append(verdict)
+            if progress is not None:
+                progress(1)
+        asked = self._asked
+        runtime = RuntimeInfo(
+            name=asked.runtime.name,
+            version=asked.runtime.version,
+            provider=asked.provider,
+            threads=asked.threads,
+            optimization=next(iter(self._used)) if len(self._used) == 1 else asked.optimization,
+            device=asked.runtime.device(asked.provider),
+            seed=seed,
+            input_shapes=input_shapes,
+            input_values=network.input_values,
+        )
+        return Verified(verdicts=tuple(found), runtime=runtime)

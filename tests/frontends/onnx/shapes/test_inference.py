@@ -177,7 +177,7 @@ def test_a_run_is_bounded(
 ) -> None:
     for name, value in limits.items():
         monkeypatch.setenv(f"CONVAUDIT_FILE_{name}", value)
-    numbers = f"int64 many = {{{2**62}}}, bool on = {{1}}, int64[2] wide = {{11000, 11000}}"
+    numbers = f"int64 many = {{{2**62}}}, bool on = {{1}}, int64[2] wide = {{8000, 8000}}"
     network = walk(
         f"""
     g (float[1,2,9] x) => (float[k] z) <{W}, int64[1] axis = {{0}}, {numbers}> {{

@@ -12,14 +12,17 @@ import click
 
 from convaudit.cli.errors import silence
 from convaudit.errors import UsageError
+from convaudit.records import STATUSES, status_words
 from convaudit.reporters.text import printable
 
-_STYLES: dict[str, dict[str, Any]] = {
-    "mismatch:": {"fg": "red", "bold": True},
-    "miscounted:": {"fg": "red", "bold": True},
-    "low accuracy:": {"fg": "yellow"},
-    "vacuous:": {"fg": "yellow"},
-    "warning:": {"fg": "yellow"},
+_ALARM: dict[str, Any] = {"fg": "red", "bold": True}
+_CAUTION: dict[str, Any] = {"fg": "yellow"}
+_STYLES = {
+    **{
+        f"{status_words(status)}:": _ALARM if meaning.proves == "wrong" else _CAUTION
+        for status, meaning in STATUSES.items()
+    },
+    "warning:": _CAUTION,
     "total of ": {"bold": True},
 }
 

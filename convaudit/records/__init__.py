@@ -19,10 +19,19 @@ from convaudit.records.network import (
     TensorInfo,
 )
 from convaudit.records.report import AuditReport, LayerCost, Totals
-from convaudit.records.verification import Optimization, RuntimeInfo, Status, Verification, Verified
+from convaudit.records.verification import (
+    STATUSES,
+    Optimization,
+    RuntimeInfo,
+    Status,
+    Verification,
+    Verified,
+    status_words,
+)
 
 __all__ = [
     "KINDS",
+    "STATUSES",
     "AuditReport",
     "Branch",
     "ConvLayer",
@@ -39,4 +48,5 @@ __all__ = [
     "Totals",
     "Verification",
     "Verified",
+    "status_words",
 ]

@@ -13,12 +13,39 @@ Status = Literal[
     "exact",
     "within_rounding",
     "low_accuracy",
-    "miscounted",
-    "mismatch",
     "vacuous",
     "not_executed",
     "not_supported",
+    "miscounted",
+    "mismatch",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a status says of a layer, and how reports tell it."""
+
+    proves: Literal["right", "wrong", "nothing"]  # "wrong" is exit code 1, "nothing" of any layer 2
+    told: Literal["counted", "with_reasons", "one_by_one"]
+    severity: int  # of the verdicts on several calls, the most severe is the layer's
+
+
+STATUSES: dict[Status, Meaning] = {
+    "exact": Meaning(proves="right", told="counted", severity=2),
+    "within_rounding": Meaning(proves="right", told="counted", severity=3),
+    # in a number format that is named
+    "low_accuracy": Meaning(proves="right", told="one_by_one", severity=4),
+    # any other weight would have agreed too: one such call takes nothing from the others
+    "vacuous": Meaning(proves="nothing", told="one_by_one", severity=1),
+    "not_executed": Meaning(proves="nothing", told="with_reasons", severity=0),
+    "not_supported": Meaning(proves="nothing", told="with_reasons", severity=5),
+    # a run had other sizes than the accounting, which is at fault
+    "miscounted": Meaning(proves="wrong", told="one_by_one", severity=6),
+    # the runtime computed something else
+    "mismatch": Meaning(proves="wrong", told="one_by_one", severity=7),
+}
+"""Every status, in the order of reports."""
+
 Optimization = Literal["all", "extended", "basic", "disabled"]
 """How far onnxruntime may rewrite a graph before it runs it."""
 
@@ -43,17 +70,27 @@ class Verification:
     @property
     def verified(self) -> bool:
         """The layer is proven right; one of low accuracy is right too, in a number format that is named."""
-        return self.status in ("exact", "within_rounding", "low_accuracy")
+        return STATUSES[self.status].proves == "right"
 
     @property
     def failed(self) -> bool:
         """The runtime computed something else (mismatch), or the accounting is wrong (miscounted)."""
-        return self.status in ("miscounted", "mismatch")
+        return STATUSES[self.status].proves == "wrong"
+
+    @property
+    def severity(self) -> int:
+        """Of the verdicts on several calls of a layer, the most severe is the layer's."""
+        return STATUSES[self.status].severity
 
     @property
     def words(self) -> str:
         """The status as people read it: ``within rounding``."""
-        return self.status.replace("_", " ")
+        return status_words(self.status)
+
+
+def status_words(status: Status) -> str:
+    """A status as people read it: ``within rounding``."""
+    return status.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

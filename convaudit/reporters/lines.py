@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
 from convaudit.growth import ratio
-from convaudit.records import AuditReport, RuntimeInfo
+from convaudit.records import STATUSES, AuditReport, RuntimeInfo, status_words
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
@@ -62,15 +62,19 @@ def verdicts(report: AuditReport) -> list[str]:
     if not verified:
         return []
     lines = [] if report.runtime is None else [f"verified with {_ran_on(report.runtime)}"]
-    for words in ("low accuracy", "vacuous", "miscounted", "mismatch"):
-        found = [f"{words}: {name}: {verdict.reason}" for name, verdict in verified if verdict.words == words]
-        lines += _first(found, f"{words} verdicts")
-    numbers = Counter(verdict.words for _, verdict in verified)
+    reasons = {
+        status: [(name, verdict.reason) for name, verdict in verified if verdict.status == status]
+        for status in STATUSES
+    }
+    for status, found in reasons.items():
+        if STATUSES[status].told == "one_by_one":
+            words = status_words(status)
+            lines += _first([f"{words}: {name}: {reason}" for name, reason in found], f"{words} verdicts")
     parts = []
-    for words, number in numbers.most_common():
-        reasons = dict.fromkeys(verdict.reason for _, verdict in verified if verdict.words == words)
-        explained = f" ({listed(list(reasons), 2)})" if words in ("not executed", "not supported") else ""
-        parts.append(f"{number} {words}{explained}")
+    for status, number in Counter(verdict.status for _, verdict in verified).most_common():
+        different = list(dict.fromkeys(reason for _, reason in reasons[status]))
+        explained = f" ({listed(different, 2)})" if STATUSES[status].told == "with_reasons" else ""
+        parts.append(f"{number} {status_words(status)}{explained}")
     layers = "1 layer" if len(verified) == 1 else f"{len(verified)} layers"
     return [printable(line) for line in (*lines, f"{layers}: {', '.join(parts)}")]
 

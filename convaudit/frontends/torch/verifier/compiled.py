@@ -103,7 +103,7 @@ def _inside(path: str, parts: set[str]) -> bool:
 
 
 def _as_compiled(verdict: Verification, comparison: Comparison) -> Verification:
-    if verdict.status not in ("exact", "within_rounding", "low_accuracy"):
+    if not verdict.verified:
         return verdict
     if comparison.outcome == "agrees":
         return replace(verdict, reason=f"{verdict.reason}; the compiled code returns the same")

@@ -37,18 +37,6 @@ from convaudit.shapes import as_text
 Progress = Callable[[int], None]
 """Is told how many convolutions have been judged since the last call."""
 
-_SEVERITY = (
-    "not_executed",
-    "vacuous",
-    "exact",
-    "within_rounding",
-    "low_accuracy",
-    "not_supported",
-    "miscounted",
-    "mismatch",
-)
-"""Of several calls' verdicts the last in this order is the layer's; a vacuous one proves nothing."""
-
 
 def verify_in_situ(
     model: TorchModel,
@@ -88,7 +76,7 @@ def verify_in_situ(
             return  # values sent the forward another way than in the audit
         declared.ran(place, call, output)
         verdict = _at_its_size(_judged_call(row, call, output, workspace_bytes), row, network.layers[place])
-        verdicts[place] = max(verdicts.get(place, verdict), verdict, key=_severity)
+        verdicts[place] = max(verdicts.get(place, verdict), verdict, key=lambda verdict: verdict.severity)
         if progress is not None:
             progress(1)
 
@@ -371,7 +359,3 @@ def as_array(tensor: Tensor) -> Array:
         tensor = tensor.to_dense()
     values: Array = (tensor.int_repr() if tensor.is_quantized else tensor).numpy()
     return values
-
-
-def _severity(verdict: Verification) -> int:
-    return _SEVERITY.index(verdict.status)

@@ -21,7 +21,7 @@ from convaudit.frontends.torch.loader.source import is_torch_source, load_torch_
 from convaudit.records import Network, Verified
 
 if TYPE_CHECKING:
-    from convaudit.frontends.torch.loader.source import TorchModel
+    from convaudit.frontends.torch.loader import TorchModel
 
 PREPARED = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.torch.verifier.verify")
 """What a process for torch imports before it forks."""

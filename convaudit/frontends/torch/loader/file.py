@@ -17,11 +17,11 @@ from convaudit.errors import ConvauditError, LoadError
 from convaudit.files import open_regular
 from convaudit.frontends.torch.loader.archive import open_archive
 from convaudit.frontends.torch.loader.export import check_program
+from convaudit.frontends.torch.loader.factory import declare_torchvision
 from convaudit.frontends.torch.loader.script import check_code
-from convaudit.frontends.torch.loader.source import declare_torchvision
 
 if TYPE_CHECKING:
-    from convaudit.frontends.torch.loader.source import TorchModel
+    from convaudit.frontends.torch.loader import TorchModel
 
 _INSTEAD = (
     "pass the module itself (package.module:factory on the command line, convaudit.audit(module, ...) in "

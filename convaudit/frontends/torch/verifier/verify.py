@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,12 +27,15 @@ from convaudit.frontends.torch.verifier.compiled import (
 )
 from convaudit.frontends.torch.verifier.declared import Declarations, with_declared
 from convaudit.frontends.torch.walker.recorder import in_one_line
-from convaudit.frontends.torch.walker.walk import TorchModel, run_torch, stored_tensors
+from convaudit.frontends.torch.walker.walk import run_torch, stored_tensors
 from convaudit.judge.execution import Accounted, Activation, Deformation, Execution, Quantization
 from convaudit.judge.problem import WORKSPACE_BYTES
 from convaudit.judge.verdict import judge
 from convaudit.records import ConvLayer, Network, RuntimeInfo, Verification, Verified
 from convaudit.shapes import as_text
+
+if TYPE_CHECKING:
+    from convaudit.frontends.torch.loader import TorchModel
 
 Progress = Callable[[int], None]
 """Is told how many convolutions have been judged since the last call."""

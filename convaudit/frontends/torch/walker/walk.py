@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
@@ -25,7 +25,8 @@ from convaudit.frontends.torch.walker.program import (
 from convaudit.frontends.torch.walker.recorder import Observer
 from convaudit.records import Network
 
-TorchModel: TypeAlias = nn.Module | ExportedProgram
+if TYPE_CHECKING:
+    from convaudit.frontends.torch.loader import TorchModel
 
 
 def walk_torch(

@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,11 +18,14 @@ from torch.ao.nn import quantized
 import convaudit
 from convaudit.errors import UsageError
 from convaudit.frontends.torch.verifier.verify import verify_in_situ, verify_isolated
-from convaudit.frontends.torch.walker.walk import TorchModel, walk_torch
+from convaudit.frontends.torch.walker.walk import walk_torch
 from convaudit.records import Verification
 from tests.frontends.torch import modules
 
 PASSES = {"exact", "within_rounding"}
+
+if TYPE_CHECKING:
+    from convaudit.frontends.torch.loader import TorchModel
 
 
 def in_situ(model: TorchModel, given: dict[str, Any], **options: Any) -> tuple[Verification, ...]:

@@ -29,10 +29,11 @@ from typing import Any, BinaryIO
 from convaudit import errors
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError
 
-_IDLE_SECONDS = 60.0
 _LENGTH = struct.Struct("<Q")
 _ANSWERS = ("convaudit.records", "convaudit.formulas", "convaudit.shapes")
 _NUMBERS = {("numpy", "dtype"), ("numpy._core.multiarray", "scalar"), ("numpy.core.multiarray", "scalar")}
+IDLE_SECONDS = 60.0
+"""How long a helper waits for another call before it ends."""
 SECONDS_VARIABLE = "CONVAUDIT_FILE_SECONDS"
 MEMORY_VARIABLE = "CONVAUDIT_FILE_MEMORY"
 _USER_CODE_APART: ContextVar[bool] = ContextVar("user_code_apart", default=False)
@@ -201,7 +202,8 @@ def _running_helper(key: _Key) -> subprocess.Popen[bytes]:
     helper = _helpers.get(key)
     if helper is None or helper.poll() is not None:
         # its path is ours: a module in the current directory must not take the place of an installed one
-        code = f"import sys; sys.path[:] = {sys.path!r}; from convaudit.apart import serve; serve({key[1]!r})"
+        code = f"import sys; sys.path[:] = {sys.path!r}; from convaudit.apart import serve; "
+        code += f"serve({key[1]!r}, {IDLE_SECONDS})"
         helper = _helpers[key] = subprocess.Popen(
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
@@ -232,7 +234,7 @@ def _stop(key: _Key) -> None:
 # --- the helper's side ----------------------------------------------------------------------------------
 
 
-def serve(prepared: Sequence[str]) -> None:
+def serve(prepared: Sequence[str], idle_seconds: float) -> None:
     """Answer requests on stdin until there are no more, or none has come for a while."""
     requests, answers = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -242,7 +244,7 @@ def serve(prepared: Sequence[str]) -> None:
     with suppress(Exception):  # the child will find the reason again, and say it
         for module in map(importlib.import_module, prepared):
             getattr(module, "warm_up", int)()
-    while select.select([requests], [], [], _IDLE_SECONDS)[0] if os.name == "posix" else True:
+    while select.select([requests], [], [], idle_seconds)[0] if os.name == "posix" else True:
         request = _receive(requests)
         if request is None:
             return

@@ -9,6 +9,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from convaudit import apart
+
+# one helper for all files and factories of torch: a new one imports torch for seconds
+apart.IDLE_SECONDS = 3600.0
+
 # a deadline is a timed assertion, which fails on a busy machine
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

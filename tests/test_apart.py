@@ -14,7 +14,6 @@ import pytest
 
 from convaudit.apart import Limits, call_apart
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError
-from convaudit.frontends.torch.frontend import PREPARED
 from convaudit.records import Branch
 
 LIMITS = Limits(seconds=60, memory_bytes=2**28)
@@ -75,9 +74,10 @@ def a_function(_progress: Any) -> Any:
 
 
 def apart(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
-    return call_apart(
-        f"{__name__}:{function.__name__}", *arguments, who="model", prepared=PREPARED, **keywords
-    )
+    """In a helper that imports no torch, which takes seconds, and which these tests do not need."""
+    prepared = ("convaudit.records",)
+    name = f"{__name__}:{function.__name__}"
+    return call_apart(name, *arguments, who="model", prepared=prepared, **keywords)
 
 
 @pytest.mark.parametrize("limits", [None, LIMITS])

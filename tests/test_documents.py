@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import ROOT, environment, shell
+from tests.programs import ROOT, environment, run
 
 EXAMPLES = sorted(ROOT.glob("examples/*/README.md"))
 DOCUMENTS = [pytest.param(path, id=path.parent.name) for path in EXAMPLES]
@@ -41,9 +41,9 @@ def test_commands_print_what_the_document_shows(
         shows_output = len(commands) < len(block[1].splitlines())
         shown = ""
         for command in commands:
-            run = shell(command, folder, variables)
-            assert shows_output or run.returncode == 0, f"{command}: {run.stderr}"
-            shown += f"$ {command}\n" + (run.stdout + run.stderr if shows_output else "")
+            done = run(command, folder, variables)
+            assert shows_output or done.returncode == 0, f"{command}: {done.stderr}"
+            shown += f"$ {command}\n" + (done.stdout + done.stderr if shows_output else "")
         return f"```console\n{shown}```"
 
     text = document.read_text(encoding="utf-8")
@@ -57,14 +57,14 @@ def test_commands_print_what_the_document_shows(
 @pytest.mark.parametrize("document", DOCUMENTS[:1])
 def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
     folder, variables = folder_of(document, tmp_path), environment(tmp_path)
-    shell("convaudit example", folder, variables)
+    run("convaudit example", folder, variables)
     blocks = re.findall(r"^```python\n(.*?)^```$", document.read_text(encoding="utf-8"), re.M | re.S)
     assert blocks
     for number, block in enumerate(blocks):
         script = tmp_path / f"block_{number}.py"
         script.write_text(block)
-        run = shell(f"python {script}", folder, variables)
-        assert run.returncode == 0, run.stderr
+        done = run(f"python {script}", folder, variables)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("document", [pytest.param(path, id=path.parent.name) for path in EXAMPLES])

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import convaudit
-from tests.programs import ROOT, environment, shell
+from tests.programs import ROOT, environment, run
 
 EXAMPLE = ROOT / "examples" / "digits"
 SHIPPED = ROOT / "convaudit" / "cli" / "digits.onnx"
 
 
 def test_training_again_gives_the_same_structure(tmp_path: Path) -> None:
-    run = shell(f"python train.py --epochs 1 --output {tmp_path}/digits.onnx", EXAMPLE, environment(tmp_path))
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.startswith("accuracy on unseen digits: ")
+    done = run(f"python train.py --epochs 1 --output {tmp_path}/digits.onnx", EXAMPLE, environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("accuracy on unseen digits: ")
     fresh, shipped = convaudit.audit(tmp_path / "digits.onnx"), convaudit.audit(SHIPPED)
     assert fresh.layers == shipped.layers
     assert fresh.totals == shipped.totals

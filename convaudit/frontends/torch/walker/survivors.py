@@ -161,7 +161,8 @@ def _values(contents: Any) -> list[Any]:
 
 def _caches() -> list[Any]:
     """Of ``functools.lru_cache`` and ``cache``."""
-    return [item for item in gc.get_objects() if type(item) is functools._lru_cache_wrapper]
+    kind = functools._lru_cache_wrapper  # each refers to it, so that C finds them
+    return [item for item in gc.get_referrers(kind) if type(item) is kind]
 
 
 def _holds(value: Any, kind: type[Tensor], depth: int = 0) -> bool:

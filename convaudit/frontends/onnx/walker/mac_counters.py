@@ -1,6 +1,6 @@
-"""Multiply-accumulates of the other multiplying ops, as functions of their operands' shapes.
+"""Multiply-accumulates of the multiplying ops beside convolutions, as functions of their operands' shapes.
 
-One table, one source. A counter returns None where a shape it needs is unknown. As for convolutions the count
+A counter returns None where a shape it needs is unknown. As for convolutions the count
 is nominal: masked or causal attention counts every position, and additions of a bias count nothing.
 """
 
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from convaudit.formulas import Count, add, floor_divide, multiply, product
-from convaudit.frontends.onnx.walker.einsum import einsum_macs
 from convaudit.frontends.onnx.walker.scopes import Node
 from convaudit.records import Shape
 
@@ -99,48 +98,36 @@ def affine_grid(node: Node) -> Count | None:
     return multiply(product(shape), add(axes, 1))
 
 
-MAC_COUNTERS: dict[str, Counter] = {
-    "AffineGrid": affine_grid,
-    "Attention": attention,
-    "Einsum": einsum_macs,
-    "GRU": recurrent,
-    "Gemm": gemm,
-    "LSTM": recurrent,
-    "MatMul": matmul,
-    "MatMulInteger": matmul,
-    "QLinearMatMul": matmul,
-    "RNN": recurrent,
-    "com.microsoft.Attention": projected_attention,
-    "com.microsoft.DynamicQuantizeLSTM": recurrent,
-    "com.microsoft.DynamicQuantizeMatMul": matmul,
-    "com.microsoft.FusedGemm": gemm,
-    "com.microsoft.FusedMatMul": fused_matmul,
-    "com.microsoft.FusedMatMulActivation": fused_matmul,
-    "com.microsoft.GemmFastGelu": matmul,
-    "com.microsoft.GemmFloat8": gemm,
-    "com.microsoft.MatMulBnb4": matmul_of_packed,
-    "com.microsoft.MatMulFpQ4": matmul,
-    "com.microsoft.MatMulInteger16": matmul,
-    "com.microsoft.MatMulIntegerToFloat": matmul,
-    "com.microsoft.MatMulNBits": matmul_of_packed,
-    "com.microsoft.MultiHeadAttention": multi_head_attention,
-    "com.microsoft.QAttention": lambda node: projected_attention(node, past=8),
-    "com.microsoft.QGemm": gemm,
-    "com.microsoft.TransposeMatMul": fused_matmul,
-}
+def einsum(node: Node) -> Count | None:
+    """Product of the sizes of all labels, once per operand beyond the first: the sum as it is written.
 
-# Ops that multiply and accumulate, but for which there is no count from shapes alone.
-NO_COUNTER: dict[str, str] = {
-    "DFT": "depends on the FFT algorithm",
-    "Det": "depends on the algorithm",
-    "LinearAttention": "no counting rule",
-    "STFT": "depends on the FFT algorithm",
-    "ai.onnx.preview.FlexAttention": "no counting rule",
-    "ai.onnx.ml.LinearClassifier": "no counting rule",
-    "ai.onnx.ml.LinearRegressor": "no counting rule",
-    "ai.onnx.ml.SVMClassifier": "no counting rule",
-    "ai.onnx.ml.SVMRegressor": "no counting rule",
-}
+    A single operand is only summed or reordered: 0.
+    """
+    terms = node.attributes.string("equation", "").replace(" ", "").split("->")[0].split(",")
+    if len(terms) != len(node.proto.input):
+        return None
+    if len(terms) == 1:
+        return 0
+    sizes: dict[str, Count | None] = {}
+    for index, term in enumerate(terms):
+        shape = node.input_shape(index)
+        labels = None if shape is None else _labels(term, len(shape))
+        if shape is None or labels is None:
+            return None
+        for label, size in zip(labels, shape, strict=True):
+            # a size of 1 broadcasts against the label's other uses
+            if sizes.get(label, 1) == 1 or size is None:
+                sizes[label] = size
+    return multiply(*sizes.values(), len(terms) - 1)
+
+
+def _labels(term: str, rank: int) -> list[str] | None:
+    """Labels of an operand's axes; those under an ellipsis are numbered from the right."""
+    left, ellipsis, right = term.partition("...")
+    hidden = rank - len(left) - len(right)
+    if hidden < 0 or (hidden and not ellipsis):
+        return None
+    return [*left, *(f"...{hidden - axis}" for axis in range(hidden)), *right]
 
 
 def _heads(shape: Shape | None, heads: int) -> Shape | None:

@@ -8,9 +8,8 @@ import pytest
 from onnx import defs
 
 from convaudit.analyzer import analyze
-from convaudit.frontends.onnx.ops import CONV_OPS
-from convaudit.frontends.onnx.walker.mac_counters import MAC_COUNTERS, NO_COUNTER
-from convaudit.frontends.onnx.walker.onnxruntime_ops import NO_RULE, NOT_MULTIPLYING, STANDARD_DOMAIN
+from convaudit.frontends.onnx.ops import CONV_OPS, op_name
+from convaudit.frontends.onnx.walker.multiplying_ops import MULTIPLYING_OPS, NOT_MULTIPLYING
 from convaudit.records import Branch
 from tests.frontends.onnx.models import model, walk
 
@@ -266,17 +265,30 @@ def test_every_rule_is_for_an_op_that_exists() -> None:
     }
     existing |= {f"{schema.domain}.{schema.name}" for schema in get_all_operator_schema()}
     existing |= {schema.name for schema in get_all_operator_schema() if not schema.domain}
-    named = {*MAC_COUNTERS, *NO_COUNTER, *(f"com.microsoft.{name}" for name in NOT_MULTIPLYING | NO_RULE)}
-    assert (named | STANDARD_DOMAIN) - existing == set()
-    assert not {*MAC_COUNTERS} & {*NO_COUNTER, *CONV_OPS}
-    assert not NOT_MULTIPLYING & NO_RULE
+    assert {*MULTIPLYING_OPS, *NOT_MULTIPLYING} - existing == set()
+    assert not {*MULTIPLYING_OPS} & {*NOT_MULTIPLYING, *CONV_OPS}
+    assert not {*CONV_OPS} & NOT_MULTIPLYING
+
+
+@pytest.mark.parametrize("op", [op for op, row in MULTIPLYING_OPS.items() if not isinstance(row.macs, str)])
+def test_settings_are_the_operands_that_onnxruntime_declares_as_such(op: str) -> None:
+    from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
+
+    schemas = [schema for schema in get_all_operator_schema() if op_name(schema.domain, schema.name) == op]
+    newest = max(schemas, key=lambda schema: schema.since_version)
+    declared = {
+        index
+        for index, operand in enumerate(newest.inputs)
+        if re.search("scale|zero_point|absmax|initial_|sequence_lens|past", operand.name)
+    }
+    assert MULTIPLYING_OPS[op].settings == declared
 
 
 def test_no_multiplying_op_of_onnx_is_forgotten() -> None:
     names = {schema.name for schema in defs.get_all_schemas() if not schema.domain}
     words = ("Conv", "MatMul", "Gemm", "Attention", "LSTM", "GRU", "RNN", "FT", "Einsum")
     multiplying = {name for name in names if any(word in name for word in words)}
-    assert multiplying - {*CONV_OPS, *MAC_COUNTERS, *NO_COUNTER} == set()
+    assert multiplying - {*CONV_OPS, *MULTIPLYING_OPS} == set()
 
 
 def test_model_without_convolutions() -> None:

@@ -59,6 +59,18 @@ CASES = [
         35,
         id="packed",
     ),
+    pytest.param(
+        'y = com.microsoft.MatMulNBits<K=7, N=5, bits=4, block_size=16>(t, m, s, "", "", b)',
+        f"uint8[5,1,8] m = {zeros(40)}, float[5] s = {zeros(5)}, float[5] b = {zeros(5)}",
+        35 + 5,
+        id="packed-with-bias",
+    ),
+    pytest.param(
+        "y = com.microsoft.DynamicQuantizeMatMul(t, m, s)",
+        f"int8[7,5] m = {zeros(7, 5)}, float[5] s = {zeros(5)}",
+        35,
+        id="quantised-with-a-scale-per-column",
+    ),
     pytest.param("y = Identity(t)", "float[9] spare = " + zeros(9), 0, id="unused"),
     pytest.param(
         'y, h, c = LSTM<hidden_size=2>(t, k, r, b, "", s, s)',

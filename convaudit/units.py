@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from convaudit.errors import UsageError
 from convaudit.formulas import Count, Formula, Monomial
-from convaudit.growth import growth, is_exact
+from convaudit.formulas.growth import is_exact, leading_terms
 
 _DECIMAL = {letter: 1000**power for power, letter in enumerate(("", "k", "m", "g", "t"))}
 _BINARY = {f"{letter}i": 1024**power for power, letter in enumerate("kmgt", start=1)}
@@ -66,7 +66,7 @@ def human(count: Count | None, unit: str = "") -> str:
     if isinstance(count, int):
         return _three_digits(Fraction(count), unit)
     terms = " + ".join(
-        _term(monomial, coefficient, unit) for monomial, coefficient in growth(count).items()
+        _term(monomial, coefficient, unit) for monomial, coefficient in leading_terms(count).items()
     ).replace("+ -", "- ")
     return terms if is_exact(count) else f"~{terms}"
 
@@ -81,16 +81,16 @@ def human_multiples(counts: Sequence[Count | None]) -> tuple[str, list[str]]:
     >>> human_multiples([parse("12*N*H"), parse("36000*N*H"), 0])
     ('*H*N', ['12', '36.0 k', '0'])
     """
-    growths = [growth(count) if count is not None else {} for count in counts]
+    leading = [leading_terms(count) if count is not None else {} for count in counts]
     monomials = {
-        tuple(terms) for terms, count in zip(growths, counts, strict=True) if count != 0 and count is not None
+        tuple(terms) for terms, count in zip(leading, counts, strict=True) if count != 0 and count is not None
     }
     if len(monomials) != 1 or len(common := monomials.pop()) != 1 or common == ((),):
         return "", [human(count) for count in counts]
     exact = all(is_exact(count) for count in counts if isinstance(count, Formula))
     texts = [
         "?" if count is None else _three_digits(sum(terms.values(), Fraction(0)), "")
-        for terms, count in zip(growths, counts, strict=True)
+        for terms, count in zip(leading, counts, strict=True)
     ]
     return f"{'' if exact else '~'}*{Formula(((common[0], 1),))}", texts
 

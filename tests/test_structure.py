@@ -17,7 +17,6 @@ ROOT = Path(convaudit.__file__).parent
 FLOORS = (
     {"errors", "version"},
     {"arguments", "files", "formulas"},
-    {"growth"},
     {"units"},
     {"apart"},
     {"shapes"},

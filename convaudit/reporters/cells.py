@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convaudit.analyzer.totals import calls_macs
-from convaudit.growth import ratio
+from convaudit.formulas.growth import ratio
 from convaudit.records import ConvLayer, LayerCost, Totals
 from convaudit.reporters.text import printable
 from convaudit.shapes import as_text

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from convaudit.checks.diff import Difference, LayerChange, Total
 from convaudit.checks.wording import value_text
 from convaudit.formulas import Count, Formula
-from convaudit.growth import ratio
+from convaudit.formulas.growth import ratio
 from convaudit.records import LayerCost
 from convaudit.reporters.cells import channels_text, kernel_text
 from convaudit.reporters.columns import Column

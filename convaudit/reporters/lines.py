@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
-from convaudit.growth import ratio
+from convaudit.formulas.growth import ratio
 from convaudit.records import STATUSES, AuditReport, RuntimeInfo, status_words
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.shapes import as_text

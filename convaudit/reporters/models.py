@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convaudit.growth import ratio
+from convaudit.formulas.growth import ratio
 from convaudit.records import AuditReport, Totals
 from convaudit.reporters.cells import macs_text
 from convaudit.reporters.columns import Column

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from convaudit.errors import UsageError, did_you_mean
 from convaudit.formulas import Count
-from convaudit.growth import growth
+from convaudit.formulas.growth import leading_terms
 from convaudit.records import KINDS, AuditReport, LayerCost, Totals
 from convaudit.reporters.cells import share_of
 
@@ -87,5 +87,5 @@ def _magnitude(value: Count | float | None) -> tuple[float, Fraction | float]:
         return (-1, 0)
     if isinstance(value, float):
         return (0, value)
-    terms = growth(value)
+    terms = leading_terms(value)
     return (max(map(len, terms)), sum(terms.values(), Fraction(0)))

@@ -10,26 +10,35 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from convaudit.formulas import Atom, Count, FloorDivision, Formula, Maximum, Minimum, Monomial
+from convaudit.formulas.polynomial import (
+    Atom,
+    Count,
+    FloorDivision,
+    Formula,
+    Maximum,
+    Minimum,
+    Monomial,
+    in_order,
+)
 
-Growth: TypeAlias = dict[Monomial, Fraction]
+LeadingTerms: TypeAlias = dict[Monomial, Fraction]
 """The terms of the highest degree, floors taken as plain divisions."""
 
 
-def growth(count: Count) -> Growth:
+def leading_terms(count: Count) -> LeadingTerms:
     """Leading terms of a count.
 
     >>> from convaudit.formulas import parse
-    >>> growth(parse("floor((H - 1)/2)*6*W + W"))
+    >>> leading_terms(parse("floor((H - 1)/2)*6*W + W"))
     {('H', 'W'): Fraction(3, 1)}
     """
     if isinstance(count, int):
         return {(): Fraction(count)}
-    total: Growth = {}
+    total: LeadingTerms = {}
     for monomial, coefficient in count.terms:
-        term: Growth = {(): Fraction(coefficient)}
+        term: LeadingTerms = {(): Fraction(coefficient)}
         for atom in monomial:
-            term = _multiply(term, _atom_growth(atom))
+            term = _multiply(term, _of_atom(atom))
         for key, value in term.items():
             total[key] = total.get(key, Fraction(0)) + value
     kept = {monomial: value for monomial, value in total.items() if value} or {(): Fraction(0)}
@@ -47,7 +56,7 @@ def ratio(part: Count | None, whole: Count | None) -> float | None:
     """
     if part is None or whole is None:
         return None
-    parts, wholes = growth(part), growth(whole)
+    parts, wholes = leading_terms(part), leading_terms(whole)
     if part == 0 or parts.keys() != wholes.keys():
         return 0.0 if part == 0 and whole != 0 else None
     if 0 in wholes.values():
@@ -58,19 +67,19 @@ def ratio(part: Count | None, whole: Count | None) -> float | None:
 
 def is_exact(formula: Formula) -> bool:
     """Whether the leading terms are the whole formula."""
-    return growth(formula) == {monomial: Fraction(value) for monomial, value in formula.terms}
+    return leading_terms(formula) == {monomial: Fraction(value) for monomial, value in formula.terms}
 
 
-def _atom_growth(atom: Atom) -> Growth:
+def _of_atom(atom: Atom) -> LeadingTerms:
     if isinstance(atom, FloorDivision):
-        return {monomial: value / atom.divisor for monomial, value in growth(atom.numerator).items()}
+        return {monomial: value / atom.divisor for monomial, value in leading_terms(atom.numerator).items()}
     if isinstance(atom, Maximum | Minimum):
-        candidates = [growth(operand) for operand in atom.operands]
+        candidates = [leading_terms(operand) for operand in atom.operands]
         return _extreme(candidates, max if isinstance(atom, Maximum) else min) or {(atom,): Fraction(1)}
     return {(atom,): Fraction(1)}
 
 
-def _extreme(candidates: list[Growth], choose: Callable[..., Any]) -> Growth | None:
+def _extreme(candidates: list[LeadingTerms], choose: Callable[..., Any]) -> LeadingTerms | None:
     """The leading term that wins in the end; None if which it is depends on the sizes."""
     if any(len(terms) > 1 for terms in candidates):
         return None
@@ -88,10 +97,10 @@ def _extreme(candidates: list[Growth], choose: Callable[..., Any]) -> Growth | N
     return {monomial: value}
 
 
-def _multiply(left: Growth, right: Growth) -> Growth:
-    result: Growth = {}
+def _multiply(left: LeadingTerms, right: LeadingTerms) -> LeadingTerms:
+    result: LeadingTerms = {}
     for first, a in left.items():
         for second, b in right.items():
-            monomial = tuple(sorted(first + second, key=str))
+            monomial = in_order(first + second)
             result[monomial] = result.get(monomial, Fraction(0)) + a * b
     return result

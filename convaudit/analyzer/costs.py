@@ -1,12 +1,38 @@
-"""What one layer costs: a record in, exact integers (or formulas, or None) out."""
+"""What one layer costs: a record in, exact integers (or formulas, or None) beside it out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields, replace
 
+from convaudit.errors import ModelError
 from convaudit.formulas import Count, add, ceil_divide, floor_divide, multiply, product, subtract
-from convaudit.records import ConvLayer, Shape
+from convaudit.records import ConvLayer, LayerCost, Shape
+
+_DEFORMABLE_NOTE = "its bilinear sampling of the input is not counted"
+_MAX_RANK = 64  # NumPy's
+
+
+def layer_cost(layer: ConvLayer) -> LayerCost:
+    """The layer's record with its costs; every count is of one call.
+
+    Raises:
+        ModelError: A tensor has more axes than any runtime's.
+    """
+    _check_rank(layer)
+    weight, bias, taken = weight_elements(layer), bias_elements(layer), macs(layer)
+    if layer.deformable:
+        layer = replace(layer, notes=(*layer.notes, _DEFORMABLE_NOTE))
+    return LayerCost(
+        **{field.name: getattr(layer, field.name) for field in fields(ConvLayer)},
+        params=add(weight, bias),
+        macs=taken,
+        dense_params=add(multiply(weight, layer.groups), bias),
+        dense_macs=multiply(taken, layer.groups),
+        weight_bytes=weight_bytes(layer),
+        activation_bytes=activation_bytes(layer),
+    )
 
 
 def weight_elements(layer: ConvLayer) -> Count | None:
@@ -100,3 +126,13 @@ def _positions(shape: Shape | None, layer: ConvLayer) -> Count | None:
     axes = list(shape)
     del axes[channels]
     return product(axes)
+
+
+def _check_rank(layer: ConvLayer) -> None:
+    """A hostile file may declare thousands of axes, whose product has more digits than Python prints."""
+    for name in ("input_shape", "output_shape", "weight_shape", "kernel_size"):
+        sizes = getattr(layer, name)
+        if sizes is not None and len(sizes) > _MAX_RANK:
+            raise ModelError(
+                f"{layer.name}: {name} has {len(sizes)} axes; no runtime goes beyond {_MAX_RANK}"
+            )

@@ -12,7 +12,7 @@ Part = tuple[tuple[Branch, ...], Count | None]
 """The exclusive arms a count sits in, the outermost first, and the count."""
 
 
-def total(network: Network, layers: Sequence[LayerCost]) -> Totals:
+def network_totals(network: Network, layers: Sequence[LayerCost]) -> Totals:
     """Totals of a network whose layers are costed."""
     params, weight_bytes = _stored_once(layers)
     unseen = any(other.opaque for other in network.other_ops)

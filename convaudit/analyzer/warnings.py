@@ -1,4 +1,4 @@
-"""What a reader of the totals must know: which parts are missing from them, and which were chosen."""
+"""What a reader of the totals must know: what is unknown, missing from them, or was chosen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from convaudit.analyzer.totals import Part, calls_macs, exclusive_sum
 from convaudit.formulas import Count
-from convaudit.records import LayerCost, OtherOp, Totals
+from convaudit.records import COSTS, AuditReport, LayerCost, OtherOp, Totals
 from convaudit.units import human
+
+# the counterpart with groups=1 is known where the layer is
+_COUNTS = (*(name for name in COSTS if not name.startswith("dense_")), "calls")
 
 
 def warnings(layers: Sequence[LayerCost], totals: Totals, other_ops: Sequence[OtherOp]) -> tuple[str, ...]:
@@ -89,3 +92,24 @@ def _number(count: Count | None) -> str:
 def _layers(names: Sequence[str], most: int = 3) -> str:
     listed = ", ".join(names[:most])
     return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
+
+
+def unknowns(report: AuditReport) -> tuple[str, ...]:
+    """One line for each number that is unknown; a formula in symbolic dimensions is known.
+
+    A report without layers is complete: nothing of it is unknown.
+    """
+    return tuple(_unknowns(report))
+
+
+def _unknowns(report: AuditReport) -> Iterator[str]:
+    for layer in report.layers:
+        missing = [count for count in _COUNTS if getattr(layer, count) is None]
+        if missing:
+            yield f"{layer.name}: {', '.join(missing)} unknown"
+    for other in report.other_ops:
+        if other.macs is None:
+            unseen = ", and what convolutions run in it" if other.opaque else ""
+            yield f"{other.count} {other.op}: macs unknown{unseen}"
+    if report.totals.model_params is None:
+        yield "the model's parameters: number unknown"

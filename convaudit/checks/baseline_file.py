@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from convaudit.checks.quantities import depends_text
 from convaudit.errors import UsageError
 from convaudit.formulas import Formula, parse
-from convaudit.records import AuditReport, LayerCost, TensorInfo, Totals
+from convaudit.records import COSTS, AuditReport, LayerCost, TensorInfo, Totals
 
 SCHEMA_VERSION = 1
 """Rises when a stored field goes or changes its meaning; one that is added is ignored by older readers."""
@@ -40,25 +40,12 @@ _LAYER: dict[str, tuple[type, ...]] = {
     "bias": _FLAG,
     "layout": _TEXT,
     "calls": _COUNT,
-    "params": _COUNT,
-    "macs": _COUNT,
-    "dense_params": _COUNT,
-    "dense_macs": _COUNT,
-    "weight_bytes": _COUNT,
-    "activation_bytes": _COUNT,
+    **dict.fromkeys(COSTS, _COUNT),
 }
 """What is stored of a layer; a field that has its record's default value is left out."""
 _TOTALS: dict[str, tuple[type, ...]] = {
+    **{field.name: _COUNT for field in fields(Totals)},
     "layers": _INTEGER,
-    "params": _COUNT,
-    "macs": _COUNT,
-    "dense_params": _COUNT,
-    "dense_macs": _COUNT,
-    "weight_bytes": _COUNT,
-    "peak_activation_bytes": _COUNT,
-    "macs_at_least": _COUNT,
-    "model_params": _COUNT,
-    "model_macs": _COUNT,
 }
 Record = TypeVar("Record", LayerCost, Totals)
 

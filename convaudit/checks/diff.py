@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from convaudit.checks.matching import OPERATION, SHAPES, match_layers
 from convaudit.checks.quantities import params_elsewhere
 from convaudit.checks.wording import value_text
 from convaudit.formulas import Count, subtract
-from convaudit.records import AuditReport, LayerCost
+from convaudit.records import AuditReport, LayerCost, Totals
 
 FIELDS: dict[str, Callable[[LayerCost], Hashable]] = {
     **OPERATION,
@@ -23,17 +23,7 @@ FIELDS: dict[str, Callable[[LayerCost], Hashable]] = {
 }
 """What is compared of two matched layers, by the field's name in the records."""
 
-TOTALS = (
-    "layers",
-    "params",
-    "macs",
-    "dense_params",
-    "dense_macs",
-    "weight_bytes",
-    "peak_activation_bytes",
-    "model_params",
-    "model_macs",
-)
+TOTALS = tuple(field.name for field in fields(Totals) if field.name != "macs_at_least")
 """What is compared of the totals, by the field's name in the records."""
 
 

@@ -18,7 +18,7 @@ from convaudit.records.network import (
     Shape,
     TensorInfo,
 )
-from convaudit.records.report import AuditReport, LayerCost, Totals
+from convaudit.records.report import COSTS, AuditReport, LayerCost, Totals
 from convaudit.records.verification import (
     STATUSES,
     Optimization,
@@ -30,6 +30,7 @@ from convaudit.records.verification import (
 )
 
 __all__ = [
+    "COSTS",
     "KINDS",
     "STATUSES",
     "AuditReport",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.records.network import ConvLayer, OtherOp, TensorInfo
@@ -44,6 +44,14 @@ class LayerCost(ConvLayer):
             return None
         moved = weights + activations
         return flops / moved if moved else None
+
+
+COSTS = tuple(
+    field.name
+    for field in fields(LayerCost)
+    if field.name not in ConvLayer.__dataclass_fields__ and field.name != "verification"
+)
+"""The counts of a layer that the analyzer makes, by their fields' names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

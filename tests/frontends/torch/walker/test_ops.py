@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convaudit.analyzer.analyze import analyze
+from convaudit.analyzer import analyze
 from convaudit.analyzer.costs import macs
 from convaudit.frontends.torch.ops import (
     CONV_READERS,

@@ -13,7 +13,7 @@ import torch.nn.utils as torch_utils
 from torch import nn
 from torch.nn.utils import prune
 
-from convaudit.analyzer.analyze import analyze
+from convaudit.analyzer import analyze
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.frontends.torch.walker.walk import walk_torch
 from convaudit.records import ConvLayer

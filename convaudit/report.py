@@ -37,7 +37,7 @@ class Report(AuditReport):
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain lists, dictionaries and exact numbers, as its JSON Schema describes them."""
-        from convaudit.reporters.json import report_dict
+        from convaudit.reporters.plain import report_dict
 
         return report_dict(self)
 

@@ -7,8 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from convaudit.records import AuditReport, LayerCost
-from convaudit.reporters.json import LAYER_KEYS, layer_dict
+from convaudit.records import AuditReport, LayerCost, Verification
+from convaudit.reporters.plain import keys_of, plain
 from convaudit.reporters.select import EVERYTHING, Selection, lookup, select
 from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
@@ -16,9 +16,9 @@ from convaudit.shapes import as_text
 Scalar: TypeAlias = str | int | float | bool | None
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones too
 _NESTED = ("formula", "verification", "branches")
-_VERDICT = ("status", "reason", "max_abs_error", "bits", "bound", "location", "format", "executed_macs")
+_VERDICT = tuple(key for key in keys_of(Verification) if key != "worst_index")
 CSV_COLUMNS = (
-    *(key for key in LAYER_KEYS if key not in _NESTED),
+    *(key for key in keys_of(LayerCost) if key not in _NESTED),
     *(f"verification_{key}" for key in _VERDICT),
 )
 
@@ -47,7 +47,7 @@ def written(rows: Sequence[Mapping[str, Scalar]], columns: Sequence[str]) -> str
 
 def flat_layer(layer: LayerCost) -> dict[str, Scalar]:
     """The JSON layer without nesting: ``1x3x224x224``, ``118013952*batch``, ``verification_status``."""
-    nested = layer_dict(layer)
+    nested = plain(layer)
     verdict = nested["verification"] or {}
     flat = {key: nested["formula"].get(key, value) for key, value in nested.items() if key not in _NESTED}
     flat["notes"] = "; ".join(nested["notes"])

@@ -11,8 +11,8 @@ from convaudit.formulas.growth import ratio
 from convaudit.records import LayerCost
 from convaudit.reporters.cells import channels_text, kernel_text
 from convaudit.reporters.columns import Column
-from convaudit.reporters.json import layer_dict
 from convaudit.reporters.markdown import markdown_table
+from convaudit.reporters.plain import plain
 from convaudit.reporters.table import Layout, laid_out, wrapped
 from convaudit.reporters.text import json_text, markdown_code, markdown_text, printable
 from convaudit.units import human, human_percentage
@@ -61,8 +61,8 @@ def render_difference_json(difference: Difference) -> str:
         "before": {"source": before.source, "format": before.format},
         "after": {"source": after.source, "format": after.format},
         "equal": difference.equal,
-        "added": [layer_dict(layer) for layer in difference.added],
-        "removed": [layer_dict(layer) for layer in difference.removed],
+        "added": [plain(layer) for layer in difference.added],
+        "removed": [plain(layer) for layer in difference.removed],
         "changed": [
             {
                 "before": change.before.name,
@@ -80,7 +80,7 @@ def render_difference_json(difference: Difference) -> str:
         },
         "notes": difference.notes,
     }
-    return json_text(document, default=str)
+    return json_text(plain(document))
 
 
 def _layer_rows(difference: Difference) -> Iterator[tuple[str, str, str]]:

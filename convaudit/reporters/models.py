@@ -9,9 +9,9 @@ from convaudit.records import AuditReport, Totals
 from convaudit.reporters.cells import macs_text
 from convaudit.reporters.columns import Column
 from convaudit.reporters.csv import Scalar, written
-from convaudit.reporters.json import totals_dict
 from convaudit.reporters.lines import cautions, verdicts, verified_text
 from convaudit.reporters.markdown import markdown_table
+from convaudit.reporters.plain import plain
 from convaudit.reporters.table import Layout, laid_out, wrapped
 from convaudit.reporters.text import markdown_text, printable
 from convaudit.units import human, human_percentage
@@ -41,7 +41,7 @@ def render_models_csv(reports: Sequence[AuditReport]) -> str:
 
 
 def _flat_model(report: AuditReport) -> dict[str, Scalar]:
-    totals = totals_dict(report.totals)
+    totals = plain(report.totals)
     formula = totals.pop("formula")
     exact = {key: formula.get(key, value) for key, value in totals.items()}
     return {"source": report.source, "format": report.format, "file_bytes": report.file_bytes, **exact}

@@ -6,19 +6,36 @@ import csv
 import io
 import json
 import re
+from dataclasses import dataclass
+from functools import reduce
 from importlib import resources
 
 import jsonschema
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from convaudit.analyzer import analyze
 from convaudit.errors import UsageError
+from convaudit.formulas import Count
+from convaudit.records import (
+    AuditReport,
+    Branch,
+    LayerCost,
+    OtherOp,
+    RuntimeInfo,
+    TensorInfo,
+    Totals,
+    Verification,
+)
 from convaudit.reporters.csv import CSV_COLUMNS, render_csv
 from convaudit.reporters.html import render_html
-from convaudit.reporters.json import render_json, report_dict
+from convaudit.reporters.json import render_json
 from convaudit.reporters.markdown import render_markdown
 from convaudit.reporters.models import render_models_markdown
+from convaudit.reporters.plain import SCHEMA_VERSION, keys_of, report_dict
 from convaudit.reporters.select import Selection
+from convaudit.reporters.text import json_text
 from tests.networks import conv_layer, mixed_network, network, symbolic_network, verified
 from tests.reporters.test_table import HOSTILE
 
@@ -47,6 +64,60 @@ TOP_KEYS = {
 def test_the_schema_is_valid():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["$id"] == f"urn:convaudit:schema:report:{SCHEMA_VERSION}"
+
+
+def described(*path: str) -> dict[str, object]:
+    """The part of the schema at a path."""
+    return reduce(lambda part, key: part[key], path, SCHEMA["$defs"])
+
+
+RECORDS = [
+    pytest.param(AuditReport, ("report",), {"schema_version", "convaudit_version"}, id="report"),
+    pytest.param(TensorInfo, ("report", "properties", "inputs", "items"), set(), id="input"),
+    pytest.param(OtherOp, ("report", "properties", "other_ops", "items"), set(), id="other-op"),
+    pytest.param(LayerCost, ("layer",), set(), id="layer"),
+    pytest.param(Totals, ("totals",), set(), id="totals"),
+    pytest.param(Branch, ("branches", "items"), set(), id="branch"),
+    pytest.param(Verification, ("verification",), set(), id="verification"),
+    pytest.param(RuntimeInfo, ("runtime",), set(), id="runtime"),
+]
+
+
+@pytest.mark.parametrize(("record", "path", "others"), RECORDS)
+def test_the_schema_describes_every_field_of_the_records(record, path, others):
+    schema = described(*path)
+    undescribed = set(keys_of(record)) - set(schema["properties"])
+    assert not undescribed, f"describe {undescribed} in report.schema.json, or hide them: plain.HIDDEN"
+    assert set(schema["properties"]) == set(schema["required"]) == set(keys_of(record)) | others
+
+
+def test_a_field_that_nobody_described_is_seen():
+    @dataclass(frozen=True, kw_only=True)
+    class Grown(LayerCost):
+        workspace_bytes: Count | None
+
+    assert keys_of(Grown)[-4:] == ("workspace_bytes", "formula", "notes", "verification")
+    with pytest.raises(AssertionError, match=r"describe \{'workspace_bytes'\}"):
+        test_the_schema_describes_every_field_of_the_records(Grown, ("layer",), set())
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+)
+
+
+@given(JSON_VALUES)
+@example({"a": [[], {}, [2**70, -1, True]], "%s": "100% \u2028"})
+def test_json_text_is_what_the_standard_encoder_makes(value):
+    assert json_text(value).replace("\\u005b", "[") == json.dumps(value, indent=2) + "\n"
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": {1, 2}}], ids=["nan", "inf", "set"])
+def test_json_text_refuses_what_json_cannot_say(value):
+    with pytest.raises((ValueError, TypeError), match="not JSON"):
+        json_text(value)
 
 
 @pytest.mark.parametrize("report", REPORTS)

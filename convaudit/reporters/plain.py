@@ -1,0 +1,117 @@
+"""Records as plain dictionaries, lists, strings and numbers: what JSON, CSV and pandas are made of.
+
+The keys of a record's dictionary are its fields, each followed by the properties that derive from it. A field
+that is added to a record is so in every format of data; a test then asks for it in the JSON's schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from math import isfinite
+from operator import attrgetter
+from typing import Any, get_args, get_type_hints
+
+from convaudit.formulas import Formula
+from convaudit.records import AuditReport
+from convaudit.reporters.select import EVERYTHING, Selection, select
+from convaudit.version import __version__
+
+SCHEMA_VERSION = 2
+DERIVED = {
+    "op": ("kind",),
+    "macs": ("flops",),
+    "dense_macs": ("params_saved", "macs_saved"),
+    "activation_bytes": ("arithmetic_intensity",),
+}
+"""Properties that are shown, by the field that each comes after."""
+HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "address"})
+"""Fields that are not shown: another one tells what they do, or only the verifier reads them."""
+LAST = ("notes", "verification")
+"""Fields that come after the counts."""
+_SCALARS = frozenset({str, int, bool, type(None)})
+
+
+def report_dict(report: AuditReport, selection: Selection = EVERYTHING) -> dict[str, Any]:
+    """A report as its JSON Schema describes it; the totals are those of all layers.
+
+    Args:
+        report: What an audit found.
+        selection: Which layers to list.
+    """
+    values = {
+        "layers": select(report, selection),
+        "uncounted_ops": [{"op": op, "count": count} for op, count in report.uncounted_ops],
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "convaudit_version": __version__,
+        **{key: plain(values.get(key, getattr(report, key))) for key in keys_of(AuditReport)},
+    }
+
+
+def keys_of(record: type) -> tuple[str, ...]:
+    """The keys of a record's dictionary, in their order.
+
+    After the last count comes ``formula``, a dictionary: for each count that is null its formula as text, or
+    null if it is unknown.
+    """
+    return _plan(record).keys
+
+
+def plain(value: Any) -> Any:
+    """A record, or what stands in one: tuples as lists, formulas as text, None for what is not finite."""
+    if type(value) in _SCALARS:
+        return value
+    if isinstance(value, tuple | list):
+        return list(value) if _SCALARS.issuperset(map(type, value)) else [plain(item) for item in value]
+    if isinstance(value, Formula):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if is_dataclass(value):
+        return _dictionary(value)
+    return float(value) if isfinite(value) else None
+
+
+def _dictionary(record: Any) -> dict[str, Any]:
+    plan = _plan(record.__class__)
+    values = zip(plan.keys, plan.values(record), strict=True)
+    document = {key: value if type(value) in _SCALARS else plain(value) for key, value in values}
+    if plan.counts:
+        open_counts = {key: document[key] for key in plan.counts if not isinstance(document[key], int)}
+        document.update(dict.fromkeys(open_counts))
+        document["formula"] = dict(sorted(open_counts.items(), key=lambda count: count[1] is None))
+    return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """How records of one type become dictionaries."""
+
+    keys: tuple[str, ...]
+    counts: tuple[str, ...]
+    values: Callable[[Any], tuple[Any, ...]]  # one for each key; "formula" is then made from the counts
+
+
+@cache
+def _plan(record: type) -> _Plan:
+    shown = sorted(
+        (field.name for field in fields(record) if field.name not in HIDDEN), key=LAST.__contains__
+    )
+    groups = [[name, *(key for key in DERIVED.get(name, ()) if hasattr(record, key))] for name in shown]
+    types = _types(record)
+    for group in groups:
+        types |= {key: _types(getattr(record, key).fget)["return"] for key in group[1:]}
+    counts = tuple(key for group in groups for key in group if Formula in get_args(types[key]))
+    for group in groups:
+        if counts and counts[-1] in group:
+            group.append("formula")
+    keys = tuple(key for group in groups for key in group)
+    values = attrgetter(*(counts[0] if key == "formula" else key for key in keys))
+    return _Plan(keys=keys, counts=counts, values=values)
+
+
+def _types(owner: Any) -> dict[str, Any]:
+    return get_type_hints(owner, localns={"Formula": Formula})  # Count names it before it is defined

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from convaudit.errors import ExecutionError, UsageError
-from convaudit.feeds import known_shape, open_sizes, random_array, settled
+from convaudit.feeds import open_sizes, settled
 from convaudit.frontends.onnx.functions import Address
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.runtime import Settings
@@ -20,10 +19,9 @@ from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.verifier.graphs import Graphs, bodies
 from convaudit.frontends.onnx.verifier.operands import (
     claimed,
-    dtype_of,
     execution,
     known_padding,
-    offset_groups,
+    made_up,
     operands,
     unsupported,
 )
@@ -31,7 +29,7 @@ from convaudit.frontends.onnx.verifier.runs import Memory, Runs
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
-from convaudit.records import ConvLayer, Shape, Verification, Verified
+from convaudit.records import ConvLayer, Verification, Verified
 
 Array = NDArray[Any]
 
@@ -124,7 +122,7 @@ class _Alone:
         make_runnable(self._node, known_padding(self._layer, self._node, self._sizes))
         names = operands(self._node)
         feeds = {
-            name: self._made_up(role, generator)
+            name: made_up(role, self._layer, self._node, self._sizes, generator)
             for role, name in names.items()
             if role == "x" or not self._copy_constant(name, _LONGEST_CHAIN)
         }
@@ -172,30 +170,3 @@ class _Alone:
         graph.output.extend(ValueInfoProto(name=name) for name in outputs)
         ir_version = max(self._whole.ir_version, _IR_OF_UNDECLARED_INITIALIZERS)
         return helper.make_model(graph, opset_imports=self._whole.opset_import, ir_version=ir_version)
-
-    def _made_up(self, role: str, generator: np.random.Generator) -> Array:
-        if role in ("x_scale", "w_scale", "y_scale"):
-            # the spread of sums of 8-bit integers, scaled so that the output neither saturates nor vanishes
-            _, *filters = known_shape(self._layer.weight_shape, self._sizes) or (1, 1)
-            return np.array(sqrt(prod(filters)) / 30 if role == "y_scale" else 1 / 64, np.float32)
-        shape = known_shape(self._shape(role), self._sizes)
-        if shape is None:
-            raise UsageError(f"the shape of its {role} is not known; give the model's inputs with --input")
-        return random_array(generator, shape, dtype_of(self._layer, role))
-
-    def _shape(self, role: str) -> Shape | None:
-        """Shape of an operand that is computed at run time."""
-        layer = self._layer
-        batch, *_ = layer.input_shape or (None,)
-        kernel = layer.kernel_size or ()
-        taps = offset_groups(self._node) * prod(kernel)
-        shapes: dict[str, Shape | None] = {
-            "x": layer.input_shape,
-            "weight": layer.weight_shape,
-            "bias": (layer.out_channels,),
-            "residual": layer.output_shape,
-            "offset": (batch, 2 * taps, *(layer.output_shape or (None,) * 2)[2:]),
-            "mask": (batch, taps, *(layer.output_shape or (None,) * 2)[2:]),
-            "past_state": (batch, layer.in_channels, *(size - 1 for size in kernel)),
-        }
-        return shapes.get(role, ())  # of the zero points, whatever their model has: one for all channels

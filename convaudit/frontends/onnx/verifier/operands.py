@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod, sqrt
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from convaudit.feeds import known_shape
+from convaudit.errors import UsageError
+from convaudit.feeds import known_shape, random_array
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of, split_axes
 from convaudit.frontends.onnx.shapes.inference import SAMPLED
 from convaudit.frontends.onnx.window import conv_window
 from convaudit.judge.execution import Accounted, Activation, Deformation, Execution, Quantization, accounted
-from convaudit.records import ConvLayer, Verification
+from convaudit.records import ConvLayer, Shape, Verification
 from convaudit.shapes import Pair
 
 Array = NDArray[Any]
@@ -56,15 +59,57 @@ def dtype_of(layer: ConvLayer, role: str) -> str:
     return layer.dtype
 
 
+def made_up(
+    role: str, layer: ConvLayer, node: NodeProto, sizes: Mapping[str, int], generator: np.random.Generator
+) -> Array:
+    """A value for an operand that is computed at run time, to run its layer alone.
+
+    Args:
+        role: Of the operand.
+        layer: As it was accounted for.
+        node: As it will run.
+        sizes: Of the symbolic dimensions.
+        generator: Of the random numbers.
+
+    Raises:
+        UsageError: Its shape or its element type is not known.
+    """
+    if role in ("x_scale", "w_scale", "y_scale"):
+        # the spread of sums of 8-bit integers, scaled so that the output neither saturates nor vanishes
+        _, *filters = known_shape(layer.weight_shape, sizes) or (1, 1)
+        return np.array(sqrt(prod(filters)) / 30 if role == "y_scale" else 1 / 64, np.float32)
+    if role == "pads":
+        return np.zeros(2 * len(layer.kernel_size or ()), np.int64)
+    shape = known_shape(_shape_of(role, layer, node), sizes)
+    if shape is None:
+        raise UsageError(f"the shape of its {role} is not known; give the model's inputs with --input")
+    return random_array(generator, shape, dtype_of(layer, role))
+
+
+def _shape_of(role: str, layer: ConvLayer, node: NodeProto) -> Shape | None:
+    batch, *_ = layer.input_shape or (None,)
+    kernel = layer.kernel_size or ()
+    taps = offset_groups(node) * prod(kernel)
+    before = [dilation * (size - 1) for size, dilation in zip(kernel, layer.dilation or (), strict=False)]
+    shapes: dict[str, Shape | None] = {
+        "x": layer.input_shape,
+        "weight": layer.weight_shape,
+        "bias": (layer.out_channels,),
+        "residual": layer.output_shape,
+        "offset": (batch, 2 * taps, *(layer.output_shape or (None,) * 2)[2:]),
+        "mask": (batch, taps, *(layer.output_shape or (None,) * 2)[2:]),
+        "past_state": (batch, layer.in_channels, *before),
+    }
+    return shapes.get(role, ())  # of the zero points, whatever their model has: one for all channels
+
+
 def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
     """One run of a layer, as ``judge`` wants it: the runtime's values, and the accounting's attributes."""
     attributes = Attributes(node, layer.name)
-    pads = _as_extended(padding(layer, node, values["x"].shape), layer, node, values)
+    given = values["pads"].tolist() if "pads" in values else None
+    pads = _as_extended(padding(layer, node, values["x"].shape, given), layer, node, values)
     if "past_state" in values:  # it stands where the padding would be
         pads = ((0, 0),) * len(pads)
-    if "pads" in values and attributes.string("auto_pad", "") in ("", "NOTSET"):
-        given = values["pads"].tolist()
-        pads = tuple(zip(given[: len(given) // 2], given[len(given) // 2 :], strict=True))
     return Execution(
         x=values["x"],
         weight=values["weight"],
@@ -96,13 +141,23 @@ def claimed(layer: ConvLayer, values: Values, sizes: Mapping[str, int]) -> Accou
     return accounted(layer, sizes)
 
 
-def padding(layer: ConvLayer, node: NodeProto, input_shape: tuple[int, ...]) -> tuple[Pair, ...]:
-    """The layer's padding; where that depends on the input's size, for an input of the given shape."""
+def padding(
+    layer: ConvLayer, node: NodeProto, input_shape: tuple[int, ...], pads: Sequence[int] | None = None
+) -> tuple[Pair, ...]:
+    """The layer's padding in one run.
+
+    Args:
+        layer: As it was accounted for.
+        node: As it ran.
+        input_shape: As it ran: a SAME padding depends on it.
+        pads: Values of the operand, of an op whose pads are one.
+    """
     attributes = Attributes(node, layer.name)
     depends = "auto_pad" in attributes or "output_shape" in attributes
     if layer.padding is not None and (layer.input_shape == input_shape or not depends):
         return layer.padding
     window = conv_window(CONV_OPS[layer.op], attributes, layer.kernel_size or ())
+    window = window if pads is None else window.padded_by(pads)
     _, _, sizes = split_axes(input_shape, layer.layout)
     resolved, _ = window.resolve(sizes, who=layer.name)
     return resolved or ()

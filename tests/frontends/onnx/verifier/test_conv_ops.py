@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +17,7 @@ import convaudit
 import convaudit.frontends.onnx as onnx_room
 from convaudit.frontends.onnx.ops import CONV_OPS, NEW_OPSET, NO_KERNEL, ConvOp
 from convaudit.records import Verification
+from tests.frontends.onnx.models import only_layer, walk
 from tests.frontends.onnx.verifier import cases
 
 HONEST = {"exact", "within_rounding"}
@@ -22,8 +25,8 @@ SAID = {NO_KERNEL: "Could not find an implementation", NEW_OPSET: "Opset 27 is u
 """How onnxruntime says why its CPU provider does not run an op."""
 
 
-def one_node(name: str, op: ConvOp) -> ModelProto:
-    """A model of one node of an op, its operands made from the row."""
+def one_node(name: str, op: ConvOp, *, stored: Sequence[str] = ()) -> ModelProto:
+    """A model of one node of an op, its operands made from the row, and stored: all of them, or some."""
     generator = np.random.default_rng(0)
     rank = 1 if op.causal else 2
     sizes = (9,) * rank
@@ -53,12 +56,18 @@ def one_node(name: str, op: ConvOp) -> ModelProto:
     domain, _, op_type = name.rpartition(".")
     outputs = ["y", "state"] if op.causal else ["y"]
     node = helper.make_node(op_type, op.roles, outputs, "conv", domain=domain)
+    tensors = [numpy_helper.from_array(np.asarray(arrays[role]), role) for role in op.roles if role != "x"]
     graph = helper.make_graph(
         [node],
         "g",
         [helper.make_tensor_value_info("x", TensorProto.UINT8 if integer else TensorProto.FLOAT, x)],
         [helper.make_empty_tensor_value_info("y")],
-        [numpy_helper.from_array(np.asarray(arrays[role]), role) for role in op.roles if role != "x"],
+        [tensor for tensor in tensors if not stored or tensor.name in stored],
+    )
+    graph.input.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in tensors
+        if stored and tensor.name not in stored
     )
     version = 11 if domain == "com.ms.internal.nhwc" else 1
     newest = 27 if name == "CausalConvWithState" else 22
@@ -88,6 +97,40 @@ def test_every_op(name: str, verify: Literal["in-situ", "isolated"]) -> None:
         assert SAID[op.not_on_cpu] in found.reason
     else:
         assert found.status in HONEST, found.reason
+
+
+RUNNING = [name for name, op in CONV_OPS.items() if not (op.not_supported or op.not_on_cpu)]
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_every_operand_can_be_made_up(name: str) -> None:
+    """Alone, an op runs although the model computes all of its operands but the weight."""
+    found = verdict(one_node(name, CONV_OPS[name], stored=["weight"]), "isolated")
+    assert found.status in HONEST, found.reason
+    assert ("made up here" in found.reason) == (len(CONV_OPS[name].roles) > 2)
+
+
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_made_up_state_reaches_as_far_as_the_kernel(dilation: int) -> None:
+    source = one_node("com.microsoft.CausalConvWithState", CONV_OPS["com.microsoft.CausalConvWithState"])
+    (conv,) = source.graph.node
+    conv.attribute.append(helper.make_attribute("dilation", dilation))
+    (state,) = [tensor for tensor in source.graph.initializer if tensor.name == "past_state"]
+    source.graph.initializer.remove(state)
+    source.graph.input.append(helper.make_tensor_value_info("past_state", 1, [1, 4, 2 * dilation]))
+    found = verdict(source, "isolated")
+    assert found.status in HONEST, found.reason
+
+
+@pytest.mark.parametrize("name", CONV_OPS)
+def test_shape_rules_agree_with_the_walker(name: str) -> None:
+    """What follows a convolution has as many elements as the walker says of its output."""
+    source = one_node(name, CONV_OPS[name])
+    sizes = [size for size in only_layer(source, allow_run=False).output_shape or () if isinstance(size, int)]
+    source.graph.node.append(helper.make_node("MatMul", ["y", "m"], ["z"]))
+    source.graph.input.append(helper.make_tensor_value_info("m", TensorProto.FLOAT, [sizes[-1], 1]))
+    (product,) = walk(source, allow_run=False).other_ops
+    assert product.macs == prod(sizes) >= 36
 
 
 ROLES = {"input": "x", "w": "weight", "b": "bias", "z": "residual", "sum": "residual"}

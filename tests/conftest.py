@@ -28,6 +28,22 @@ if importlib.util.find_spec("torch") is not None:
     TORCHVISION_OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
+TESTS = Path(__file__).parent
+SLOW = (
+    *("fuzz", "frontends/torch", "cli/test_foreign_code.py", "cli/test_mutations.py", "cli/test_streams.py"),
+    *("cli/test_torch.py", "engine/test_backend_cases.py", "frontends/onnx/verifier/test_real_models.py"),
+    *("test_apart.py", "test_documents.py", "test_examples_ci.py", "test_examples_digits.py"),
+    *("test_torch_agrees_with_onnx.py", "test_torch_costs.py"),
+)
+"""Folders and files that take seconds each; ``-m "not slow"`` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path.is_relative_to(TESTS / name) for name in SLOW):
+            item.add_marker("slow")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--overwrite-golden", action="store_true", help="write golden files instead of comparing"

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+CITATION = "https://citation-file-format.github.io/1.2.0/schema.json"
+PRE_COMMIT = "https://json.schemastore.org/pre-commit-config.json"
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 GITHUB_ACTION = "https://json.schemastore.org/github-action.json"
 GITHUB_WORKFLOW = "https://json.schemastore.org/github-workflow.json"

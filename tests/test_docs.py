@@ -1,0 +1,88 @@
+"""What docs/ and CONTRIBUTING.md say of the code is so: tables are whole, and every name exists."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convaudit.records import KINDS, STATUSES
+from convaudit.reporters.columns import COLUMNS
+from tests.conftest import SLOW
+from tests.programs import ROOT
+
+SCHEMA = json.loads((ROOT / "convaudit" / "reporters" / "report.schema.json").read_text(encoding="utf-8"))
+LAYER = SCHEMA["$defs"]["layer"]["properties"]
+PAGES = [ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+CODE = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"(?:convaudit|tests|docs|examples|\.ci)/[\w./-]*")
+NAME = re.compile(r"convaudit(?:\.\w+)+")
+
+
+def section(page: str, title: str = "") -> str:
+    """The text below a heading, up to the next one."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.split(r"^#+ ", text.partition(f"\n## {title}\n")[2] if title else text, flags=re.M)[title == ""]
+
+
+def first_column(text: str) -> set[str]:
+    """Names in the first column of the tables there."""
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `") and "---" not in line]
+    return {name for row in rows for name in CODE.findall(row)}
+
+
+TABLES = [
+    pytest.param(section("columns.md", "Of the table"), COLUMNS, id="columns"),
+    pytest.param(section("columns.md", "Of a layer in JSON and CSV"), LAYER, id="layer"),
+    pytest.param(section("json.md"), SCHEMA["$defs"]["report"]["properties"], id="report"),
+    pytest.param(section("verdicts.md", "The verdicts"), STATUSES, id="verdicts"),
+    pytest.param(section("counting.md", "Kinds"), KINDS, id="kinds"),
+]
+
+
+@pytest.mark.parametrize(("text", "names"), TABLES)
+def test_tables_name_all_that_there_is(text: str, names: Any) -> None:
+    assert first_column(text) == {*names}
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES])
+def test_paths_and_names_exist(page: Path) -> None:
+    for code in CODE.findall(page.read_text(encoding="utf-8")):
+        if PATH.fullmatch(code):
+            assert (ROOT / code).exists(), code
+        elif NAME.fullmatch(code):
+            assert resolved(code) is not None, code
+
+
+def resolved(name: str) -> object:
+    """What a dotted name stands for: a module, or something in one."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part)
+        return found
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize("name", ["convaudit.audits", "convaudit.records.Layer"])
+def test_the_test_of_names_can_fail(name: str) -> None:
+    with pytest.raises(AttributeError, match=name.rpartition(".")[2]):
+        resolved(name)
+
+
+def test_slow_tests_exist() -> None:
+    assert [name for name in SLOW if not (ROOT / "tests" / name).exists()] == []
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    trees = re.findall(r"^```{toctree}\n(.*?)^```$", (ROOT / "docs" / "index.md").read_text(), re.M | re.S)
+    listed = {line for tree in trees for line in tree.splitlines() if re.fullmatch(r"[\w-]+", line)}
+    assert listed == {page.stem for page in PAGES[1:]} - {"index"}

@@ -1,4 +1,4 @@
-"""The tensors of an ONNX graph: found wherever they may be stored, and decoded."""
+"""The tensors of an ONNX graph: their element types, where they may be stored, how they are decoded."""
 
 from __future__ import annotations
 
@@ -16,6 +16,22 @@ _NOT_AS_STORED = {
     "object",
 }
 """Element types of which ONNX packs several into a byte, while NumPy gives each its own; and strings."""
+_TYPE_NAMES = {
+    "FLOAT": "float32",
+    "DOUBLE": "float64",
+    "STRING": "str",
+    "FLOAT8E4M3FN": "float8_e4m3fn",
+    "FLOAT8E4M3FNUZ": "float8_e4m3fnuz",
+    "FLOAT8E5M2": "float8_e5m2",
+    "FLOAT8E5M2FNUZ": "float8_e5m2fnuz",
+    "FLOAT8E8M0": "float8_e8m0fnu",
+    "FLOAT4E2M1": "float4_e2m1fn",
+    "FLOAT6E2M3": "float6_e2m3fn",
+    "FLOAT6E3M2": "float6_e3m2fn",
+}
+_TYPES: dict[int, str] = {
+    number: _TYPE_NAMES.get(name, name.lower()) for name, number in TensorProto.DataType.items() if number
+}
 
 
 def model_tensors(model: ModelProto) -> Iterator[TensorProto]:
@@ -110,3 +126,18 @@ def _with_data(tensor: TensorProto, data: bytes, field: str) -> TensorProto:
     else:
         whole.MergeFromString(length_delimited(TensorProto.DESCRIPTOR.fields_by_name[field].number, data))
     return whole
+
+
+def dtype_name(data_type: int) -> str:
+    """``float32``, ``bfloat16``, ``int4``, ...; ``unknown`` for a number that ONNX does not define."""
+    return _TYPES.get(data_type, "unknown")
+
+
+def data_type(dtype: str) -> int:
+    """The number of an element type; 0, which means undefined, for a name that ONNX does not have."""
+    return next((number for number, name in _TYPES.items() if name == dtype), TensorProto.UNDEFINED)
+
+
+def is_floating(dtype: str) -> bool:
+    """Whether the type holds real numbers: float, bfloat, the 8-bit floats and below, complex."""
+    return dtype.startswith(("float", "bfloat", "complex"))

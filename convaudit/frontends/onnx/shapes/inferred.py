@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, TensorProto, TypeProto
 
-from convaudit.frontends.onnx.dtypes import dtype_name
 from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.loader.tensors import dtype_name
 from convaudit.frontends.onnx.shapes.dimensions import Dimensions
 from convaudit.records import Shape
 

@@ -17,7 +17,7 @@ from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto
 from convaudit.arguments import LARGEST_TENSOR, GivenInput
 from convaudit.errors import ShapeError, UsageError
 from convaudit.formulas import Count, Formula, parse, symbol, term_count
-from convaudit.frontends.onnx.dtypes import dtype_name
+from convaudit.frontends.onnx.loader.tensors import dtype_name
 from convaudit.records import Shape, TensorInfo
 from convaudit.shapes import as_text
 

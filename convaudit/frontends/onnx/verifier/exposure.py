@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, shape_inference
 
 from convaudit.errors import ExecutionError, first_line
-from convaudit.frontends.onnx.dtypes import data_type
 from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.loader.tensors import data_type
 from convaudit.frontends.onnx.shapes.hazards import hazard
 from convaudit.frontends.onnx.shapes.inferred import graphs
 from convaudit.frontends.onnx.verifier.graphs import Graphs, bodies, body

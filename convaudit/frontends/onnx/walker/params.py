@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from math import prod
 
 from convaudit.errors import ModelError
-from convaudit.frontends.onnx.dtypes import is_floating
+from convaudit.frontends.onnx.loader.tensors import is_floating
 from convaudit.frontends.onnx.ops import CONV_OPS, ConvOp
 from convaudit.frontends.onnx.walker.multiplying_ops import MULTIPLYING_OPS, MultiplyingOp
 from convaudit.frontends.onnx.walker.scopes import Node

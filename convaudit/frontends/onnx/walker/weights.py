@@ -8,9 +8,8 @@ from math import prod
 
 from onnx import SparseTensorProto, TensorProto
 
-from convaudit.frontends.onnx.dtypes import dtype_name
 from convaudit.frontends.onnx.functions import Address
-from convaudit.frontends.onnx.loader.tensors import decode
+from convaudit.frontends.onnx.loader.tensors import decode, dtype_name
 from convaudit.frontends.onnx.walker.scopes import Scope
 from convaudit.records import Shape
 from convaudit.shapes import known_elements

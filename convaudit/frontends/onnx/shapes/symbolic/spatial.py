@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from convaudit.formulas import Count, add, ceil_divide, floor_divide, minimum, subtract
-from convaudit.frontends.onnx.dtypes import data_type
+from convaudit.frontends.onnx.loader.tensors import data_type
 from convaudit.frontends.onnx.ops import ConvOp, join_axes, split_axes
 from convaudit.frontends.onnx.shapes.symbolic import reals
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule, fixed, normalized_all

@@ -10,9 +10,15 @@ _LARGEST = 2**31 - 1  # no runtime takes a larger stride, dilation or padding
 
 
 class Attributes:
-    """Attributes of one node. ``who`` names the node in error messages."""
+    """Attributes of one node."""
 
     def __init__(self, node: NodeProto, who: str) -> None:
+        """Read the attributes of ``node``.
+
+        Args:
+            node: Of an untrusted file.
+            who: How error messages name it.
+        """
         self._by_name: dict[str, AttributeProto] = {attribute.name: attribute for attribute in node.attribute}
         self.who = who
 
@@ -22,13 +28,14 @@ class Attributes:
     def integer(self, name: str, default: int) -> int:
         """An integer attribute.
 
-        Raises  ModelError if it has another type.
+        Raises:
+            ModelError: It has another type.
         """
         attribute = self._typed(name, AttributeProto.INT)
         return default if attribute is None else attribute.i
 
     def size(self, name: str, default: int, minimum: int) -> int:
-        """An integer attribute of at least ``minimum``.
+        """An integer attribute of at least ``minimum``, and at most what runtimes take.
 
         Raises:
             ModelError: It has another type, or is out of range.
@@ -41,25 +48,41 @@ class Attributes:
     def string(self, name: str, default: str) -> str:
         """A string attribute.
 
-        Raises  ModelError if it has another type.
+        Raises:
+            ModelError: It has another type.
         """
         attribute = self._typed(name, AttributeProto.STRING)
         return default if attribute is None else attribute.s.decode(errors="replace")
 
     def integers(self, name: str) -> list[int] | None:
-        """A list of integers of any length; None if absent."""
+        """A list of integers of any length; None if absent.
+
+        Raises:
+            ModelError: It has another type.
+        """
         attribute = self._typed(name, AttributeProto.INTS)
         return None if attribute is None else list(attribute.ints)
 
     def floats(self, name: str) -> tuple[float, ...]:
-        """A list of floats of any length; empty if absent."""
+        """A list of floats of any length; empty if absent.
+
+        Raises:
+            ModelError: It has another type.
+        """
         attribute = self._typed(name, AttributeProto.FLOATS)
         return () if attribute is None else tuple(attribute.floats)
 
     def sizes(self, name: str, count: int, default: int, minimum: int) -> tuple[int, ...]:
-        """``count`` integers of at least ``minimum``, such as one stride per spatial axis.
+        """A list of integers of known length, such as one stride per spatial axis.
 
-        Raises  ModelError if there are more or fewer, or one is out of range.
+        Args:
+            name: Of the attribute.
+            count: How many there must be.
+            default: Each of them, where the attribute is absent.
+            minimum: The smallest that each may be.
+
+        Raises:
+            ModelError: There are more or fewer, or one is out of range.
         """
         values = self.integers(name)
         if values is None:

@@ -10,7 +10,7 @@ from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.ops import CONV_OPS, ConvOp, join_axes, split_axes
 from convaudit.frontends.onnx.shapes.inferred import first_known
 from convaudit.frontends.onnx.walker.scopes import Node
-from convaudit.frontends.onnx.walker.weights import Parameter, find_parameter, stored_integers
+from convaudit.frontends.onnx.walker.weights import TracedOperand, stored_integers, trace
 from convaudit.frontends.onnx.window import Window, conv_window
 from convaudit.records import ConvLayer, Layout, Shape
 from convaudit.shapes import as_text, check_groups
@@ -36,8 +36,8 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
         raise ModelError(f"{who}: has no weight (input {op.roles.index('weight')})")
     layout = op.layout_of(attributes)
     input_shape = _input_shape(node, op, layout)
-    weight = find_parameter(node.scope, operands["weight"])
-    bias = find_parameter(node.scope, operands["bias"]) if "bias" in operands else None
+    weight = trace(node.scope, operands["weight"])
+    bias = trace(node.scope, operands["bias"]) if "bias" in operands else None
     groups = op.groups(attributes, weight.shape)
     weight, ambiguous = _arranged(op, weight, attributes, input_shape, groups)
     kernel_size = None if ambiguous else _kernel_size(attributes, weight.shape, input_shape, who)
@@ -92,8 +92,8 @@ def _input_shape(node: Node, op: ConvOp, layout: Layout) -> Shape | None:
 
 
 def _arranged(
-    op: ConvOp, weight: Parameter, attributes: Attributes, input_shape: Shape | None, groups: int
-) -> tuple[Parameter, bool]:
+    op: ConvOp, weight: TracedOperand, attributes: Attributes, input_shape: Shape | None, groups: int
+) -> tuple[TracedOperand, bool]:
     """The weight with its channels second, and whether it cannot be told which axis those are."""
     if weight.shape is None:
         return weight, False
@@ -181,7 +181,7 @@ def _output_dtype(node: Node, op: ConvOp) -> str:
     return node.scope.dtype(node.input(op.roles.index(op.output_dtype)))
 
 
-def _stored_params(weight: Parameter, bias: Parameter | None) -> int | None:
+def _stored_params(weight: TracedOperand, bias: TracedOperand | None) -> int | None:
     """Stored elements where they are not those of weight and bias: one of them is sparse."""
     partly = weight.is_partly_stored or (bias is not None and bias.is_partly_stored)
     if not partly or weight.elements is None:
@@ -192,7 +192,7 @@ def _stored_params(weight: Parameter, bias: Parameter | None) -> int | None:
 def _notes(
     node: Node,
     input_shape: Shape | None,
-    weight: Parameter,
+    weight: TracedOperand,
     layout: Layout,
     window: Window | None,
 ) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from convaudit.frontends.onnx.loader.tensors import is_floating
 from convaudit.frontends.onnx.ops import CONV_OPS, ConvOp
 from convaudit.frontends.onnx.walker.multiplying_ops import MULTIPLYING_OPS, MultiplyingOp
 from convaudit.frontends.onnx.walker.scopes import Node
-from convaudit.frontends.onnx.walker.weights import PASS_THROUGH, Parameter, find_parameters
+from convaudit.frontends.onnx.walker.weights import PASS_THROUGH, TracedOperand, trace_all
 
 # Of ops that multiply nothing: operands that are settings, statistics or scales even where they are real.
 _SETTINGS: dict[str, frozenset[int]] = {
@@ -52,7 +52,7 @@ def count_parameters(nodes: Iterable[Node]) -> int | None:
             if name and node.scope.home(name) is None:
                 raise ModelError(f"{node.who}: nothing defines its input {name!r}")
             if name and not passes and index not in settings:
-                for parameter in find_parameters(node.scope, name):
+                for parameter in trace_all(node.scope, name):
                     _collect(node, row, index, parameter, found)
     return None if None in found.values() else sum(size for size in found.values() if size is not None)
 
@@ -61,7 +61,7 @@ def _collect(
     node: Node,
     row: ConvOp | MultiplyingOp | None,
     index: int,
-    parameter: Parameter,
+    parameter: TracedOperand,
     found: dict[str, int | None],
 ) -> None:
     if parameter.name is None or parameter.name in found:

@@ -171,9 +171,9 @@ class Node(NamedTuple):
         # then before else, as people read it
         return sorted(found, key=lambda body: (body[0] != "then_branch", body[0]))
 
-    def input(self, index: int | None) -> str:
+    def input(self, index: int) -> str:
         """Name of an operand; "" if it is absent."""
-        return self.proto.input[index] if index is not None and index < len(self.proto.input) else ""
+        return self.proto.input[index] if index < len(self.proto.input) else ""
 
     def output(self, index: int = 0) -> str:
         """Name of a result; "" if it is absent."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.formulas import Count, multiply
-from convaudit.frontends.onnx.functions import Address, Expanded, expand_functions
+from convaudit.frontends.onnx.functions import Address, Expanded, Origin, expand_functions
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.shapes.dimensions import Dimensions
@@ -16,7 +16,6 @@ from convaudit.frontends.onnx.shapes.inferred import Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
 from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer
 from convaudit.frontends.onnx.walker.loops import choice, iterations
-from convaudit.frontends.onnx.walker.naming import Names
 from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops
 from convaudit.frontends.onnx.walker.params import count_parameters
 from convaudit.frontends.onnx.walker.scopes import Node, Scope
@@ -174,3 +173,26 @@ def _is_known(layer: ConvLayer) -> bool:
 
 def _shapes(layer: ConvLayer) -> tuple[Shape | None, ...]:
     return layer.input_shape, layer.output_shape, layer.weight_shape
+
+
+class Names:
+    """Names for people: the node's own where it is one, readable, and none of them given twice."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}  # and the last number that was added to it
+
+    def unique(self, *candidates: str) -> str:
+        """The first candidate that is free, else the last one with a number."""
+        name = next((name for name in candidates if name not in self._taken), None)
+        while name is None:
+            self._taken[candidates[-1]] += 1
+            numbered = f"{candidates[-1]}#{self._taken[candidates[-1]]}"
+            name = None if numbered in self._taken else numbered
+        self._taken[name] = 1
+        return name
+
+    def of_layer(self, origin: Origin) -> str:
+        """A node's label; its path where that is taken, or repeats with every call of a function."""
+        if "function" in origin.address:
+            return self.unique(origin.path)
+        return self.unique(origin.label, origin.path)

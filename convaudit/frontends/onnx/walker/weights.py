@@ -1,4 +1,4 @@
-"""Where a convolution's weight and bias are stored: behind them may be a chain of layout and type changes."""
+"""Where a node's operands are stored: behind them may be a chain of layout and type changes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _DOMAINS = ("", "ai.onnx", "com.microsoft")  # com.microsoft has its own Quantiz
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """A tensor that a node uses as weight or bias."""
+class TracedOperand:
+    """An operand of a node, and the stored tensor behind it."""
 
     shape: Shape | None  # as the node sees it
     dtype: str  # as it is stored
@@ -38,22 +38,27 @@ class Parameter:
         return self.elements is not None and known_elements(self.shape) not in (None, self.elements)
 
 
-def find_parameter(scope: Scope, name: str) -> Parameter:
-    """Follow ``name`` back to the stored tensor, if it is one."""
+def trace(scope: Scope, name: str) -> TracedOperand:
+    """Follow an operand back to the tensor that it is stored as, if it is.
+
+    Args:
+        scope: Where the node stands that reads it.
+        name: Of the operand, in that scope.
+    """
     shape = scope.shape(name)
     home, stored = stored_tensor(scope, name)
     if home is None:
-        return Parameter(shape, scope.dtype(name), None, None)
+        return TracedOperand(shape, scope.dtype(name), None, None)
     tensor = _tensor(home, stored)
     if tensor is None:
         kept = home.shape(stored)
-        return Parameter(shape, home.dtype(stored), home.key(stored), known_elements(kept))
+        return TracedOperand(shape, home.dtype(stored), home.key(stored), known_elements(kept))
     values = tensor.values if isinstance(tensor, SparseTensorProto) else tensor
     shape = _kept_shape(scope, name) if shape is None else shape
-    return Parameter(shape, dtype_name(values.data_type), home.key(stored), prod(values.dims))
+    return TracedOperand(shape, dtype_name(values.data_type), home.key(stored), prod(values.dims))
 
 
-def find_parameters(scope: Scope, name: str) -> Iterator[Parameter]:
+def trace_all(scope: Scope, name: str) -> Iterator[TracedOperand]:
     """Every stored tensor that ``name`` may be: those that bodies of control flow hand out, too."""
     seen: set[tuple[Address, str]] = set()
     waiting = [(scope, name)]
@@ -66,7 +71,7 @@ def find_parameters(scope: Scope, name: str) -> Iterator[Parameter]:
             if (home.address, made) not in seen:
                 seen.add((home.address, made))
                 waiting += home.makers(made)
-        elif (parameter := find_parameter(inside, inner)).name is not None:
+        elif (parameter := trace(inside, inner)).name is not None:
             yield parameter
 
 

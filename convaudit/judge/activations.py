@@ -1,4 +1,4 @@
-"""Activations that runtimes fuse behind a convolution, in float64, with what each does to an error."""
+"""The activations that runtimes fuse into a convolution, in float64, and how each changes an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ largest value, 1. MLAS, Eigen and oneDNN stay within 2 to 4."""
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function with all that is needed to carry an error bound through it."""
+    """An activation, and what is needed to carry an error bound through it."""
 
     value: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
@@ -26,9 +26,16 @@ class Function:
 
 
 def function_of(activation: Activation | None) -> Function | None:
-    """The function of that name, ``None`` for no activation.
+    """Look up an activation.
 
-    Raises  KeyError if the name is unknown: see ``ACTIVATIONS``.
+    Args:
+        activation: By its ONNX name, with its parameters.
+
+    Returns:
+        The function, or ``None`` if there is no activation.
+
+    Raises:
+        KeyError: The name is not one of ``ACTIVATIONS``.
     """
     return None if activation is None else ACTIVATIONS[activation.name](*activation.params)
 
@@ -107,3 +114,4 @@ ACTIVATIONS: dict[str, Callable[..., Function]] = {
     "Silu": _silu,
     "Swish": _silu,
 }
+"""One row for each activation: its ONNX name, and what makes the function from its parameters."""

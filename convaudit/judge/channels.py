@@ -1,13 +1,14 @@
-"""Which output channels carry more error than rounding explains, on their own or beside the others.
+"""Which output channels carry more error than rounding explains, in absolute terms or relative to the others.
 
-**On its own** a channel may have the error of summation in random order (``rounding.expected_energy``), or
-that of the engine's own float32 kernel on the same operands, whichever is larger.
+**In absolute terms** a channel may have the error of summation in random order
+(``rounding.expected_energy``), or that of the engine's own float32 kernel on the same operands, whichever is
+larger.
 
-**Beside the others**: one kernel computes all channels of a layer in the same order. So there are numbers
-a, b and c, the same for every channel, with ``error = a*v^2 + b*Q + c*y^2`` in the mean: v is the
+**Relative to the others**: one kernel computes all channels of a layer in the same order. So there are
+numbers a, b and c, the same for every channel, with ``error = a*v^2 + b*Q + c*y^2`` in the mean: v is the
 convolution, Q the sum of its squared products, y the convolution with bias and residual. They depend on the
-kernel and are unknown, but ``error/v^2 >= a`` holds in every channel, hence for the median over the
-channels, and the same for b and c. So the three medians' sum bounds each honest channel's error from above,
+kernel and are unknown, but ``error/v^2 >= a`` holds in every channel, hence for the median over the channels,
+and the same for b and c. So the three medians' sum bounds the error of each correct channel from above,
 whatever the kernel, and a few wrong channels do not move it.
 
 Both are means over all data that a layer might meet, to which ``HEADROOM`` is added, and measured on a
@@ -29,7 +30,7 @@ from convaudit.judge.rounding import Precision
 HEADROOM = 4.0
 """How far a channel's RMS error may lie above either estimate: two bits.
 
-The estimates know nothing of how a channel's partial sums really run. Honest kernels use less than one bit
+The estimates know nothing of how a channel's partial sums really run. Correct kernels use less than one bit
 of it (``tests/judge/test_honest.py``); TF32, the finest format to tell apart, lies six bits and more
 above.
 """
@@ -37,9 +38,9 @@ above.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scales:
-    """Of each channel, the mean squares that its rounding error is made of, before the activation.
+    """The mean squares (channels,) that the rounding errors are made of, before the activation.
 
-    Zero is "not measured": it only makes a channel more suspect.
+    Zero is "not measured", which only makes the tests stricter.
     """
 
     products: Array  # Q of the convolution
@@ -50,7 +51,7 @@ class Scales:
 
     @classmethod
     def of_equal(cls, products: Array, samples: int) -> Scales:
-        """For a first look: ``samples`` equal and independent errors, nothing else measured."""
+        """Scales for a first test: ``samples`` equal and independent errors, nothing else measured."""
         nothing = np.zeros_like(products)
         return cls(
             products=products, convolution=nothing, control=nothing, spread=samples**-0.5, peak=1 / samples
@@ -58,21 +59,31 @@ class Scales:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suspects:
-    """Masks of the channels with more error than rounding explains."""
+class Outliers:
+    """Masks (channels,) of the channels with more error than rounding explains."""
 
-    alone: Array
-    beside_others: Array
+    absolute: Array  # more than their own sums lead to expect
+    relative: Array  # more than the other channels lead to expect
 
     @property
     def either(self) -> Array:
-        """By either test."""
-        mask: Array = self.alone | self.beside_others
+        """The channels that fail either test."""
+        mask: Array = self.absolute | self.relative
         return mask
 
 
-def suspects(deviation: Deviation, scales: Scales, precision: Precision) -> Suspects:
-    """The channels that stand out."""
+def outliers(deviation: Deviation, scales: Scales, precision: Precision) -> Outliers:
+    """Find the channels whose mean square error is larger than rounding explains.
+
+    Args:
+        deviation: Measured errors.
+        scales: What the errors are made of.
+        precision: Formats of the kernel.
+
+    Returns:
+        The channels that fail a test of which a correct layer fails one with probability
+        ``rounding.FAILURE``.
+    """
     factor = HEADROOM**2 * rounding.fluctuation(len(deviation.error), scales.spread, scales.peak)
     last = precision.output**2 / 3 * deviation.output + deviation.evaluation + precision.underflow**2
     products = scales.products * deviation.gain
@@ -80,7 +91,7 @@ def suspects(deviation: Deviation, scales: Scales, precision: Precision) -> Susp
     summed += precision.products**2 * products
     alone = np.maximum(summed, scales.control * deviation.gain) + last
     others = _others(deviation, scales) + last
-    return Suspects(alone=deviation.error > factor * alone, beside_others=deviation.error > factor * others)
+    return Outliers(absolute=deviation.error > factor * alone, relative=deviation.error > factor * others)
 
 
 def _others(deviation: Deviation, scales: Scales) -> Array:
@@ -107,15 +118,19 @@ def _median(values: Array) -> float:
 
 
 DISTINCT = 1 << 20
-"""Distinct results to remember. Of more, the lightest count as new ones where they come again: of so many
-draws each is too light for that to be seen."""
+"""Distinct results to remember. If there are more, the lightest are counted as new ones where they occur
+again: among so many samples each is too light for that to matter."""
 
 
-class Draws:
-    """Distinct results and how often each came, added up part by part."""
+class EffectiveSamples:
+    """How many independent samples a channel's errors are worth, added up part by part.
+
+    Equal results come from equal patches, and their errors are equal, too. So each distinct result is one
+    sample, weighted by how often it occurs.
+    """
 
     def __init__(self, variance: Callable[[Array], Array]) -> None:
-        """Start with the variance of the error of a result."""
+        """Start with the function that maps results to the variances of their errors."""
         self._variance = variance
         self._values, self._counts = np.zeros(0), np.zeros(0, np.int64)
         self._total, self._squares, self._heaviest = 0.0, 0.0, 0.0  # of what is no longer remembered
@@ -135,13 +150,13 @@ class Draws:
 
     @property
     def spread(self) -> float:
-        """Of the distinct results' weights a, each its share of the variance: ``|a|_2 / |a|_1``."""
+        """``|a|_2 / |a|_1`` of the weights a of the distinct results, each its share of the variance."""
         total, squares, _ = self._sums()
         return float(squares**0.5 / total) if total else 0.0
 
     @property
     def peak(self) -> float:
-        """``|a|_max / |a|_1``."""
+        """``|a|_max / |a|_1`` of the same weights."""
         total, _, heaviest = self._sums()
         return heaviest / total if total else 0.0
 

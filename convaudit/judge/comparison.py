@@ -1,4 +1,4 @@
-"""A runtime's output held against a problem's solution: what rounding explains, and what it does not."""
+"""The runtime's output compared with the reference: which errors rounding explains, and which it does not."""
 
 from __future__ import annotations
 
@@ -10,48 +10,51 @@ import numpy as np
 from convaudit.engine.operands import Array
 from convaudit.judge import channels, rounding
 from convaudit.judge.activations import function_of
-from convaudit.judge.channels import Draws, Scales, Suspects
+from convaudit.judge.channels import EffectiveSamples, Outliers, Scales
 from convaudit.judge.deviation import Deviation, Expectation, Tally, Tolerance, beyond_bounds
 from convaudit.judge.diagnosis import Footprint
 from convaudit.judge.problem import Problem
-from convaudit.judge.reference import Part, Survey, magnitude, solve
+from convaudit.judge.reference import Part, ReferenceSummary, convolve, magnitude
 from convaudit.judge.rounding import Precision
 
 ENOUGH_TERMS = 128
 """How many products of an element may be enough to accept its error; all cost as much as the layer itself.
 
-S of a part of the products is less than S, and an honest error usually below lambda times that, too.
+S of a part of the products is less than S, and the error of a correct kernel usually below lambda times that,
+too.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """How an output differs from what a problem's solution leads to expect."""
+class Comparison:
+    """How the output of a problem's execution differs from the reference."""
 
     problem: Problem
-    survey: Survey
+    summary: ReferenceSummary
     precision: Precision
-    rule: Rule
+    error_bound: ErrorBound
     deviation: Deviation
-    suspects: Suspects
+    outliers: Outliers
 
     @property
     def failing(self) -> Array:
         """Mask of the channels where rounding does not explain the error."""
-        mask: Array = self.suspects.either | (self.deviation.exceeding > 0)
+        mask: Array = self.outliers.either | (self.deviation.exceeding > 0)
         return mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What to expect of every part."""
+class ErrorBound:
+    """How the bound on each element's error is computed, for every part of the problem."""
 
     tolerance: Tolerance
-    terms: int  # of an element's terms, how many S sums
-    largest: Array | None  # of each channel, the S that bounds all its errors; None: each element has its own
+    terms: int  # how many of an element's terms S sums
+    largest: (
+        Array | None
+    )  # (channels,): the S that bounds all errors of a channel; None: each element has its own
 
     def expectation(self, part: Part) -> Expectation:
-        """What to expect of one part."""
+        """The expected values of one part, and the bounds on their errors."""
         shape = part.output.shape
         if self.largest is None:
             sums = magnitude(part, terms=self.terms).reshape(shape)
@@ -61,19 +64,25 @@ class Rule:
 
 
 @np.errstate(invalid="ignore", over="ignore")  # sums beyond a format are judged by what became of them
-def hold_against(
+def compare(
     problem: Problem,
     *,
-    survey: Survey | None = None,
+    summary: ReferenceSummary | None = None,
     precision: Precision | None = None,
     mixing: bool = False,
-) -> Trial:
-    """Compare the execution's output with the problem's solution, which must have its shape.
+) -> Comparison:
+    """Compare the execution's output with the reference, which must have its shape.
 
-    survey     of the problem, if it is known already
-    precision  of the kernel; by default, what its dtypes let expect
-    mixing     the algorithm mixes positions, so that the largest S of a channel bounds all its errors, as
-               deformable convolution does, whose coordinates may be rounded to the other side of a position
+    Args:
+        problem: What ran.
+        summary: Summary of the problem's reference, if it is known already.
+        precision: Formats that the kernel computes in; by default what its dtypes let expect.
+        mixing: Whether the algorithm mixes positions, so that the largest S of a channel bounds all its
+            errors. Deformable convolution always does: its coordinates may be rounded to the other side of a
+            position.
+
+    Returns:
+        The deviation of every element and channel. Nothing is compared where the reference is not finite.
     """
     execution = problem.execution
     mixing = mixing or execution.deformation is not None
@@ -86,25 +95,25 @@ def hold_against(
         unit=precision.output,
         coarser=precision.output > precision.accumulator,
     )
-    rule = _rule(problem, tolerance, ENOUGH_TERMS, mixing)
-    surveyed = Survey(problem.shape) if survey is None else None
-    deviation = _measured(problem, rule, surveyed)
-    survey = survey or surveyed
-    assert survey is not None
+    error_bound = _error_bound(problem, tolerance, ENOUGH_TERMS, mixing)
+    summarised = ReferenceSummary(problem.shape) if summary is None else None
+    deviation = _deviation(problem, error_bound, summarised)
+    summary = summary or summarised
+    assert summary is not None
     if deviation.exceeding.any() and precision.terms > ENOUGH_TERMS:
-        rule = _rule(problem, tolerance, precision.terms, mixing)
-        deviation = _measured(problem, rule, None)
-    return Trial(
+        error_bound = _error_bound(problem, tolerance, precision.terms, mixing)
+        deviation = _deviation(problem, error_bound, None)
+    return Comparison(
         problem=problem,
-        survey=survey,
+        summary=summary,
         precision=precision,
-        rule=rule,
+        error_bound=error_bound,
         deviation=deviation,
-        suspects=_suspects(problem, survey, deviation, precision),
+        outliers=_outliers(problem, summary, deviation, precision),
     )
 
 
-def _rule(problem: Problem, tolerance: Tolerance, terms: int, mixing: bool) -> Rule:
+def _error_bound(problem: Problem, tolerance: Tolerance, terms: int, mixing: bool) -> ErrorBound:
     largest = None
     if mixing:
         largest = np.zeros(problem.shape[1], np.float32)
@@ -112,43 +121,51 @@ def _rule(problem: Problem, tolerance: Tolerance, terms: int, mixing: bool) -> R
             sums = magnitude(part, terms=terms)
             of_part = sums.max(axis=(0, *range(2, sums.ndim)))
             largest[part.place[1]] = np.maximum(largest[part.place[1]], of_part)
-    return Rule(tolerance=tolerance, terms=terms, largest=largest)
+    return ErrorBound(tolerance=tolerance, terms=terms, largest=largest)
 
 
-def _measured(problem: Problem, rule: Rule, survey: Survey | None) -> Deviation:
-    """The deviation of all parts; one pass over them makes a survey as well, if one is wanted."""
+def _deviation(problem: Problem, error_bound: ErrorBound, summary: ReferenceSummary | None) -> Deviation:
+    """The deviation of all parts; the same pass over them fills a summary, if one is given."""
     tally = Tally(problem.shape)
     for part in problem.parts():
-        if survey is not None:
-            survey.add(part)
-            if not survey.finite:
+        if summary is not None:
+            summary.add(part)
+            if not summary.finite:
                 continue  # there is nothing to compare with, only multiply-adds to count
-        tally.add(part.output, rule.expectation(part), part.place)
+        tally.add(part.output, error_bound.expectation(part), part.place)
     return tally.result()
 
 
-def _suspects(problem: Problem, survey: Survey, deviation: Deviation, precision: Precision) -> Suspects:
-    if not survey.finite:
-        nobody = np.zeros(problem.shape[1], bool)
-        return Suspects(alone=nobody, beside_others=nobody)
-    scales = Scales.of_equal(survey.products, deviation.samples)
-    suspects = channels.suspects(deviation, scales, precision)
-    if suspects.either.any():
-        scales = _closely(problem, scales, int(np.argmax(suspects.either)))
-        suspects = channels.suspects(deviation, scales, precision)
-    return suspects
+def _outliers(
+    problem: Problem, summary: ReferenceSummary, deviation: Deviation, precision: Precision
+) -> Outliers:
+    if not summary.finite:
+        none = np.zeros(problem.shape[1], bool)
+        return Outliers(absolute=none, relative=none)
+    scales = Scales.of_equal(summary.products, deviation.samples)
+    outliers = channels.outliers(deviation, scales, precision)
+    if outliers.either.any():
+        scales = _measured_scales(problem, scales, int(np.argmax(outliers.either)))
+        outliers = channels.outliers(deviation, scales, precision)
+    return outliers
 
 
-def footprint(trial: Trial, wrong_channels: Array) -> Footprint:
+def footprint(comparison: Comparison, wrong_channels: Array) -> Footprint:
     """Where the elements are that hold the error of these channels.
 
-    Those above their bound, if hardly anything of the error is elsewhere; else all elements of the channels.
+    Args:
+        comparison: Of the problem that explains the output best.
+        wrong_channels: Mask (channels,).
+
+    Returns:
+        The elements above their bound if less than a tenth of the squared error is elsewhere; otherwise all
+        elements of the channels.
     """
-    execution, shape = trial.problem.execution, trial.problem.shape
+    execution, shape = comparison.problem.execution, comparison.problem.shape
     exceeding, everywhere = Footprint(execution, shape), Footprint(execution, shape)
     below, whole = 0.0, 0.0
-    for part in trial.problem.parts():
-        above, energy = beyond_bounds(part.output, trial.rule.expectation(part))
+    for part in comparison.problem.parts():
+        above, energy = beyond_bounds(part.output, comparison.error_bound.expectation(part))
         channels_ = wrong_channels[part.place[1], np.newaxis]
         above &= channels_
         whole += float(energy.sum(where=channels_))
@@ -158,41 +175,41 @@ def footprint(trial: Trial, wrong_channels: Array) -> Footprint:
     return exceeding if below <= 0.1 * whole else everywhere
 
 
-def within_any_order(trial: Trial) -> bool:
-    """Whether some order of summation explains all: no partial sum exceeds S in any."""
-    if trial.suspects.beside_others.any() or trial.deviation.exceeding.any():
+def within_any_order(comparison: Comparison) -> bool:
+    """Whether some order of summation explains every error: in any order, no partial sum exceeds S."""
+    if comparison.outliers.relative.any() or comparison.deviation.exceeding.any():
         return False
-    energy = np.zeros(trial.problem.shape[1])
-    for part in trial.problem.parts():
-        sums = magnitude(part, terms=trial.precision.terms).reshape(part.output.shape)
+    energy = np.zeros(comparison.problem.shape[1])
+    for part in comparison.problem.parts():
+        sums = magnitude(part, terms=comparison.precision.terms).reshape(part.output.shape)
         energy[part.place[1]] += np.einsum("ncp,ncp->c", sums, sums, dtype=np.float64)
-    energy /= trial.deviation.samples
-    allowed = trial.precision.accumulator**2 * trial.precision.terms / 3 * energy
-    return bool((trial.deviation.error <= allowed).all())
+    energy /= comparison.deviation.samples
+    allowed = comparison.precision.accumulator**2 * comparison.precision.terms / 3 * energy
+    return bool((comparison.deviation.error <= allowed).all())
 
 
-def _closely(problem: Problem, scales: Scales, suspect: int) -> Scales:
-    """All that can be known of the errors' scales; channel ``suspect`` tells how its elements vary."""
+def _measured_scales(problem: Problem, scales: Scales, channel: int) -> Scales:
+    """Measure the scales of the errors; the elements of ``channel`` tell how their variances vary."""
     accumulator = rounding.accumulator(problem.execution.x.dtype)
     convolution, control = np.zeros((2, problem.shape[1]))
-    # Errors of unequal size, or of equal patches, are fewer independent draws than there are elements.
-    draws = Draws(lambda values: values**2 / 3 + scales.products[suspect] / 6)
+    # Errors of unequal size, or of equal patches, are fewer independent samples than there are elements.
+    effective = EffectiveSamples(lambda values: values**2 / 3 + scales.products[channel] / 6)
     for part in problem.parts():
         place, exact = part.place[1], part.exact
-        inexact = solve(part.map(lambda operand: operand.astype(accumulator)))
+        inexact = convolve(part.map(lambda operand: operand.astype(accumulator)))
         control[place] += _energy(inexact - exact)
         bias = 0.0 if part.bias is None else part.bias.reshape(-1, *(1 for _ in exact.shape[2:]))
         residual = 0.0 if part.residual is None else part.residual
         convolution[place] += _energy(exact - bias - residual)
-        if place.start <= suspect < place.stop:
-            draws.add(exact[:, suspect - place.start])
+        if place.start <= channel < place.stop:
+            effective.add(exact[:, channel - place.start])
     samples = math.prod(problem.shape) // problem.shape[1]
     return replace(
         scales,
         convolution=convolution / samples,
         control=control / samples,
-        spread=draws.spread or scales.spread,
-        peak=draws.peak or scales.peak,
+        spread=effective.spread or scales.spread,
+        peak=effective.peak or scales.peak,
     )
 
 
@@ -203,7 +220,7 @@ def _energy(values: Array) -> Array:
 
 
 def precision_of(problem: Problem) -> Precision:
-    """The formats in which a kernel for these dtypes sums and rounds its result."""
+    """The formats in which a kernel for the problem's dtypes sums, and rounds its result."""
     accumulator = rounding.accumulator(problem.execution.x.dtype)
     unit, interpolation = rounding.unit_roundoff(accumulator), 0.0
     if problem.execution.deformation is not None:
@@ -212,7 +229,7 @@ def precision_of(problem: Problem) -> Precision:
         interpolation = 2 * unit * sum(sizes) + 2 ** (2 + len(sizes)) * unit
     return Precision(
         terms=problem.terms,
-        # The solution itself rounds to float64, which matters only if the runtime does too.
+        # The reference itself rounds to float64, which matters only if the runtime does too.
         accumulator=unit + 2.0**-53,
         output=rounding.unit_roundoff(problem.execution.output.dtype),
         underflow=problem.terms * float(rounding.limits(accumulator).smallest_normal)

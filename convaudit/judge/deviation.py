@@ -1,4 +1,4 @@
-"""How far an output lies from the float64 recomputation: each element against its bound, and each channel."""
+"""How far an output deviates from the reference: each element beside its bound, each channel in the mean."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ BLOCK_ELEMENTS = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """How far from the exact result rounding may lead an honest runtime."""
+    """What bounds the rounding errors of a correct kernel."""
 
     function: Function | None  # the activation
     growth: float  # bound on the error before the activation, in units of S
     underflow: float  # absolute error that it may add before the activation
     unit: float  # unit roundoff of the output
-    coarser: bool  # than the format of the sum, so that the result is rounded once more
+    coarser: bool  # whether the output's format is coarser than the sum's, so that it is rounded once more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What an honest runtime returns for some part of a layer. Arrays are (n, channels, positions)."""
+    """What a correct kernel returns for some part of a layer. Arrays are (n, channels, positions)."""
 
     exact: Array  # float64: convolution, bias and residual, before the activation
-    magnitude: Array  # S, the sum of the absolute values of all terms, or less
+    magnitude: Array  # S, the sum of the absolute values of all terms, or of some of them
     tolerance: Tolerance
 
     def values(self, block: Block) -> Array:
@@ -46,7 +46,7 @@ class Expectation:
         return exact if function is None else function.value(exact)
 
     def bounds(self, block: Block, values: Array) -> Array:
-        """The largest error there that rounding explains: of the sum, of the activation and of the output."""
+        """The largest errors there that rounding of the sum, the activation and the output explains."""
         tolerance = self.tolerance
         bounds: Array = tolerance.growth * self.magnitude[block].astype(np.float64) + tolerance.underflow
         if tolerance.function is not None:
@@ -65,7 +65,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deviation:
-    """Errors, summed up per output channel. An energy is a mean square over the channel's elements."""
+    """Errors of an output. Arrays are (channels,); an energy is a mean square over a channel's elements."""
 
     samples: int  # elements of a channel
     error: Array  # energy of the error
@@ -73,12 +73,12 @@ class Deviation:
     signal: Array  # energy of what passes the activation: equal to output if there is none
     gain: Array  # energy of the activation's derivative: 1 if there is none, 0 where it is saturated
     evaluation: Array  # energy of the error that evaluating the activation may add
-    exceeding: Array  # number of elements above their bound
+    exceeding: Array  # number of elements whose error is above its bound
     identical: bool  # every element is the expected one, rounded once
     max_abs_error: float
-    worst_ratio: float  # largest error in units of its bound
-    worst_index: tuple[int, ...]  # (n, channel, *position) of it
-    worst_bound: float
+    worst_ratio: float  # largest quotient of an error and its bound
+    worst_index: tuple[int, ...]  # (n, channel, *position) where it is
+    worst_bound: float  # the bound there
 
     @property
     def bits(self) -> float:
@@ -102,7 +102,13 @@ class Tally:
         self._worst: tuple[float, tuple[int, ...], float] = (-1.0, (0,) * len(shape), 0.0)
 
     def add(self, output: Array, expected: Expectation, place: Sequence[slice]) -> None:
-        """Compare a part (n, channels, positions), which is at a place of the whole, block by block."""
+        """Compare one part, block by block.
+
+        Args:
+            output: (n, channels, positions) that the runtime returned.
+            expected: What to compare it with.
+            place: Images, output channels and positions of the part in the whole.
+        """
         channels = place[1]
         worst, at = self._worst[0], None
         for block in _blocks(output.shape):
@@ -146,7 +152,15 @@ class Tally:
 
 
 def index_of(at: Sequence[int], place: Sequence[slice]) -> tuple[int, ...]:
-    """Where (image, channel, position) of a part at a place is in the whole (N, channels, *spatial)."""
+    """Index of an element of a part in the whole output.
+
+    Args:
+        at: Image, channel and flat position within the part.
+        place: Images, output channels and positions of the part in the whole.
+
+    Returns:
+        (n, channel, *position)
+    """
     image, channel, position = at
     spatial = np.unravel_index(position, [axis.stop - axis.start for axis in place[2:]])
     within = (image, channel, *(int(item) for item in spatial))
@@ -167,7 +181,7 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[Block]:
 
 
 def _difference(actual: Array, values: Array, bounds: Array) -> Array:
-    """Actual less expected: 0 where both overflow the output's format, infinite where one does."""
+    """Actual minus expected: 0 where both overflow the output's format, infinite where only one does."""
     difference: Array = np.subtract(actual, values, dtype=np.float64)
     if not math.isfinite(difference.sum()):
         overflow = np.isinf(actual) & (np.sign(actual) == np.sign(values))
@@ -199,7 +213,16 @@ def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def beyond_bounds(output: Array, expected: Expectation) -> tuple[Array, Array]:
-    """Of each element (n, channels, positions), whether it is above its bound, and its squared error."""
+    """Compare each element of a part with its bound.
+
+    Args:
+        output: (n, channels, positions) that the runtime returned.
+        expected: What to compare it with.
+
+    Returns:
+        A mask of the elements whose error is above its bound, and all squared errors; both (n, channels,
+        positions).
+    """
     above, energy = np.zeros(output.shape, bool), np.zeros(output.shape)
     for block in _blocks(output.shape):
         values = expected.values(block)

@@ -1,4 +1,4 @@
-"""Where the wrong elements of an output sit, in words."""
+"""What is wrong with an output, in words: where its wrong elements are, and of which common fault."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMED = 8
 
 
 class Footprint:
-    """Which images and positions some elements of an output touch, added up part by part."""
+    """The images and positions of some elements of an output, added up part by part."""
 
     def __init__(self, execution: Execution, shape: Sequence[int]) -> None:
         """Start for an output (N, channels, *spatial) of the execution."""
@@ -31,7 +31,7 @@ class Footprint:
         self._inside = False  # whether an element sees no padding
 
     def add(self, elements: Array, place: Sequence[slice]) -> None:
-        """Take a mask (n, channels, positions) into account, which is at a place of the whole."""
+        """Add the elements in a mask (n, channels, positions) of the part at this place of the whole."""
         self.images[place[0]] |= elements.any(axis=(1, 2))
         touched = elements.any(axis=(0, 1)).reshape([axis.stop - axis.start for axis in place[2:]])
         if not touched.any():
@@ -56,10 +56,16 @@ class Footprint:
 
 
 def describe(wrong_channels: Array, wrong_elements: Footprint, execution: Execution) -> str:
-    """Output channels or groups, batch items and positions; "everywhere" if it is all of them.
+    """Say where the wrong elements of an output are.
 
-    wrong_channels  (channels,) mask
-    wrong_elements  at least one
+    Args:
+        wrong_channels: Mask (channels,).
+        wrong_elements: At least one element.
+        execution: Whose output it is.
+
+    Returns:
+        Output channels or groups, batch items and positions, each left out if it is all of them; "everywhere"
+        if nothing is left.
     """
     parts = [_channels(wrong_channels, execution.groups)]
     if not wrong_elements.images.all():
@@ -89,7 +95,7 @@ def _names(what: str, indices: Sequence[int] | Array, of: int | None = None) -> 
 
 
 def _borders(place: Sequence[slice], execution: Execution) -> Array:
-    """Mask of those of some output positions whose kernel reaches into the padding."""
+    """Mask of the output positions at this place whose kernel reaches into the padding."""
     borders = np.zeros([part.stop - part.start for part in place], bool)
     sizes = execution.x.shape[1:-1] if execution.layout == "channels_last" else execution.x.shape[2:]
     for axis, (size, part) in enumerate(zip(sizes, place, strict=True)):
@@ -105,7 +111,15 @@ def _others(axis: int, rank: int) -> tuple[int, ...]:
 
 
 def diagnose(problem: Problem, agrees: Callable[[Problem], bool]) -> str | None:
-    """The first fault under which the output agrees with the solution, in words."""
+    """Find a common fault under which the output would be right.
+
+    Args:
+        problem: Whose output is wrong.
+        agrees: Whether the output agrees with the reference of a changed problem.
+
+    Returns:
+        The first such fault, as in "the result without the bias"; ``None`` if there is none.
+    """
     for words, changed in _candidates(problem):
         if changed.shape == problem.shape and agrees(changed):
             return words

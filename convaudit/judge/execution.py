@@ -1,8 +1,8 @@
-"""What a runtime was given for one convolution, and what it returned: the evidence that ``judge`` weighs.
+"""What a runtime was given for one convolution, what it returned, and what the accounting claims of it.
 
 Every attribute is resolved (no ``auto_pad``, no absent optional), in torch's vocabulary, so that whoever
 re-executes the convolution needs to know neither ONNX nor torch. Arrays keep the dtype and the memory layout
-in which the runtime held them.
+in which the runtime had them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deformation:
-    """The operands that only a deformable convolution has."""
+    """The operands that only a deformable convolution has (arXiv:1703.06211, 1811.11168)."""
 
     offset: Array  # (N, 2*offset_groups*prod(kernel), *out_spatial), in the input's pixels
     mask: Array | None = None  # (N, offset_groups*prod(kernel), *out_spatial)
@@ -86,16 +86,27 @@ class Execution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounted:
-    """Sizes and multiply-accumulates of one call; None where the accounting does not know them."""
+    """Accounted sizes and multiply-accumulates of one call; None where the accounting does not know them.
 
-    input_shape: tuple[int | None, ...] | None = None  # laid out as the execution's, as are the others
+    Shapes are laid out as the execution's arrays are.
+    """
+
+    input_shape: tuple[int | None, ...] | None = None
     weight_shape: tuple[int | None, ...] | None = None
     output_shape: tuple[int | None, ...] | None = None
     macs: int | None = None
 
 
 def accounted(layer: ConvLayer, sizes: Mapping[str, int]) -> Accounted:
-    """What the accounting claims of a layer, with these sizes of the symbolic dimensions."""
+    """Read from a layer what the accounting claims of one call.
+
+    Args:
+        layer: The accounted layer.
+        sizes: Sizes that its symbolic dimensions had when it ran.
+
+    Returns:
+        Its shapes and multiply-accumulates at these sizes.
+    """
     macs = costs.macs(layer)
     if isinstance(macs, Formula):
         macs = macs.substitute(sizes)

@@ -1,4 +1,4 @@
-"""Cutting a convolution into tiles of its output that can be judged one after the other in bounded memory."""
+"""Cutting a problem into parts: blocks of its output, and the input windows that they need."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WORTHWHILE = 0.7
 """What a halving must leave of a tile's memory to be preferred to the next axis: not only a halo."""
 
 
-class Extent(NamedTuple):
-    """Sizes of a block of the output: images, groups, filters of each group, positions per spatial axis."""
+class BlockSize(NamedTuple):
+    """Size of a block of the output: images, groups, filters of each group, positions per spatial axis."""
 
     images: int
     groups: int
@@ -23,8 +23,20 @@ class Extent(NamedTuple):
     positions: tuple[int, ...]
 
 
-def fitting(whole: Extent, size: Callable[[Extent], int], limit: int, *, by_group: bool = True) -> Extent:
-    """The largest block, halved axis by axis, of which ``size`` is within the limit; at least one element."""
+def fitting(
+    whole: BlockSize, size: Callable[[BlockSize], int], limit: int, *, by_group: bool = True
+) -> BlockSize:
+    """Halve a block axis by axis until it fits.
+
+    Args:
+        whole: The block to start from.
+        size: Tells the bytes that judging a block takes.
+        limit: Bytes that it may take.
+        by_group: Whether groups may be separated.
+
+    Returns:
+        The largest block within the limit, or a single element if none is.
+    """
     block, needed = whole, size(whole)
     while needed > limit and (halves := _halves(block, by_group)):
         sizes = [size(half) for half in halves]
@@ -34,8 +46,8 @@ def fitting(whole: Extent, size: Callable[[Extent], int], limit: int, *, by_grou
     return block
 
 
-def _halves(block: Extent, by_group: bool) -> list[Extent]:
-    """The block with one axis halved; the axes first that cost nothing, then those in memory's order."""
+def _halves(block: BlockSize, by_group: bool) -> list[BlockSize]:
+    """The block with one axis halved: first the axes that cost nothing, then the others in memory's order."""
     halves = []
     if block.images > 1:
         halves.append(block._replace(images=_half(block.images)))
@@ -45,7 +57,7 @@ def _halves(block: Extent, by_group: bool) -> list[Extent]:
         if count > 1:
             cut = (*block.positions[:axis], _half(count), *block.positions[axis + 1 :])
             halves.append(block._replace(positions=cut))
-    if block.filters > 1 and block.groups == 1:  # of several groups they would not lie side by side
+    if block.filters > 1 and block.groups == 1:  # the filters of several groups do not lie side by side
         halves.append(block._replace(filters=_half(block.filters)))
     return halves
 
@@ -55,7 +67,7 @@ def _half(count: int) -> int:
 
 
 def ranges(size: int, step: int) -> Iterator[slice]:
-    """``size`` in slices of ``step``."""
+    """Cut ``size`` into slices of ``step``."""
     return (slice(start, min(start + step, size)) for start in range(0, size, step))
 
 
@@ -69,7 +81,16 @@ class Window:
 
 
 def windows(geometry: Geometry, block: Sequence[slice], *, transposed: bool) -> list[Window]:
-    """The window of each axis for a block of output positions."""
+    """Find the input that a block of output positions needs.
+
+    Args:
+        geometry: Of the whole convolution.
+        block: Output positions, a slice per spatial axis.
+        transposed: Whether the convolution is transposed.
+
+    Returns:
+        The window of each spatial axis.
+    """
     if transposed:
         return [_scattering(geometry, axis, part) for axis, part in enumerate(block)]
     found = []
@@ -82,7 +103,7 @@ def windows(geometry: Geometry, block: Sequence[slice], *, transposed: bool) -> 
 
 
 def _scattering(geometry: Geometry, axis: int, part: slice) -> Window:
-    """For a transposed convolution: the inputs that reach these outputs, and what of theirs to cut off."""
+    """The inputs of a transposed convolution that reach these outputs, and how much of that to cut off."""
     stride, before = geometry.stride[axis], geometry.before[axis]
     size, out = geometry.coarse[axis], geometry.fine[axis]
     reach = geometry.dilation[axis] * (geometry.kernel[axis] - 1)
@@ -94,7 +115,7 @@ def _scattering(geometry: Geometry, axis: int, part: slice) -> Window:
         first_from(part.start) if part.start else 0, first_from(part.stop) if part.stop < out else size
     )
     start = first_from(part.start - reach) if part.start else 0
-    start = min(start, size - 1)  # the engine wants an input, be it one that reaches nothing
+    start = min(start, size - 1)  # the engine needs at least one input, even one that reaches nothing
     stop = max(owned.stop, start + 1)
     cut = before + part.start - start * stride
     rest = (stop - start - 1) * stride + reach + 1 - cut - (part.stop - part.start)
@@ -102,7 +123,16 @@ def _scattering(geometry: Geometry, axis: int, part: slice) -> Window:
 
 
 def longest_window(geometry: Geometry, positions: Sequence[int], *, transposed: bool) -> int:
-    """Elements that the windows of so many output positions hold at most, for one channel of one image."""
+    """The most elements that the windows of a block hold.
+
+    Args:
+        geometry: Of the whole convolution.
+        positions: Output positions of the block per spatial axis.
+        transposed: Whether the convolution is transposed.
+
+    Returns:
+        Elements of one channel of one image.
+    """
     block = [slice(0, count) for count in positions]
     if not transposed:
         reaches = [end - first for first, end in geometry.window(block)]

@@ -1,4 +1,4 @@
-"""The convolution that a runtime was given, to be solved part by part."""
+"""The convolution that a runtime was given, in float64 and part by part."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from convaudit.engine.deformable import check_offsets
 from convaudit.engine.geometry import Geometry, conv_geometry, conv_transpose_geometry
 from convaudit.engine.operands import Array, check_operands
 from convaudit.judge.execution import Execution
-from convaudit.judge.partition import Extent, Window, fitting, longest_window, ranges, windows
-from convaudit.judge.reference import Change, Part, Survey
+from convaudit.judge.partition import BlockSize, Window, fitting, longest_window, ranges, windows
+from convaudit.judge.reference import Change, Part, ReferenceSummary
 
 WORKSPACE_BYTES = 128 * 2**20
 """What judging one convolution may allocate, unless it is told otherwise."""
 
 INPUT_BYTES, OUTPUT_BYTES, INTEGER_BYTES, WEIGHT_BYTES = 24, 32, 88, 24
-"""What is held of each element of a part: in float64 and float32, squared, and the temporaries."""
+"""Bytes for each element of a part: its values in float64 and float32, their squares, and the temporaries."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A convolution in float64, which holds every narrower format exactly.
+    """A convolution in float64, which represents every narrower format exactly.
 
-    Its operands are made from the execution's when a part is asked for, and are gone after it, so that only
-    what the runtime itself returned is held as a whole.
+    The operands of a part are made from the execution's when the part is asked for, and freed after it, so
+    that only what the runtime itself returned is in memory as a whole.
     """
 
     execution: Execution
     workspace_bytes: int = WORKSPACE_BYTES
-    on_x: Change | None = None  # a hypothesis about the input, element by element,
-    on_weight: Change | None = None  # or about the weight
-    dealt: bool = False  # a hypothesis: the input's channels are dealt out to the groups in turn
+    on_x: Change | None = None  # hypothesis: every element of the input was changed like this
+    on_weight: Change | None = None  # hypothesis: every element of the weight was changed like this
+    dealt: bool = False  # hypothesis: the input's channels are dealt out to the groups in turn
     _only: list[Part] = field(init=False, repr=False, compare=False, default_factory=list)
 
     @property
     def terms(self) -> int:
-        """Number of terms that an output element sums: products, bias and residual."""
+        """Terms summed for each output element: products, bias and residual."""
         execution = self.execution
         inputs = self._x.shape[1] // execution.groups
         extra = (execution.bias is not None) + (execution.residual is not None)
@@ -59,7 +59,8 @@ class Problem:
     def geometry(self) -> Geometry:
         """Which input positions meet which output positions.
 
-        Raises  ModelError if the operands do not make a convolution.
+        Raises:
+            ModelError: The operands do not make a convolution.
         """
         execution, x = self.execution, self._x
         check_operands(
@@ -96,21 +97,21 @@ class Problem:
 
     @property
     def output(self) -> Array:
-        """(N, channels, *spatial), what the runtime returned."""
+        """(N, channels, *spatial) of what the runtime returned."""
         return channels_first(self.execution.output, self.execution)
 
     def output_index(self, index: tuple[int, ...]) -> tuple[int, ...]:
-        """Where (n, channel, *position) is in the output as it was laid out."""
+        """The index (n, channel, *position) in the layout of the runtime's output."""
         image, channel, *position = index
         last = self.execution.layout == "channels_last"
         return (image, *position, channel) if last else (image, channel, *position)
 
     def parts(self) -> Iterator[Part]:
-        """All parts, one after the other; a single one is made once, and remembers its solution."""
+        """All parts, one after the other. If there is only one, it is made once and keeps its reference."""
         if self._only:
             yield from self._only
             return
-        whole = Extent(len(self._x), self.execution.groups, self._filters, self.shape[2:])
+        whole = BlockSize(len(self._x), self.execution.groups, self._filters, self.shape[2:])
         if 0 in (*self.shape, *whole):
             return
         deformable = self.execution.deformation is not None
@@ -132,7 +133,7 @@ class Problem:
         weight = self.execution.weight
         return int(weight.shape[1] if self.execution.transposed else weight.shape[0] // self.execution.groups)
 
-    def _bytes(self, block: Extent) -> int:
+    def _bytes(self, block: BlockSize) -> int:
         """Memory that judging a block takes."""
         execution, kernel = self.execution, self.geometry.kernel
         inputs = self._x.shape[1] // execution.groups
@@ -147,7 +148,7 @@ class Problem:
         masks = execution.deformation.offset_groups * math.prod(kernel)
         return int(total + INPUT_BYTES * block.images * masks * positions)
 
-    def _cut(self, whole: Extent, block: Extent) -> Iterator[Part]:
+    def _cut(self, whole: BlockSize, block: BlockSize) -> Iterator[Part]:
         for groups, filters in itertools.product(
             ranges(whole.groups, block.groups), ranges(whole.filters, block.filters)
         ):
@@ -195,7 +196,7 @@ class Problem:
         return Part(execution=attributes, x=x, offset=None, mask=None, own=own, **common)
 
     def _channels(self, groups: slice, filters: slice) -> slice:
-        """Output channels of some groups, or of some filters of one group."""
+        """The output channels of some groups, or of some filters of one group."""
         start, last = (group * self._filters for group in (groups.start, groups.stop - 1))
         return slice(start + filters.start, last + filters.stop)
 
@@ -215,7 +216,7 @@ class Problem:
         return self._prepared(np.concatenate([before, behind], axis=2))
 
     def _prepared(self, x: Array) -> Array:
-        """Values of the input as they are multiplied."""
+        """The values of the input that enter the products."""
         quantization = self.execution.quantization
         if quantization is None:
             values = _float64(x)
@@ -224,7 +225,7 @@ class Problem:
         return np.ascontiguousarray(values if self.on_x is None else self.on_x(values))
 
     def _weight(self, groups: slice, filters: slice) -> Array:
-        """The weight of some groups, or of some filters of one, as it is multiplied."""
+        """The values of the weight of some groups, or of some filters of one group, that are multiplied."""
         execution, weight = self.execution, self.execution.weight
         if execution.transposed:
             inputs = weight.shape[0] // execution.groups
@@ -239,7 +240,7 @@ class Problem:
         return np.ascontiguousarray(values if self.on_weight is None else self.on_weight(values))
 
     def _of_filters(self, values: Array | int, groups: slice, filters: slice) -> Array:
-        """A scalar, or one value per output channel, shaped to be combined with a part of the weight."""
+        """A scalar, or one value per output channel, in a shape that broadcasts over a part of the weight."""
         values, execution = np.asarray(values), self.execution
         ones = (1,) * (execution.weight.ndim - 2)
         if values.size == 1:
@@ -252,7 +253,15 @@ class Problem:
 
 
 def channels_first(array: Array, execution: Execution) -> Array:
-    """A view (N, channels, *spatial) of an activation of the execution."""
+    """View an input or output of an execution in one layout.
+
+    Args:
+        array: (N, channels, *spatial) or (N, *spatial, channels), as the execution's layout says.
+        execution: The execution that it belongs to.
+
+    Returns:
+        A view (N, channels, *spatial).
+    """
     return np.moveaxis(array, -1, 1) if execution.layout == "channels_last" else array
 
 
@@ -260,9 +269,9 @@ def _float64(array: Array) -> Array:
     return np.ascontiguousarray(array, np.float64)
 
 
-def survey_of(problem: Problem) -> Survey:
-    """The survey of all parts."""
-    survey = Survey(problem.shape)
+def summarise(problem: Problem) -> ReferenceSummary:
+    """Summarise the reference of all parts."""
+    summary = ReferenceSummary(problem.shape)
     for part in problem.parts():
-        survey.add(part)
-    return survey
+        summary.add(part)
+    return summary

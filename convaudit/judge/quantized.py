@@ -1,4 +1,4 @@
-"""The verdict on an integer convolution: its sum must be exact, its requantisation a correct rounding."""
+"""The output of an integer convolution compared with the exact sum, which must be rounded correctly."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from convaudit.judge.deviation import index_of
 from convaudit.judge.diagnosis import Footprint
 from convaudit.judge.execution import Execution, Quantization
 from convaudit.judge.problem import Problem
-from convaudit.judge.reference import Part, Survey
+from convaudit.judge.reference import Part, ReferenceSummary
 
 SCALING = 4 * rounding.unit_roundoff(np.dtype(np.float32))
-"""Relative error of a sum scaled in float32: it, the product of the scales, their quotient and the result are
-rounded once each."""
+"""Relative error of a sum scaled in float32.
+
+The sum, the product of the scales, their quotient and the result are rounded once each.
+"""
 
 
-class Comparison:
-    """Integers of an output held against a problem's solution, added up part by part."""
+class IntegerComparison:
+    """How the integers of an output differ from the reference, added up part by part."""
 
     def __init__(self, problem: Problem) -> None:
         """Start for an output of the problem's shape."""
         self.problem = problem
-        self.survey = Survey(problem.shape)
+        self.summary = ReferenceSummary(problem.shape)
         self.wrong = np.zeros(problem.shape[1], bool)  # the channels with an error above its tolerance
         self.footprint = Footprint(problem.execution, problem.shape)  # of these errors
         self.missed = 0  # how many are not the nearest integer
-        self.telling = False  # whether an element would be another without its products
+        self.telling = False  # whether some element would differ without its products
         self.max_abs_error = 0.0
         self.worst_index: tuple[int, ...] = (0,) * len(problem.shape)
         self.worst_bound = 0.0
@@ -39,11 +41,11 @@ class Comparison:
         self._error, self._signal = 0.0, 0.0  # sums of squares
 
     def add(self, part: Part) -> None:
-        """Take one part into account."""
-        self.survey.add(part)
-        if not self.survey.finite:
+        """Compare one part."""
+        self.summary.add(part)
+        if not self.summary.finite:
             return
-        output, real, tolerance = compared(part)
+        output, real, tolerance = scaled_part(part)
         self.telling = self.telling or _tells(part, real)
         error, missed = np.abs(output - real), np.abs(output - np.rint(real))
         wrong = error > tolerance
@@ -62,22 +64,34 @@ class Comparison:
 
     @property
     def bits(self) -> float:
-        """Accuracy carried, as in ``Deviation``."""
+        """Accuracy carried, as ``Deviation.bits``."""
         if self._error == 0:
             return math.inf
         return 0.5 * math.log2(self._signal / self._error) if self._signal else -math.inf
 
 
-def compare_integers(problem: Problem) -> Comparison:
-    """Compare the integers of the problem's execution, of the problem's shape, with the solution."""
-    comparison = Comparison(problem)
+def compare_integers(problem: Problem) -> IntegerComparison:
+    """Compare the integers of an execution's output with the reference.
+
+    Args:
+        problem: Whose output has the shape of the reference.
+
+    Returns:
+        The comparison of all parts.
+    """
+    comparison = IntegerComparison(problem)
     for part in problem.parts():
         comparison.add(part)
     return comparison
 
 
-def compared(part: Part) -> tuple[Array, Array, Array | float]:
-    """The output of a part, what its integers must be roundings of, and how far from that they may be."""
+def scaled_part(part: Part) -> tuple[Array, Array, Array | float]:
+    """Prepare one part for comparison.
+
+    Returns:
+        Its output, the real numbers that the output's integers must be roundings of, and how far from these
+        the integers may be; each (n, channels, positions), or a single number.
+    """
     channels = part.place[1]
     real, tolerance = requantized(part.execution, part.exact.reshape(part.output.shape), channels)
     return part.output, real, tolerance
@@ -97,8 +111,9 @@ def _tells(part: Part, real: Array) -> bool:
 
 
 def integers_agree(problem: Problem) -> bool:
+    """Whether every integer of the execution's output is a correct rounding of the reference."""
     for part in problem.parts():
-        output, real, tolerance = compared(part)
+        output, real, tolerance = scaled_part(part)
         if (np.abs(output - real) > tolerance).any():
             return False
     return True
@@ -107,11 +122,19 @@ def integers_agree(problem: Problem) -> bool:
 def requantized(
     execution: Execution, sums: Array, channels: slice = slice(None)
 ) -> tuple[Array, Array | float]:
-    """The real numbers that the output's integers must be roundings of, and how far from them these may be.
+    """Scale exact integer sums as the output is scaled.
 
-    ``sums`` are (n, channels, ...), of some of the output channels.
     A plain integer sum (ConvInteger) has no tolerance. A scaled one may be rounded either way where it lies
     within its own rounding error of a tie, and nowhere else.
+
+    Args:
+        execution: A quantised convolution.
+        sums: Exact sums (n, channels, ...) of some of the output channels.
+        channels: Which of the output channels they are.
+
+    Returns:
+        The real numbers that the output's integers must be roundings of, and how far from these the integers
+        may be.
     """
     quantization = execution.quantization
     assert quantization is not None
@@ -128,7 +151,7 @@ def requantized(
 
 
 def _scales(quantization: Quantization, rank: int, channels: slice) -> tuple[Array, float]:
-    """Real value of a step of the sum, of each channel, and of the output."""
+    """Real values of one step of the sum, for each channel, and of one step of the output."""
     scales = quantization.x_scale, quantization.w_scale, quantization.y_scale
     x, w, y = (np.asarray(scale, np.float64) for scale in scales)
     w = w.reshape(-1) if w.size == 1 else w.reshape(-1)[channels]

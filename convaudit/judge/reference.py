@@ -1,4 +1,4 @@
-"""A part of a convolution once more, by convaudit's own engine, in the precision asked for."""
+"""The reference: a part of a convolution by convaudit's own engine, in the precision asked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Change: TypeAlias = Callable[[Array], Array]
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What is to be convolved for some images, output channels and positions of a problem."""
+    """The operands of some images, output channels and positions of a problem."""
 
     execution: Execution  # its attributes hold for this part, its arrays are the whole ones
     place: tuple[slice, ...]  # images, output channels, and positions of each spatial axis
@@ -31,12 +31,12 @@ class Part:
     mask: Array | None
     returned: Array  # (N, channels, *spatial) of the runtime, whole
     prepare: Change | None = None  # makes operands of what a deformable convolution reads of x
-    own: int  # of the positions of a transposed convolution's window, those that are in no part before
+    own: int  # positions of a transposed convolution's window that no earlier part had
     workspace_bytes: int
 
     @property
     def output(self) -> Array:
-        """(n, channels, positions) of the runtime."""
+        """(n, channels, positions): what the runtime returned."""
         output = self.returned[self.place]
         return output.reshape(*output.shape[:2], -1)
 
@@ -58,24 +58,32 @@ class Part:
         )
 
     @cached_property
-    def _solved(self) -> tuple[Array, int]:
+    def _computed(self) -> tuple[Array, int]:
         counter = MacCounter()
-        return solve(self, counter), counter.macs
+        return convolve(self, counter), counter.macs
 
     @property
     def exact(self) -> Array:
         """(n, channels, *positions): convolution, bias and residual, before the activation."""
-        return self._solved[0]
+        return self._computed[0]
 
     @property
     def macs(self) -> int:
-        """Multiply-adds that the engine counted, without those of neighbouring parts that it did again."""
-        counted, held = self._solved[1], math.prod(self.x.shape[2:])
-        return counted * self.own // held if self.execution.transposed and held else counted
+        """Multiply-adds that the engine counted, without those that neighbouring parts repeat."""
+        counted, window = self._computed[1], math.prod(self.x.shape[2:])
+        return counted * self.own // window if self.execution.transposed and window else counted
 
 
-def solve(part: Part, counter: MacCounter | None = None) -> Array:
-    """Convolution, bias and residual, in the operands' precision; no activation."""
+def convolve(part: Part, counter: MacCounter | None = None) -> Array:
+    """Compute convolution, bias and residual, without the activation.
+
+    Args:
+        part: Its operands are of the precision to compute in.
+        counter: Told the multiply-adds executed.
+
+    Returns:
+        (n, channels, *positions), dtype of the operands.
+    """
     execution = part.execution
     settings: dict[str, Any] = {
         "stride": execution.stride,
@@ -113,9 +121,14 @@ def _deformed(part: Part, deformation: Deformation, settings: dict[str, Any]) ->
 
 
 def magnitude(part: Part, *, terms: int) -> Array:
-    """S, the sum of the absolute values of an element's terms; less if ``terms`` are not all of them.
+    """Compute S, the sum of the absolute values of each element's terms.
 
-    In float32: a bound need not be exact.
+    Args:
+        part: Operands in float64.
+        terms: How many terms are enough; if they are not all, S is smaller.
+
+    Returns:
+        (n, channels, *positions) in float32: a bound need not be exact.
     """
     groups = part.execution.groups
     inputs = part.x.shape[1] // groups
@@ -129,7 +142,7 @@ def magnitude(part: Part, *, terms: int) -> Array:
             if transposed
             else part.weight[:, :keep],
         )
-    return solve(part.map(lambda operand: np.abs(operand, dtype=np.float32)))
+    return convolve(part.map(lambda operand: np.abs(operand, dtype=np.float32)))
 
 
 def _first_of_each_group(array: Array, axis: int, groups: int, keep: int) -> Array:
@@ -143,15 +156,21 @@ def _first_of_each_group(array: Array, axis: int, groups: int, keep: int) -> Arr
 
 
 def product_energy(part: Part) -> Array:
-    """Per output channel, the sum over its elements of Q, the sum of the squared products.
+    """Sum up Q, the sum of an element's squared products, over each output channel.
 
     The sum over positions needs no convolution: it is each tap's squared weight times the energy of all
     inputs that this tap meets, and these are sums along one axis after the other. (Where a deformable
     convolution interpolates, it is at most what interpolating the squares gives.)
+
+    Args:
+        part: Operands in float64.
+
+    Returns:
+        (channels,)
     """
     if part.execution.deformation is not None:
         squared = replace(part.map(np.square), bias=None, residual=None)
-        interpolated: Array = solve(squared).sum(axis=(0, *range(2, part.x.ndim)))
+        interpolated: Array = convolve(squared).sum(axis=(0, *range(2, part.x.ndim)))
         return interpolated
     groups, weight = part.execution.groups, part.weight
     energy = _input_energy(part)
@@ -167,7 +186,7 @@ def product_energy(part: Part) -> Array:
 
 
 def _input_energy(part: Part) -> Array:
-    """(*kernel, in): of each input channel, the sum of the squares that each tap meets."""
+    """(*kernel, in): the sum of the squares of each input channel that each tap meets."""
     sizes = [piece.stop - piece.start for piece in part.place[2:]]
     met = [list(_met(part, axis, part.x.shape[2 + axis], out)) for axis, out in enumerate(sizes)]
     if all(taps == [slice(0, size, 1)] for taps, size in zip(met, part.x.shape[2:], strict=True)):
@@ -181,7 +200,7 @@ def _input_energy(part: Part) -> Array:
 
 
 def _met(part: Part, axis: int, size: int, out: int) -> Iterator[slice]:
-    """For each tap of one axis, the input positions that it meets for some output position."""
+    """The input positions that each tap of one axis meets, whatever the output position."""
     execution = part.execution
     stride, before = execution.stride[axis], execution.padding[axis][0]
     for tap in range(part.weight.shape[2 + axis]):
@@ -195,30 +214,29 @@ def _met(part: Part, axis: int, size: int, out: int) -> Iterator[slice]:
             yield slice(first * stride + offset, max(0, (last - 1) * stride + offset + 1), stride)
 
 
-class Survey:
-    """What solving a problem shows of it, whatever the runtime returned."""
+class ReferenceSummary:
+    """What the reference shows of a problem, whatever the runtime returned; added up part by part."""
 
     def __init__(self, shape: Sequence[int]) -> None:
         """Start for an output (N, channels, *spatial)."""
-        self.macs = 0
-        """Multiply-adds that the engine counted."""
-        self.finite = True
+        self.macs = 0  # multiply-adds that the engine counted
+        self.finite = True  # whether every operand and sum is
         self._products = np.zeros(shape[1])
         self._samples = max(1, shape[0] * math.prod(shape[2:]))
 
     @property
     def products(self) -> Array:
-        """Of each output channel, the mean of Q, the sum of the squared products."""
+        """(channels,): the mean over each output channel of Q, the sum of the squared products."""
         mean: Array = self._products / self._samples
         return mean
 
     @property
     def largest(self) -> float:
-        """No element's Q is larger."""
+        """Upper limit of the Q of any element."""
         return float(self._products.max(initial=0))
 
     def add(self, part: Part) -> None:
-        """Take one part of the problem into account."""
+        """Add one part of the problem."""
         self.macs += part.macs
         energy = product_energy(part)
         self._products[part.place[1]] += energy

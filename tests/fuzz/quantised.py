@@ -28,7 +28,7 @@ PROVES_NOTHING = (
     "all zero",
     "meets only zeros",
     "saturated everywhere",
-    "no sum shows",
+    "the sums do not show",
     "below the rounding",
 )
 NOT_TAKEN = "the body choice/else_branch did not run on this input"

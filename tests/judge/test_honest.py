@@ -117,10 +117,10 @@ def test_lambda_is_confirmed(kind: str, relu: bool, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(comparison, "ENOUGH_TERMS", 10**9)  # all of S
     for tested in ordinary_layers(kind, relu):
         problem = Problem(execution=tested.ran(by_torch(tested)))
-        held = comparison.hold_against(problem)
+        held = comparison.compare(problem)
         unit, terms = held.precision.accumulator, problem.terms
         probable = rounding.deviations(terms, math.prod(problem.shape)) * np.sqrt(terms) * unit
-        assert held.deviation.worst_ratio * held.rule.tolerance.growth < probable / 4
+        assert held.deviation.worst_ratio * held.error_bound.tolerance.growth < probable / 4
 
 
 HALVES = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from convaudit.engine import conv, conv_transpose
 from convaudit.errors import ShapeError
 from convaudit.judge.execution import Deformation, Execution, Quantization
-from convaudit.judge.problem import Problem, survey_of
+from convaudit.judge.problem import Problem, summarise
 from convaudit.judge.reference import magnitude
 from convaudit.judge.verdict import judge
 from tests.judge.kernels import Array
@@ -39,7 +39,7 @@ def assert_parts_are_the_whole(execution: Execution, workspace_bytes: int) -> in
         count += 1
     np.testing.assert_allclose(exact, whole.exact, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(sums, magnitude(whole, terms=10**9), rtol=1e-5)
-    expected, found = survey_of(problem), survey_of(cut)
+    expected, found = summarise(problem), summarise(cut)
     assert found.macs == expected.macs
     np.testing.assert_allclose(found.products, expected.products, rtol=1e-9)
     return count

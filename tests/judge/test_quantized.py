@@ -88,7 +88,7 @@ def test_integers_that_would_be_the_same_without_the_sums_prove_nothing(
         ran = replace(ran, bias=np.full(8, bias, np.int32), output=saturated)
     verdict = judge(ran)
     assert verdict.status == "vacuous"
-    assert "no sum shows in the output" in verdict.reason
+    assert "the sums do not show in the output" in verdict.reason
     assert judge(replace(ran, output=np.full_like(ran.output, 7))).status == "mismatch"
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from convaudit.errors import ShapeError
 from convaudit.judge.execution import Deformation, Execution, Quantization
-from convaudit.judge.problem import Problem, survey_of
-from convaudit.judge.reference import Part, magnitude, product_energy, solve
+from convaudit.judge.problem import Problem, summarise
+from convaudit.judge.reference import Part, convolve, magnitude, product_energy
 
 
 def whole(execution: Execution) -> Part:
@@ -51,7 +51,7 @@ def test_product_energy_is_the_mean_convolution_of_the_squares(execution: Execut
         part = whole(execution)
     except ShapeError:
         assume(False)
-    squares = solve(part.map(np.square))
+    squares = convolve(part.map(np.square))
     np.testing.assert_allclose(product_energy(part), squares.sum(axis=(0, *range(2, squares.ndim))))
 
 
@@ -63,7 +63,7 @@ def test_a_part_of_the_terms_has_a_smaller_magnitude(execution: Execution, terms
         assume(False)
     every = magnitude(part, terms=10**9)
     assert every.dtype == np.float32
-    np.testing.assert_allclose(every, solve(part.map(np.abs)), rtol=1e-6)
+    np.testing.assert_allclose(every, convolve(part.map(np.abs)), rtol=1e-6)
     assert (magnitude(part, terms=terms) <= every * (1 + 1e-6)).all()
 
 
@@ -88,7 +88,7 @@ def test_terms_of_an_element(changes: dict[str, Any], terms: int) -> None:
 
 
 def test_the_solution_counts_its_multiply_adds() -> None:
-    assert survey_of(Problem(execution=conv1d())).macs == 6
+    assert summarise(Problem(execution=conv1d())).macs == 6
 
 
 def test_channels_last_operands_are_turned() -> None:
@@ -99,9 +99,9 @@ def test_channels_last_operands_are_turned() -> None:
         residual=np.array([[[1.0], [2], [3]]]),
         layout="channels_last",
     )
-    expected = solve(whole(first))
+    expected = convolve(whole(first))
     np.testing.assert_array_equal(expected, [[[6, 9, 12]]])
-    np.testing.assert_array_equal(solve(whole(last)), expected)
+    np.testing.assert_array_equal(convolve(whole(last)), expected)
 
 
 def test_a_past_state_precedes_the_input() -> None:
@@ -114,7 +114,7 @@ def test_a_past_state_precedes_the_input() -> None:
         dilation=(1,),
         past_state=np.array([[[2.0]]]),
     )
-    np.testing.assert_array_equal(solve(whole(execution)), [[[32, 43]]])
+    np.testing.assert_array_equal(convolve(whole(execution)), [[[32, 43]]])
 
 
 def test_zero_points_are_taken_off_per_output_channel() -> None:
@@ -122,7 +122,7 @@ def test_zero_points_are_taken_off_per_output_channel() -> None:
     execution = conv1d(
         x=np.full((1, 2, 3), 3, np.uint8), weight=np.full((2, 2, 1), 5, np.uint8), quantization=zero_points
     )
-    result = solve(whole(execution))
+    result = convolve(whole(execution))
     np.testing.assert_array_equal(result[0, :, 0], [2 * 2 * 5, 2 * 2 * 4])
 
 
@@ -135,7 +135,7 @@ def test_transposed_zero_points_belong_to_the_output_channels_of_each_group() ->
         transposed=True,
         quantization=Quantization(w_zero_point=np.array([0, 1, 2, 3], np.uint8)),
     )
-    result = solve(whole(execution))
+    result = convolve(whole(execution))
     np.testing.assert_array_equal(result[0, :, 0], [15, 12, 9, 6])
 
 
@@ -147,6 +147,6 @@ def test_an_undeformed_convolution_with_a_mask_is_a_scaled_one() -> None:
     plain = whole(Execution(x=x, weight=weight, output=x, **settings))
     execution = Execution(x=x, weight=weight, output=x, deformation=deformation, **settings)
     deformed = whole(execution)
-    np.testing.assert_allclose(solve(deformed), -0.5 * solve(plain))
+    np.testing.assert_allclose(convolve(deformed), -0.5 * convolve(plain))
     np.testing.assert_allclose(magnitude(deformed, terms=1), 0.5 * magnitude(plain, terms=99), rtol=1e-5)
     np.testing.assert_allclose(product_energy(deformed), product_energy(plain) / 4)

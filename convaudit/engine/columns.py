@@ -21,7 +21,7 @@ from convaudit.engine.tiles import Extent, Tile
 from convaudit.shapes import Pair
 
 KEPT_BYTES = 4 << 20
-"""A larger buffer is not kept, so that what stays allocated between calls is small."""
+"""Largest buffer that is kept, so that little stays allocated between calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,13 @@ class Columns:
 def multiply_columns(weight: Array, columns: Array, out: Array) -> int:
     """Write the product of ``weight`` (groups, filters, ...) and ``columns`` into ``out``.
 
-    columns  (channels, *kernel, *positions), packed or in place
-    Returns  the multiply-adds executed.
+    Args:
+        weight: (groups, filters, channels, *kernel)
+        columns: (channels of all groups, *kernel, *positions), packed or in place.
+        out: (groups, filters, *positions)
+
+    Returns:
+        The multiply-adds executed.
     """
     groups, filters, *rest = weight.shape
     depth, positions = math.prod(rest), math.prod(out.shape[2:])
@@ -86,9 +91,17 @@ def multiply_columns(weight: Array, columns: Array, out: Array) -> int:
 
 
 def patches(source: Array, geometry: Geometry, block: tuple[slice, ...], dtype: np.dtype[Any]) -> Array:
-    """View (channels, *kernel, *positions) of ``source`` (channels, *spatial) for a block of positions.
+    """View the input under every kernel tap of a block of output positions.
 
-    For a block that reaches over a border, or needs another dtype, of a padded copy of its input window.
+    Args:
+        source: (channels, *spatial)
+        geometry: Of the convolution.
+        block: Output positions, a slice per spatial axis.
+        dtype: Of the view.
+
+    Returns:
+        A strided view (channels, *kernel, *positions) of the source, or of a padded copy of its input window
+        if the block reaches over a border or needs another dtype.
     """
     window = _window(source, geometry.window(block), dtype)
     channel_stride, *strides = window.strides
@@ -121,13 +134,13 @@ def _window(source: Array, reach: Sequence[Pair], dtype: np.dtype[Any]) -> Array
 
 
 def window_size(geometry: Geometry, positions: tuple[int, ...]) -> int:
-    """Elements that ``patches`` may copy for one channel of a block of this many positions."""
+    """Elements that ``patches`` copies, at most, for one channel of a block of this many positions."""
     window = geometry.window(tuple(slice(0, count) for count in positions))
     return math.prod(end - first for first, end in window)
 
 
 def packed(view: Array) -> Array:
-    """A contiguous copy."""
+    """A contiguous copy in scratch memory."""
     copy = scratch("packed", view.shape, view.dtype)
     copy[...] = view
     return copy
@@ -142,7 +155,16 @@ _KEPT = _Kept()
 
 
 def scratch(purpose: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An uninitialised array, this thread's own until it asks for the same purpose again."""
+    """Memory that a thread uses again and again: fresh memory costs as much as what is done with it.
+
+    Args:
+        purpose: The array is valid until the same thread asks for this purpose again.
+        shape: Of the array.
+        dtype: Of the array.
+
+    Returns:
+        An uninitialised array.
+    """
     size = math.prod(shape) * dtype.itemsize
     if size > KEPT_BYTES:
         return np.empty(shape, dtype)

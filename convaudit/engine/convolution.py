@@ -33,18 +33,27 @@ def conv(
 ) -> Array:
     """Grouped N-dimensional convolution (cross-correlation, as in torch and ONNX).
 
-    x        (N, C_in, *spatial), float64, float32, float16 or bfloat16, of any memory layout
-    weight   (C_out, C_in // groups, *kernel_size), of x's dtype
-    bias     (C_out,), of x's dtype
-    padding  one integer, one per axis, one (before, after) pair per axis, "same" (the output is
-             ``ceil(size/stride)`` long, an odd position of padding at the end) or "valid"
-    workspace_bytes  upper limit of what is allocated beside the result
-    threads  upper limit of threads; by default as many as NumPy's BLAS is set to use
-    counter  is told the multiply-adds executed
-    name     of the layer, for error messages
-    Returns  (N, C_out, *out_spatial), dtype of ``x``; half precisions are summed in float32 and rounded once.
-    Raises   GroupsError if groups does not divide both channel counts; ShapeError if shapes do not fit;
-             UsageError for a dtype.
+    Args:
+        x: (N, C_in, *spatial), float64, float32, float16 or bfloat16, of any memory layout.
+        weight: (C_out, C_in // groups, *kernel_size), of x's dtype.
+        bias: (C_out,), of x's dtype.
+        stride: One integer, or one per spatial axis.
+        padding: One integer, one per axis, one (before, after) pair per axis, "same" (the output is
+            ``ceil(size/stride)`` long, an odd position of padding at the end) or "valid".
+        dilation: One integer, or one per spatial axis.
+        groups: Blocks of channels that are convolved independently.
+        workspace_bytes: Upper limit of what is allocated besides the result.
+        threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
+        counter: Told the multiply-adds executed.
+        name: Of the layer, for error messages.
+
+    Returns:
+        (N, C_out, *out_spatial), dtype of ``x``; half precisions are summed in float32 and rounded once.
+
+    Raises:
+        GroupsError: ``groups`` does not divide both channel counts.
+        ShapeError: Shapes do not fit.
+        UsageError: A dtype is none of those named above.
     """
     accumulator = check_floating(x, weight, bias, name=name)
     out_channels, groups = check_operands(x, weight, bias, groups, name=name)
@@ -57,7 +66,17 @@ def conv(
 
 
 def conv_method(x: Array, weight: Array, geometry: Geometry, groups: int) -> Method:
-    """How to convolve ``x``, multiplying and summing in the weight's dtype."""
+    """Pick the fastest method.
+
+    Args:
+        x: (N, C_in, *spatial)
+        weight: (C_out, C_in // groups, *kernel), in the dtype to multiply and sum in.
+        geometry: Of the convolution.
+        groups: Divides both channel counts.
+
+    Returns:
+        ``Bands`` for depthwise kernels of many taps, otherwise ``Columns``.
+    """
     out_channels, channels = weight.shape[:2]
     grouped = weight.reshape(groups, out_channels // groups, channels, *geometry.kernel)
     if channels == 1 and geometry.taps >= BAND_TAPS * (out_channels // groups):
@@ -78,13 +97,25 @@ def causal_conv(
 ) -> tuple[Array, Array]:
     """Depthwise convolution along time in which every output sees only itself and the past.
 
-    x           (N, C, length), dtypes as in ``conv``
-    weight      (C, 1, k), of x's dtype
-    bias        (C,), of x's dtype
-    past_state  (N, C, k - 1): what came before x, by default zeros
-    Other arguments and errors as in ``conv``. The past and x are joined in a copy beside the workspace. The
-    operator's optional activation is the caller's.
-    Returns     y (N, C, length) and the next call's past_state (N, C, k - 1), both of x's dtype
+    This is ONNX CausalConvWithState (opset 27), without its optional activation. The past and x are joined in
+    a copy besides the workspace.
+
+    Args:
+        x: (N, C, length), dtypes as in ``conv``.
+        weight: (C, 1, k), of x's dtype.
+        bias: (C,), of x's dtype.
+        past_state: (N, C, k - 1), what came before x; by default zeros.
+        workspace_bytes: Upper limit of what is allocated besides the result.
+        threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
+        counter: Told the multiply-adds executed.
+        name: Of the layer, for error messages.
+
+    Returns:
+        y (N, C, length) and the next call's past_state (N, C, k - 1), both of x's dtype.
+
+    Raises:
+        ShapeError: Shapes do not fit.
+        UsageError: As in ``conv``.
     """
     check_arrays(name, x=x, weight=weight, bias=bias, past_state=past_state)
     if x.ndim != 3 or weight.ndim != 3:
@@ -117,9 +148,17 @@ def causal_conv(
 def dense_weight(weight: Array, groups: int, *, name: str = "weight") -> Array:
     """The block-diagonal weight with which ``groups=1`` gives what ``weight`` gives with ``groups``.
 
-    weight   (C_out, C_in // groups, *kernel_size)
-    Returns  (C_out, C_in, *kernel_size): ``groups`` times the elements, zero off the diagonal blocks.
-    Raises   GroupsError if groups does not divide C_out; ShapeError if weight has no channel axes.
+    Args:
+        weight: (C_out, C_in // groups, *kernel_size)
+        groups: Of the grouped convolution.
+        name: Of the weight, for error messages.
+
+    Returns:
+        (C_out, C_in, *kernel_size): ``groups`` times the elements, zero off the diagonal blocks.
+
+    Raises:
+        GroupsError: ``groups`` does not divide C_out.
+        ShapeError: The weight has no channel axes.
     """
     check_arrays(name, weight=weight)
     groups = whole(groups, f"{name}: groups", least=None)

@@ -43,15 +43,32 @@ def deform_conv(
 
     Between positions it interpolates linearly along every axis; beyond the input there are zeros.
 
-    x       (N, C_in, *spatial), weight and bias as in ``conv``
-    offset  (N, offset_groups * taps * rank, *out_spatial), in input positions; axes run fastest, then taps
-    mask    (N, offset_groups * taps, *out_spatial), factors of what the taps read; by default ones
-    offset_groups  C_in is split into so many blocks that follow offsets of their own
-    block   the output positions to compute, which offset and mask are of; by default all
-    prepare makes what is read of x an operand of the weight's dtype, which x then need not have
-    counter        is told the multiply-adds with the weight; interpolation does not count
-    Other arguments and errors as in ``conv``. An x that is not contiguous is copied beside the workspace.
-    Returns (N, C_out, *out_spatial), dtype of ``x``
+    Args:
+        x: (N, C_in, *spatial), as in ``conv``. If it is not contiguous, it is copied besides the workspace.
+        weight: (C_out, C_in // groups, *kernel_size), as in ``conv``.
+        offset: (N, offset_groups * taps * rank, *out_spatial), in input positions; axes run fastest, then
+            taps.
+        bias: (C_out,), as in ``conv``.
+        mask: (N, offset_groups * taps, *out_spatial), factors of what the taps read; by default ones.
+        stride: As in ``conv``.
+        padding: As in ``conv``.
+        dilation: As in ``conv``.
+        groups: As in ``conv``.
+        offset_groups: Blocks of C_in that follow offsets of their own.
+        block: The output positions to compute, of which offset and mask are; by default all.
+        prepare: Makes what is read of x an operand of the weight's dtype, which x then need not have.
+        workspace_bytes: Upper limit of what is allocated besides the result.
+        threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
+        counter: Told the multiply-adds with the weight; interpolation does not count.
+        name: Of the layer, for error messages.
+
+    Returns:
+        (N, C_out, *out_spatial), dtype of the weight.
+
+    Raises:
+        GroupsError: ``groups`` or ``offset_groups`` does not divide the channels.
+        ShapeError: Shapes do not fit.
+        UsageError: As in ``conv``.
     """
     check_arrays(name, offset=offset, mask=mask)
     accumulator = check_floating(x if prepare is None else weight, weight, bias, name=name)
@@ -85,9 +102,19 @@ def check_offsets(
     *,
     name: str,
 ) -> None:
-    """Refuse offsets and masks that are not those of these taps and output positions, ``(taps, *spatial)``.
+    """Refuse offsets and masks that do not fit the taps and output positions.
 
-    Raises  GroupsError if offset_groups does not divide x's channels; ShapeError for another shape.
+    Args:
+        x: (N, C_in, *spatial)
+        offset: (N, offset_groups * taps * rank, *out_spatial)
+        mask: (N, offset_groups * taps, *out_spatial)
+        offset_groups: Blocks of C_in.
+        positions: (taps, *out_spatial)
+        name: Of the layer, for error messages.
+
+    Raises:
+        GroupsError: ``offset_groups`` does not divide x's channels.
+        ShapeError: Offset or mask has another shape.
     """
     taps, *spatial = positions
     if offset_groups < 1 or x.shape[1] % offset_groups:

@@ -1,4 +1,4 @@
-"""Where each kernel tap of a convolution reads and writes: plain integers, resolved once a call.
+"""Where each kernel tap of a convolution reads and writes: plain integers, computed once for each call.
 
 A transposed convolution is the adjoint of a convolution: the same taps join the same positions, only the
 arrows are reversed. So one record serves both. ``fine`` is the side that stride makes larger (a convolution's
@@ -115,9 +115,21 @@ class Geometry:
 def conv_geometry(
     sizes: Sequence[int], kernel: Sequence[int], *, stride: Ints, padding: Padding, dilation: Ints, name: str
 ) -> Geometry:
-    """Geometry of a convolution over inputs of these spatial sizes.
+    """Compute the geometry of a convolution.
 
-    Raises  ShapeError if the arguments do not fit the rank, are out of range, or the kernel does not fit.
+    Args:
+        sizes: Spatial sizes of the input.
+        kernel: Spatial sizes of the kernel.
+        stride: One integer, or one per spatial axis.
+        padding: As in ``conv``.
+        dilation: One integer, or one per spatial axis.
+        name: Of the layer, for error messages.
+
+    Returns:
+        The geometry, with the input as its fine side.
+
+    Raises:
+        ShapeError: The arguments do not fit the rank or are out of range, or the kernel does not fit.
     """
     rank = len(kernel)
     strides, dilations = _positive(stride, rank, "stride", name), _positive(dilation, rank, "dilation", name)
@@ -148,12 +160,24 @@ def conv_transpose_geometry(
     dilation: Ints,
     name: str,
 ) -> Geometry:
-    """Geometry of a transposed convolution over inputs of these spatial sizes.
+    """Compute the geometry of a transposed convolution.
 
-    Padding takes positions away from the output; a negative one adds positions that only the bias reaches
-    (ONNX ``output_shape``). ``"same"`` makes the output ``size*stride`` long, an odd position of padding at
-    the end.
-    Raises  ShapeError if the arguments do not fit the rank, are out of range, or nothing is left.
+    Args:
+        sizes: Spatial sizes of the input.
+        kernel: Spatial sizes of the kernel.
+        stride: One integer, or one per spatial axis.
+        padding: Positions taken away from the output; a negative number adds positions that only the bias
+            reaches (ONNX ``output_shape``). "same" makes the output ``size*stride`` long, an odd position of
+            padding at the end.
+        output_padding: Positions added at the high end, computed like all others.
+        dilation: One integer, or one per spatial axis.
+        name: Of the layer, for error messages.
+
+    Returns:
+        The geometry, with the output as its fine side.
+
+    Raises:
+        ShapeError: The arguments do not fit the rank or are out of range, or nothing is left of the output.
     """
     if any(size < 1 for size in sizes):
         raise ShapeError(f"{name}: the input's spatial sizes must be positive, got {tuple(sizes)}")

@@ -34,11 +34,24 @@ def conv_integer(
 ) -> Array:
     """Exact convolution of ``x - x_zero_point`` with ``weight - w_zero_point``, as in ONNX ConvInteger.
 
-    x, weight     int8, uint8, int16 or uint16, of shapes as in ``conv``
-    x_zero_point  a scalar; padding has this value
-    w_zero_point  a scalar, or one for each output channel
-    Other arguments and errors as in ``conv``. Shifted copies of x and weight are made beside the workspace.
-    Returns  (N, C_out, *out_spatial), int32; a sum beyond 32 bits wraps around, as ONNX lets accumulators do.
+    Shifted copies of x and weight are made besides the workspace. Errors are as in ``conv``.
+
+    Args:
+        x: (N, C_in, *spatial), int8, uint8, int16 or uint16.
+        weight: (C_out, C_in // groups, *kernel_size), int8, uint8, int16 or uint16.
+        x_zero_point: A scalar; padding has this value.
+        w_zero_point: A scalar, or one for each output channel.
+        stride: As in ``conv``.
+        padding: As in ``conv``.
+        dilation: As in ``conv``.
+        groups: As in ``conv``.
+        workspace_bytes: Upper limit of what is allocated besides the result.
+        threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
+        counter: Told the multiply-adds executed.
+        name: Of the layer, for error messages.
+
+    Returns:
+        (N, C_out, *out_spatial), int32; a sum beyond 32 bits wraps around, as ONNX lets accumulators do.
     """
     out_channels, groups = check_operands(x, weight, None, groups, name=name)
     geometry = conv_geometry(
@@ -76,14 +89,30 @@ def conv_qlinear(
 
     The sum is an exact integer ``s``; the result is ``saturate(round(s * x_scale * w_scale / y_scale) +
     y_zero_point)``, scaled in float64 and rounded half to even. A runtime that scales in float32 may differ
-    by one where the scaled sum lies within its rounding error of a tie.
+    by one where the scaled sum lies within its rounding error of a tie. Shifted copies of x and weight are
+    made besides the workspace. Errors are as in ``conv``.
 
-    x, weight     int8, uint8, int16 or uint16, of shapes as in ``conv``
-    bias          (C_out,) int32, quantised with scale ``x_scale * w_scale`` and zero point 0
-    x_scale, x_zero_point, y_scale, y_zero_point   scalars; padding has the value ``x_zero_point``
-    w_scale, w_zero_point   scalars, or one for each output channel
-    Other arguments and errors as in ``conv``. Shifted copies of x and weight are made beside the workspace.
-    Returns  (N, C_out, *out_spatial), dtype of ``y_zero_point``
+    Args:
+        x: (N, C_in, *spatial), int8, uint8, int16 or uint16.
+        weight: (C_out, C_in // groups, *kernel_size), int8, uint8, int16 or uint16.
+        bias: (C_out,) int32, quantised with scale ``x_scale * w_scale`` and zero point 0.
+        x_scale: A scalar.
+        x_zero_point: A scalar; padding has this value.
+        w_scale: A scalar, or one for each output channel.
+        w_zero_point: A scalar, or one for each output channel.
+        y_scale: A scalar.
+        y_zero_point: A scalar, whose dtype the result has.
+        stride: As in ``conv``.
+        padding: As in ``conv``.
+        dilation: As in ``conv``.
+        groups: As in ``conv``.
+        workspace_bytes: Upper limit of what is allocated besides the result.
+        threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
+        counter: Told the multiply-adds executed.
+        name: Of the layer, for error messages.
+
+    Returns:
+        (N, C_out, *out_spatial), dtype of ``y_zero_point``.
     """
     out_channels, groups = check_operands(x, weight, bias, groups, name=name)
     geometry = conv_geometry(

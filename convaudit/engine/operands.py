@@ -28,9 +28,14 @@ _OPTIONAL = ("bias", "mask", "past_state")
 
 
 def check_arrays(name: str, **operands: object) -> None:
-    """Refuse what is not an array, by the operand's name.
+    """Refuse what is not an array.
 
-    Raises  UsageError
+    Args:
+        name: Of the layer, for error messages.
+        operands: By name; ``bias``, ``mask`` and ``past_state`` may be ``None``.
+
+    Raises:
+        UsageError: An operand is not a NumPy array.
     """
     for what, operand in operands.items():
         if not isinstance(operand, np.ndarray) and not (operand is None and what in _OPTIONAL):
@@ -38,9 +43,19 @@ def check_arrays(name: str, **operands: object) -> None:
 
 
 def check_floating(x: Array, weight: Array, bias: Array | None, *, name: str) -> np.dtype[Any]:
-    """The dtype to accumulate in.
+    """Check the dtypes of floating-point operands.
 
-    Raises  UsageError unless all operands share one of the floating-point dtypes.
+    Args:
+        x: Input.
+        weight: Weight.
+        bias: Bias, or ``None``.
+        name: Of the layer, for error messages.
+
+    Returns:
+        The dtype to accumulate in.
+
+    Raises:
+        UsageError: The operands do not share one of the floating-point dtypes.
     """
     check_arrays(name, x=x, weight=weight, bias=bias)
     if x.dtype not in ACCUMULATOR:
@@ -57,10 +72,23 @@ def check_floating(x: Array, weight: Array, bias: Array | None, *, name: str) ->
 def check_operands(
     x: Array, weight: Array, bias: Array | None, groups: int, *, transposed: bool = False, name: str
 ) -> tuple[int, int]:
-    """The number of output channels and ``groups``, after every shape has been found to fit.
+    """Check that shapes fit.
 
-    Raises  GroupsError if groups divides neither channel count; ShapeError for any other misfit; UsageError
-            for what is not an array, or groups that are not an integer.
+    Args:
+        x: (N, C_in, *spatial)
+        weight: (C_out, C_in // groups, *kernel), transposed (C_in, C_out // groups, *kernel).
+        bias: (C_out,), or ``None``.
+        groups: Divides both channel counts.
+        transposed: Whether the convolution is transposed.
+        name: Of the layer, for error messages.
+
+    Returns:
+        The number of output channels, and ``groups`` as an int.
+
+    Raises:
+        GroupsError: ``groups`` does not divide both channel counts.
+        ShapeError: Another shape does not fit.
+        UsageError: An operand is not an array, or ``groups`` is not an integer.
     """
     check_arrays(name, x=x, weight=weight, bias=bias)
     groups = whole(groups, f"{name}: groups", least=None)
@@ -88,9 +116,19 @@ def check_operands(
 
 
 def per_channel(values: Array, channels: int, rank: int, *, name: str) -> Array:
-    """One value for all channels or one for each, as (channels, 1, ...) that broadcasts over ``rank`` axes.
+    """Bring one value for all channels, or one for each, into one shape.
 
-    Raises  ShapeError for another number of values.
+    Args:
+        values: One or ``channels`` values.
+        channels: Number of channels.
+        rank: Number of axes after that of the channels.
+        name: Of the values, for error messages.
+
+    Returns:
+        (channels, 1, ...), which broadcasts over ``rank`` axes.
+
+    Raises:
+        ShapeError: Another number of values is given.
     """
     if values.size not in (1, channels):
         raise ShapeError(f"{name} must be one value or {channels}, got {values.size}")

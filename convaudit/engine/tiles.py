@@ -95,10 +95,17 @@ class Tiling:
 
 
 def tiles(images: int, whole: Extent, tile_bytes: Callable[[Extent], int], limits: Limits) -> Tiling:
-    """Equal tiles of ``whole``, for every image.
+    """Cut the work into equal tiles.
 
-    ``tile_bytes`` tells what a block works on. One block for every thread fits into the workspace, unless
-    a single position of a single filter is larger.
+    Args:
+        images: Number of images.
+        whole: What there is to compute for one image.
+        tile_bytes: Tells how many bytes a block works on.
+        limits: One block for every thread fits into the workspace, unless a single position of a single
+            filter is larger.
+
+    Returns:
+        All tiles of all images.
     """
     block = whole
     while tile_bytes(block) > limits.thread_bytes and (
@@ -140,9 +147,18 @@ def _ceil_divide(size: int, step: int) -> int:
 
 
 def resolve_limits(workspace_bytes: int, threads: int | None, *, name: str) -> Limits:
-    """The limits that a caller set.
+    """Read the limits that a caller set.
 
-    Raises  UsageError if one of them is not an integer, or there would be no thread.
+    Args:
+        workspace_bytes: What all threads together may allocate.
+        threads: Upper limit of threads; ``None`` for as many as NumPy's BLAS is set to use.
+        name: Of the layer, for error messages.
+
+    Returns:
+        The limits.
+
+    Raises:
+        UsageError: A limit is not an integer, or there would be no thread.
     """
     return Limits(
         threads=default_threads() if threads is None else whole(threads, f"{name}: threads", least=1),
@@ -184,10 +200,22 @@ def execute(
     *,
     finish: Callable[[Array, Tile], Array] | None = None,
 ) -> Array:
-    """Fill ``result`` (N, C_out, *spatial) and return it.
+    """Compute a convolution tile by tile.
 
-    ``bias`` (C_out,) is added to the sums. ``finish`` then maps a tile's sums (groups, filters, *positions)
-    to what the result shall hold, by default the sums themselves, rounded to the result's dtype.
+    Args:
+        method: How to compute a tile.
+        bias: (C_out,), added to the sums.
+        result: (N, C_out, *spatial), which is filled.
+        limits: Of threads and memory.
+        counter: Told the multiply-adds executed.
+        finish: Maps the sums of a tile (groups, filters, *positions) to what the result shall hold; by
+            default they are rounded to the result's dtype.
+
+    Returns:
+        ``result``
+
+    Raises:
+        UsageError: ``counter`` is not a ``MacCounter``.
     """
     if counter is not None and not isinstance(counter, MacCounter):
         raise UsageError(f"counter must be a MacCounter, got a {type(counter).__name__}")

@@ -45,19 +45,28 @@ def conv_transpose(
 ) -> Array:
     """Grouped N-dimensional transposed convolution, as in torch and ONNX.
 
-    x        (N, C_in, *spatial), float64, float32, float16 or bfloat16, of any memory layout
-    weight   (C_in, C_out // groups, *kernel_size), of x's dtype
-    bias     (C_out,), of x's dtype
-    padding  positions taken away from the output; as in ``conv``, and negative ones add positions that only
-             the bias reaches. "same" makes the output ``size*stride`` long.
-    output_padding   positions added at the high end, computed like all others
-    workspace_bytes  upper limit of what is allocated beside the result
-    threads  upper limit of threads; by default as many as NumPy's BLAS is set to use
-    counter  is told the multiply-adds executed
-    name     of the layer, for error messages
-    Returns  (N, C_out, *out_spatial), dtype of ``x``; half precisions are summed in float32 and rounded once.
-    Raises   GroupsError if groups does not divide both channel counts; ShapeError if shapes do not fit;
-             UsageError for a dtype.
+    Args:
+        x: (N, C_in, *spatial), float64, float32, float16 or bfloat16, of any memory layout.
+        weight: (C_in, C_out // groups, *kernel_size), of x's dtype.
+        bias: (C_out,), of x's dtype.
+        stride: One integer, or one per spatial axis.
+        padding: Positions taken away from the output; forms as in ``conv``. Negative numbers add positions
+            that only the bias reaches. "same" makes the output ``size*stride`` long.
+        output_padding: Positions added at the high end, computed like all others.
+        dilation: One integer, or one per spatial axis.
+        groups: Blocks of channels that are convolved independently.
+        workspace_bytes: Upper limit of what is allocated besides the result.
+        threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
+        counter: Told the multiply-adds executed.
+        name: Of the layer, for error messages.
+
+    Returns:
+        (N, C_out, *out_spatial), dtype of ``x``; half precisions are summed in float32 and rounded once.
+
+    Raises:
+        GroupsError: ``groups`` does not divide both channel counts.
+        ShapeError: Shapes do not fit.
+        UsageError: A dtype is none of those named above.
     """
     accumulator = check_floating(x, weight, bias, name=name)
     out_channels, groups = check_operands(x, weight, bias, groups, transposed=True, name=name)

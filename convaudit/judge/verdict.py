@@ -153,7 +153,7 @@ def _why_floats_prove_nothing(comparison: Comparison) -> str | None:
     if comparison.failing.any():
         return None
     if _is_hidden(comparison):
-        return "the products are smaller than the rounding of the results, so that any others would agree"
+        return "the products are below the rounding of the results, so that any others would agree"
     output = comparison.problem.output
     if not np.isfinite(output.item(0)) and not np.isfinite(output).any():
         return "the output overflows its format everywhere"

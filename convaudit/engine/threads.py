@@ -27,7 +27,16 @@ def default_threads() -> int:
 
 
 def total(work: Callable[[Item], int], items: Iterable[Item], threads: int) -> int:
-    """Sum of ``work(item)`` over all items, by ``threads`` threads that each take the next when free."""
+    """Share out work among threads.
+
+    Args:
+        work: Applied to each item.
+        items: Each thread takes the next one when it is free.
+        threads: How many threads work, the caller's own among them.
+
+    Returns:
+        The sum of ``work(item)`` over all items.
+    """
     blas = _blas()
     queue = iter(items)
 
@@ -54,12 +63,26 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child inherits no threads
 
 
-class _OpenBlas:
-    """The thread count of the OpenBLAS that NumPy's wheels bring along."""
+_SETTINGS = (
+    ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),  # wheels of NumPy 2
+    ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),  # wheels of NumPy 1
+    ("openblas_get_num_threads", "openblas_set_num_threads"),  # Linux distributions, conda-forge
+    ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+    ("bli_thread_get_num_threads", "bli_thread_set_num_threads"),  # BLIS
+)
+"""The functions by which each BLAS tells its number of threads, and sets it for the whole process."""
 
-    def __init__(self, library: ctypes.CDLL, prefix: str) -> None:
-        self._get = library[f"{prefix}get_num_threads64_"]
-        self._set = library[f"{prefix}set_num_threads64_"]
+
+class _Blas:
+    """The thread count of the BLAS that NumPy is linked to.
+
+    threadpoolctl (3.8) would know more libraries, but cannot be used by callers that overlap in several
+    threads: the one that leaves last restores the 1 that it found, or nothing, because another thread
+    "controls" OpenBLAS.
+    """
+
+    def __init__(self, library: ctypes.CDLL, get: str, set_: str) -> None:
+        self._get, self._set = library[get], library[set_]
         self._lock = Lock()
         self._users = 0
         self._configured = int(self._get())
@@ -68,7 +91,7 @@ class _OpenBlas:
     def threads(self) -> int:
         """What it is set to outside of ``single_threaded``."""
         with self._lock:
-            return self._configured if self._users else int(self._get())
+            return max(1, self._configured if self._users else int(self._get()))  # BLIS says -1 for 1
 
     @contextmanager
     def single_threaded(self) -> Iterator[None]:
@@ -88,12 +111,12 @@ class _OpenBlas:
 
 
 @functools.cache
-def _blas() -> _OpenBlas | None:
-    """NumPy's OpenBLAS; None for another BLAS, which then keeps its own threads."""
+def _blas() -> _Blas | None:
+    """NumPy's BLAS; None if it is of another family, which then keeps its own threads."""
     library = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # symbols of what it links to resolve, too
-    for prefix in ("scipy_openblas_", "openblas_"):  # NumPy 2, NumPy 1
+    for get, set_ in _SETTINGS:
         try:
-            return _OpenBlas(library, prefix)
+            return _Blas(library, get, set_)
         except AttributeError:
             continue
     return None

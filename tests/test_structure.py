@@ -33,7 +33,7 @@ FLOORS = (
     {"__main__", "__init__"},
 )
 """Rooms of the house, from the ground up: a room imports what is below it, and nothing beside it."""
-STAGES = ({"loader"}, {"*"}, {"shapes"}, {"walker"}, {"verifier"}, {"frontend"})
+STAGES = ({"_private"}, {"loader"}, {"*"}, {"shapes"}, {"walker"}, {"verifier"}, {"frontend"})
 """Rooms inside each front end; "*" is what stands in none of them: what its system calls things."""
 
 

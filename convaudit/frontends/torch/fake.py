@@ -9,12 +9,12 @@ from typing import Any
 from weakref import ref
 
 from torch import Tensor
-from torch._ops import HigherOrderOperator
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._pytree import tree_leaves
+
+from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.ops import is_higher_order
 
 
-class SharedFakeMode(FakeTensorMode):
+class SharedFakeMode(private.FakeTensorMode):
     """Tensors without values, in every thread of one forward; torch's own mode keeps one state for all.
 
     A thread that was running before may be given fake tensors in a queue: torch then enters the mode for each
@@ -31,7 +31,7 @@ class SharedFakeMode(FakeTensorMode):
         self.stray: Callable[[], AbstractContextManager[Any] | None] | None = None
         self.before: Callable[[Any, Any, Any], None] | None = None
         self.closed = False
-        self._made: list[ref[FakeTensor]] = []
+        self._made: list[ref[Tensor]] = []
         super().__init__(allow_non_fake_inputs=True)
 
     @property
@@ -62,18 +62,18 @@ class SharedFakeMode(FakeTensorMode):
                 return func(*args, **(kwargs or {}))
         if self.before is not None:
             self.before(func, args, kwargs or {})
-        if isinstance(func, HigherOrderOperator):
-            return func.python_key_table[FakeTensorMode](self, *args, **(kwargs or {}))
+        if is_higher_order(func):
+            return func.python_key_table[private.FakeTensorMode](self, *args, **(kwargs or {}))
         output = super().__torch_dispatch__(func, types, args, kwargs or {})
-        self._made.extend(ref(leaf) for leaf in tree_leaves(output) if isinstance(leaf, FakeTensor))
+        self._made.extend(ref(leaf) for leaf in private.tree_leaves(output) if private.is_fake(leaf))
         return output
 
-    def likeness(self, tensor: Tensor) -> FakeTensor:
+    def likeness(self, tensor: Tensor) -> Tensor:
         """A tensor like ``tensor``, without its values."""
-        fake = self.from_tensor(tensor)
+        fake: Tensor = self.from_tensor(tensor)
         self._made.append(ref(fake))
         return fake
 
-    def living(self) -> list[FakeTensor]:
+    def living(self) -> list[Tensor]:
         """The tensors that were made here and that somebody still has."""
         return list({id(tensor): tensor for made in self._made if (tensor := made()) is not None}.values())

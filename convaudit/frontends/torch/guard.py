@@ -9,23 +9,26 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from convaudit.frontends.torch.fake import SharedFakeMode
+from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.ops import is_higher_order
 from convaudit.frontends.torch.stored import storages
+
+if TYPE_CHECKING:
+    from convaudit.frontends.torch.fake import SharedFakeMode
 
 
 @contextmanager
-def untouched(tensors: Iterable[Tensor], fake: SharedFakeMode | None = None) -> Iterator[TorchDispatchMode]:
+def untouched(
+    tensors: Iterable[Tensor], fake: SharedFakeMode | None = None
+) -> Iterator[private.TorchDispatchMode]:
     """Run the body without gradients; afterwards tensors, grad mode and random states are as before.
 
     Whatever a tensor is written to, it is copied at that moment and not before; the mode that sees to that is
@@ -61,12 +64,25 @@ def _global_state() -> Iterator[tuple[Callable[[Any], Any], Any]]:
         yield partial(torch.set_autocast_enabled, device), torch.is_autocast_enabled(device)
         yield partial(torch.set_autocast_dtype, device), torch.get_autocast_dtype(device)
     yield torch.set_default_dtype, torch.get_default_dtype()
-    warns = torch.is_deterministic_algorithms_warn_only_enabled()
-    deterministic = partial(torch._C._set_deterministic_algorithms, warn_only=warns)
-    yield deterministic, torch.are_deterministic_algorithms_enabled()
-    yield torch._C._set_mkldnn_enabled, torch._C._get_mkldnn_enabled()
-    yield torch._C._set_cudnn_benchmark, torch._C._get_cudnn_benchmark()
+    yield _set_determinism, _determinism()
+    for backend, name in ((torch.backends.mkldnn, "enabled"), (torch.backends.cudnn, "benchmark")):
+        yield partial(_set_flag, backend, name), getattr(backend, name)
     yield _set_threads, torch.get_num_threads()
+
+
+def _determinism() -> tuple[bool, bool]:
+    enabled = torch.are_deterministic_algorithms_enabled()
+    return enabled, torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def _set_determinism(state: tuple[bool, bool]) -> None:
+    if state != _determinism():  # else it would import the compiler
+        torch.use_deterministic_algorithms(state[0], warn_only=state[1])
+
+
+def _set_flag(backend: Any, name: str, value: bool) -> None:
+    if getattr(backend, name) != value:  # else it would raise where flags are frozen
+        setattr(backend, name, value)
 
 
 def _set_threads(number: int) -> None:
@@ -103,7 +119,7 @@ def quiet() -> Iterator[None]:
 
     What the module itself prints goes to stderr, since stdout is the report's.
     """
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    logger = logging.getLogger(private.FAKE_LOGGER)
     disabled, logger.disabled = logger.disabled, True
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):
@@ -113,7 +129,7 @@ def quiet() -> Iterator[None]:
         logger.disabled = disabled
 
 
-class _UndoWrites(TorchDispatchMode):
+class _UndoWrites(private.TorchDispatchMode):
     """Copies a storage before the first operator that writes to it, unless an operator made it meanwhile."""
 
     supports_higher_order_operators = True
@@ -127,15 +143,15 @@ class _UndoWrites(TorchDispatchMode):
         kwargs = kwargs or {}
         self.save(func, args, kwargs)
         output = func(*args, **kwargs)
-        made = {storage._cdata: storage for leaf in tree_leaves(output) for storage in storages(leaf)}
+        made = {private.storage_key(storage): storage for storage in _all_storages(output)}
         if made:
-            given = {storage._cdata for leaf in tree_leaves((args, kwargs)) for storage in storages(leaf)}
+            given = {private.storage_key(storage) for storage in _all_storages((args, kwargs))}
             self._new |= {key: StorageWeakRef(made[key]) for key in made.keys() - given - self._new.keys()}
         return output
 
     def save(self, func: Any, args: Any, kwargs: Any) -> None:
         """Copy what the operator is about to write to."""
-        schema = getattr(func, "_schema", None)  # a higher-order operator has none
+        schema = None if is_higher_order(func) else private.schema(func)
         if schema is not None and schema.is_mutable:
             named = dict(zip((a.name for a in schema.arguments), args, strict=False)) | kwargs
             for argument in schema.arguments:
@@ -145,9 +161,10 @@ class _UndoWrites(TorchDispatchMode):
     def _save(self, written: Any) -> None:
         for tensor in written if isinstance(written, list | tuple) else [written]:
             for storage in storages(tensor):
-                if storage._cdata not in self._new and storage._cdata not in self._copies:
-                    with unset_fake_temporarily():
-                        self._copies[storage._cdata] = storage, storage.clone()
+                key = private.storage_key(storage)
+                if key not in self._new and key not in self._copies:
+                    with private.with_values():
+                        self._copies[key] = storage, storage.clone()
 
     def restore(self) -> None:
         """Write the copies back."""
@@ -163,4 +180,9 @@ def _write_back(storage: Any, copy: Any) -> None:
 
 
 def _handles(tensor: Tensor) -> list[int]:
-    return [storage._cdata for storage in storages(tensor)]
+    return [private.storage_key(storage) for storage in storages(tensor)]
+
+
+def _all_storages(nest: Any) -> Iterator[Any]:
+    for leaf in private.tree_leaves(nest):
+        yield from storages(leaf)

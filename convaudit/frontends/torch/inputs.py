@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from convaudit.arguments import Given, GivenInput, Number, given_inputs
 from convaudit.errors import UsageError
+from convaudit.frontends.torch._private import tree_map
 from convaudit.records import TensorInfo
 
 

@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from convaudit.errors import UsageError
+from convaudit.frontends.torch import _private as private
 
 
 class _ShareTensors(TorchFunctionMode):
@@ -51,15 +52,9 @@ def private_copy(module: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     return duplicate.eval(), [*shared, *sharing.shared]
 
 
-def uncompiled(module: nn.Module) -> nn.Module:
-    """The module itself, without the wrapper of ``torch.compile``."""
-    inner: nn.Module = getattr(module, "_orig_mod", module)
-    return inner
-
-
 def clean_path(path: str) -> str:
     """A submodule's path without the segments that ``torch.compile`` puts in."""
-    return ".".join(part for part in path.split(".") if part != "_orig_mod")
+    return ".".join(part for part in path.split(".") if part != private.WRAPPED)
 
 
 def watch(module: nn.Module, enter: Callable[[str, nn.Module], None], leave: Callable[[], None]) -> None:

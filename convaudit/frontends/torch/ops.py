@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch._ops import HigherOrderOperator, OpOverload
 
 from convaudit.formulas import Count, parse, product
+from convaudit.frontends.torch import _private as private
 from convaudit.shapes import Pair, per_axis
 
 Arguments = Mapping[str, Any]
@@ -53,9 +54,17 @@ class ConvCall:
         return output if self.axes is None else output.permute(self.axes)
 
 
-def op_name(func: OpOverload | HigherOrderOperator) -> str:
+def is_higher_order(func: Any) -> bool:
+    """Whether an operator runs other code, and is not one overload of one that computes."""
+    return not isinstance(func, _OVERLOAD)
+
+
+_OVERLOAD = type(torch.ops.aten.convolution.default)
+
+
+def op_name(func: Any) -> str:
     """``aten.convolution`` of ``aten.convolution.default``."""
-    return str(func.overloadpacket) if isinstance(func, OpOverload) else f"higher_order.{func.name()}"
+    return f"higher_order.{func.name()}" if is_higher_order(func) else str(func.overloadpacket)
 
 
 def takes_no_values(op: str) -> bool:
@@ -63,9 +72,9 @@ def takes_no_values(op: str) -> bool:
     return re.search(r"^aten\.(new_|\w+_like$)", op) is not None
 
 
-def bind(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
+def bind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
     """Arguments by their schema's names, with its defaults."""
-    declared = func._schema.arguments
+    declared = private.schema(func).arguments
     bound = {argument.name: argument.default_value for argument in declared}
     bound.update(zip((argument.name for argument in declared), args, strict=False))
     bound.update(kwargs)
@@ -90,7 +99,7 @@ def shape(tensor: Tensor) -> tuple[Count, ...]:
 # --- convolutions ---------------------------------------------------------------------------------------
 
 
-def read_conv(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> ConvCall | None:
+def read_conv(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> ConvCall | None:
     """The convolution that this call is, or None if the operator is not one."""
     op = op_name(func)
     reader = CONV_READERS.get(op)
@@ -290,7 +299,7 @@ CONV_READERS: dict[str, Callable[[str, Arguments], ConvCall]] = {
 # --- other multiplying operators ------------------------------------------------------------------------
 
 
-def count_macs(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Count | None:
+def count_macs(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Count | None:
     """MACs of a multiplying operator that is no convolution; None if it is not one of them."""
     counter = MAC_COUNTERS.get(op_name(func).removesuffix("_"))  # in place or not
     return None if counter is None else counter(bind(func, args, kwargs))

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.nn.parameter import is_lazy
 from torch.utils.weak import WeakIdKeyDictionary
 
+from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.modules import clean_path
 from convaudit.frontends.torch.ops import dtype_name
 from convaudit.records import TensorInfo
@@ -54,7 +54,7 @@ class Stored:
             if self._names.setdefault(id(item.tensor), item.name) == item.name:
                 self._found[item.name] = item  # a tied tensor goes by its first name
                 for storage in storages(item.tensor):
-                    self._by_storage.setdefault(storage._cdata, []).append(item.name)
+                    self._by_storage.setdefault(private.storage_key(storage), []).append(item.name)
         self._origins = WeakIdKeyDictionary()
 
     @classmethod
@@ -72,7 +72,11 @@ class Stored:
 
     def _sharing(self, tensor: Tensor) -> list[str]:
         """Names of what is stored in the same memory: ``weight.data`` is another tensor."""
-        return [name for storage in storages(tensor) for name in self._by_storage.get(storage._cdata, [])]
+        return [
+            name
+            for storage in storages(tensor)
+            for name in self._by_storage.get(private.storage_key(storage), [])
+        ]
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, tied ones once."""
@@ -163,8 +167,8 @@ class Stored:
 
     def _pruned(self, name: str) -> str:
         mask = self._found[name].tensor
-        with unset_fake_temporarily():  # a stored tensor has its values even while the forward has none
-            kept = "?" if mask.is_meta or isinstance(mask, FakeTensor) else int(mask.count_nonzero())
+        with private.with_values():  # a stored tensor has its values even while the forward has none
+            kept = "?" if mask.is_meta or private.is_fake(mask) else int(mask.count_nonzero())
         return f"pruned: {name} keeps {kept} of {mask.numel()}; the work is that of all"
 
 
@@ -176,7 +180,7 @@ def in_short(names: Sequence[str], most: int = 5) -> str:
 
 def storages(tensor: Any) -> list[Any]:
     """The tensor's storage, if it has one that is memory: none without values, none if sparse."""
-    if not isinstance(tensor, Tensor) or isinstance(tensor, FakeTensor) or is_lazy(tensor):
+    if not isinstance(tensor, Tensor) or private.is_fake(tensor) or is_lazy(tensor):
         return []
     if tensor.layout is not torch.strided or tensor.is_meta:
         return []
@@ -205,7 +209,7 @@ def _found(module: nn.Module) -> Iterator[StoredTensor]:
         for name, value in vars(submodule).items():
             if isinstance(value, Tensor):
                 yield StoredTensor(f"{prefix}{name}", value, parameter=False)
-        yield from _packed(prefix, getattr(submodule, "_packed_params", None))
+        yield from _packed(prefix, private.packed_parameters(submodule))
 
 
 def _constants(prefix: str, module: torch.jit.ScriptModule) -> Iterator[StoredTensor]:

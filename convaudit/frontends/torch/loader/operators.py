@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import Any
 
-import torch
+from convaudit.frontends.torch import _private as private
 
 _COMPUTING = frozenset(
     [
@@ -96,8 +96,9 @@ def is_target(target: str) -> bool:
         case ["torch", "ops", namespace, name]:
             return is_operator(namespace, name)
         case ["torch", "ops", namespace, name, overload]:
-            overloads = {schema.overload_name or "default" for schema in _schemas(f"{namespace}::{name}")}
-            return is_operator(namespace, name) and overload in overloads
+            schemas = private.schemas_of(f"{namespace}::{name}")
+            known = {schema.overload_name or "default" for schema in schemas}
+            return is_operator(namespace, name) and overload in known
     return False
 
 
@@ -111,21 +112,16 @@ def is_operator(namespace: str, name: str) -> bool:
         return name in _TORCHVISION
     if namespace not in _COMPUTING or qualified in _REFUSED:
         return False
-    schemas = _schemas(qualified)
+    schemas = private.schemas_of(qualified)
     return bool(schemas) and (qualified in _HARMLESS or all(map(_only_computes, schemas)))
 
 
 @cache
 def refused_names() -> frozenset[str]:
     """Names that TorchScript resolves without a namespace, to something that does more than compute."""
-    every = (schema.name.split("::") for schema in torch._C._jit_get_all_schemas())
+    every = (schema.name.split("::") for schema in private.all_schemas())
     own = {name for namespace, name in every if namespace == "aten"}
     return frozenset({name for name in own if not is_operator("aten", name)} | {"print"})
-
-
-def _schemas(qualified: str) -> list[Any]:
-    found: list[Any] = torch._C._jit_get_schemas_for_operator(qualified)
-    return found
 
 
 def _only_computes(schema: Any) -> bool:

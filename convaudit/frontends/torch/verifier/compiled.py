@@ -11,17 +11,16 @@ import copy
 import inspect
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._dynamo import eval_frame
-from torch.utils._pytree import tree_leaves
 
+from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.guard import quiet
 from convaudit.frontends.torch.inputs import Inputs, RandomTensor
 from convaudit.frontends.torch.modules import clean_path
@@ -60,11 +59,11 @@ def compare_compiled(
     def run(stance: str, *, nudged: bool = False) -> list[Tensor]:
         duplicate, given = _compiled_copy(module), copy.deepcopy((args, kwargs))
         if nudged:
-            _nudge([*duplicate.parameters(), *tree_leaves(given)])
+            _nudge([*duplicate.parameters(), *private.tree_leaves(given)])
         with torch.random.fork_rng(), torch.no_grad(), torch.compiler.set_stance(stance), quiet():
             torch.manual_seed(int(nudged))
             output = duplicate(*given[0], **given[1])
-        return [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        return [leaf for leaf in private.tree_leaves(output) if isinstance(leaf, Tensor)]
 
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
@@ -121,7 +120,7 @@ def _as_compiled(verdict: Verification, comparison: Comparison) -> Verification:
 
 
 def _is_compiled(module: nn.Module) -> bool:
-    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+    return private.unwrapped(module) is not module or private.compiled_call(module) is not None
 
 
 class CompiledCalls:
@@ -141,27 +140,15 @@ class CompiledCalls:
         """Know the modules of ``duplicate``, which is going to run."""
         self._paths = {id(module): clean_path(path) for path, module in duplicate.named_modules()}
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self) -> AbstractContextManager[None]:
         """Watch what the body calls."""
-        answer = eval_frame._callback_from_stance
-
-        def asked(callback: Any) -> Any:
-            if callable(callback):  # False and None are for code that is not to be compiled
-                self.parts.add(self._calling())
-            return answer(callback)
-
-        eval_frame._callback_from_stance = asked
-        try:
-            yield
-        finally:
-            eval_frame._callback_from_stance = answer
+        return private.compiled_calls(lambda: self.parts.add(self._calling()))
 
     def _calling(self) -> str:
         """Path of the innermost module whose forward is running."""
         frame = inspect.currentframe()
         while frame is not None:
-            if frame.f_code is nn.Module._call_impl.__code__ and id(frame.f_locals["self"]) in self._paths:
+            if private.is_module_call(frame.f_code) and id(frame.f_locals["self"]) in self._paths:
                 return self._paths[id(frame.f_locals["self"])]
             frame = frame.f_back
         return ""
@@ -171,10 +158,9 @@ def _compiled_copy(module: nn.Module) -> nn.Module:
     """A copy with tensors of its own; Python's copying forgets what was compiled in place."""
     duplicate = copy.deepcopy(module)
     for original, part in zip(module.modules(), duplicate.modules(), strict=True):
-        compiled = getattr(original, "_compiled_call_impl", None)
+        compiled = private.compiled_call(original)
         if compiled is not None:
-            cells = dict(zip(compiled.__code__.co_freevars, compiled.__closure__ or (), strict=True))
-            part._compiled_call_impl = cells["self"].cell_contents(part._call_impl)
+            private.compile_in_place(part, compiled)
     return duplicate.eval()
 
 

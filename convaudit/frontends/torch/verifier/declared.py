@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules import conv as torch_conv
 from torch.nn.utils.parametrize import is_parametrized
 
+from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.ops import ConvCall
 from convaudit.frontends.torch.stored import Stored
 from convaudit.records import Verification
@@ -71,7 +72,7 @@ class Declarations:
         """Watch the modules of ``duplicate``, a private copy whose tensors are ``stored``."""
         self._stored = stored
         for module in duplicate.modules():
-            if isinstance(module, torch_conv._ConvNd):
+            if isinstance(module, private.conv_modules()):
                 module.register_forward_pre_hook(self._enter, prepend=True, with_kwargs=True)
                 module.register_forward_hook(self._leave, always_call=True)
 
@@ -93,8 +94,7 @@ class Declarations:
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         given = [*args, *kwargs.values()]
         x = given[0] if given and isinstance(given[0], Tensor) else None
-        transformed = torch._C._functorch.peek_interpreter_stack() is not None
-        transformed = transformed or torch.autograd.forward_ad._current_level >= 0
+        transformed = private.is_transformed()
         kept = None if x is None or transformed or _has_own_forward(module) else _kept(x)
         self._running.append(_Running(module, x, len(given) > 1, transformed, kept))
 
@@ -130,7 +130,7 @@ def with_declared(verdict: Verification, findings: Sequence[Finding]) -> Verific
 def _differences(running: _Running, call: ConvCall, stored: Stored) -> Iterator[Finding]:
     module = running.module
     facts: list[tuple[str, Any, Any]] = [
-        ("transposed", isinstance(module, torch_conv._ConvTransposeNd), call.transposed),
+        ("transposed", isinstance(module, private.transposed_modules()), call.transposed),
         ("groups", module.groups, call.groups),
         ("stride", tuple(module.stride), call.stride),
         ("dilation", tuple(module.dilation), call.dilation),
@@ -179,11 +179,12 @@ def _declared_padding(module: Any) -> list[int]:
 
 def _padded_equally(module: Any, x: Tensor, call: ConvCall) -> bool:
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    amounts = module._reversed_padding_repeated_twice
-    if mode == "constant":  # what the operator pads itself, evenly, is not in its input
-        amounts = [2 * 0 for _ in amounts]
-        for axis, (size, outer) in enumerate(zip(call.x.shape[2:], x.shape[-call.rank :], strict=True)):
-            amounts[2 * (call.rank - axis) - 1] = size - outer
+    grown = [size - outer for size, outer in zip(call.x.shape[2:], x.shape[-call.rank :], strict=True)]
+    amounts = []
+    for more in reversed(grown):
+        # zeros: what the operator pads itself, evenly, is not in its input, so that the end alone grew
+        before = 0 if mode == "constant" else more // 2
+        amounts += [before, more - before]
     return _equal(torch.nn.functional.pad(_batched(x, call), amounts, mode=mode), call.x)
 
 
@@ -193,7 +194,7 @@ def _batched(x: Tensor, call: ConvCall) -> Tensor:
 
 def _weight(module: Any, call: ConvCall, stored: Stored) -> Iterator[Finding]:
     shape, first, second = call.weight.shape, module.out_channels, module.in_channels // module.groups
-    if isinstance(module, torch_conv._ConvTransposeNd):
+    if isinstance(module, private.transposed_modules()):
         first, second = module.in_channels, module.out_channels // module.groups
     declared = (first, second, *module.kernel_size)
     own = _own(module, "weight")
@@ -263,15 +264,16 @@ def _own_call(module: Any) -> Iterator[Finding]:
 def _has_own_forward(module: Any) -> bool:
     """Whether the module's class, and not somebody from outside, says what its forward does."""
     kind = type(module)
-    if "forward" in vars(module) or "_conv_forward" in vars(module):
+    if {"forward", private.CONV_FORWARD} & vars(module).keys():
         return False
-    methods: list[Callable[..., Any]] = [kind.forward, getattr(kind, "_conv_forward", kind.forward)]
+    methods: list[Callable[..., Any]] = [kind.forward, getattr(kind, private.CONV_FORWARD, kind.forward)]
     return any(inspect.unwrap(method).__module__ != torch_conv.__name__ for method in methods)
 
 
 def _own(module: nn.Module, name: str) -> Tensor | None:
     """The module's tensor, unless it is computed whenever it is asked for."""
-    tensor = module._parameters.get(name, vars(module).get(name))
+    stored = dict(module.named_parameters(recurse=False))
+    tensor = stored.get(name, vars(module).get(name))
     return tensor if isinstance(tensor, Tensor) and not tensor.is_meta else None
 
 

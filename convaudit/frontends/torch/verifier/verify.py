@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from convaudit.analyzer.costs import macs
 from convaudit.engine.operands import Array
 from convaudit.feeds import given_feeds, settled
+from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.inputs import Values, make_inputs
-from convaudit.frontends.torch.modules import uncompiled
 from convaudit.frontends.torch.ops import ConvCall
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.verifier.compiled import (
@@ -100,7 +100,7 @@ def verify_in_situ(
     missing = Verification(status="not_executed", reason="the forward on these values did not run it")
     found = [verdicts.get(place, missing) for place in range(len(network.layers))]
     if isinstance(model, nn.Module) and (parts := compiled_parts(model) | called.parts):
-        arguments = make_inputs(uncompiled(model), input_shape, inputs)
+        arguments = make_inputs(private.unwrapped(model), input_shape, inputs)
         comparison = compare_compiled(model, arguments, Values(seed, arrays))
         found = with_compiled(network.layers, found, parts, comparison)
     given = arrays is not None or inputs is not None

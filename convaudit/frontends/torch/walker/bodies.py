@@ -12,12 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._library.custom_ops import OPDEFS
-from torch._ops import HigherOrderOperator, OpOverload
-from torch.utils._pytree import tree_map
 
 from convaudit.formulas import Count
-from convaudit.frontends.torch.ops import size
+from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.ops import is_higher_order, size
 from convaudit.frontends.torch.walker.layers import Layers
 
 Body = Callable[..., Any]
@@ -34,9 +32,10 @@ class Follower:
     layers: Layers
     call: Callable[..., Any]
 
-    def follow(self, func: HigherOrderOperator, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """The operator's result; ``NotImplemented`` for one whose inside cannot be seen."""
-        rule = FOLLOWERS.get(func.name())
+    def follow(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The operator's result; ``NotImplemented`` for what is none, or whose inside cannot be seen."""
+        name = getattr(func, "name", None)
+        rule = FOLLOWERS.get(name()) if callable(name) else None
         return NotImplemented if rule is None else rule(self, *args, **kwargs)
 
 
@@ -106,18 +105,19 @@ FOLLOWERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def python_body(func: OpOverload, tensors: Sequence[Tensor]) -> Body | None:
+def python_body(func: Any, tensors: Sequence[Tensor]) -> Body | None:
     """The Python function behind an operator made by ``torch.library.custom_op``, for the tensors' device."""
-    definition = OPDEFS.get(func._schema.name) if isinstance(func, OpOverload) else None
-    device = next((tensor.device.type for tensor in tensors), None)
+    definition = None if is_higher_order(func) else private.custom_operators().get(private.schema(func).name)
     if definition is None:
         return None
-    body: Body | None = definition._backend_fns.get(device) or definition._backend_fns.get(None)
+    device = next((tensor.device.type for tensor in tensors), None)
+    bodies = private.bodies(definition)
+    body: Body | None = bodies.get(device) or bodies.get(None)
     return body
 
 
 def _has_no_values() -> bool:
-    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+    return private.is_fake(torch.empty(0))
 
 
 def _copy(value: Any) -> Any:
@@ -135,6 +135,6 @@ def _iterations(xs: Sequence[Tensor]) -> Iterator[tuple[Count, int]]:
 
 def _stacked(rows: Sequence[Any], xs: Sequence[Tensor]) -> Any:
     if not _has_no_values():
-        return tree_map(lambda *same: torch.stack(same), *rows)
+        return private.tree_map(lambda *same: torch.stack(same), *rows)
     length = xs[0].shape[0]
-    return tree_map(lambda x: torch.empty((length, *x.shape), dtype=x.dtype, device=x.device), rows[0])
+    return private.tree_map(lambda x: x.new_empty((length, *x.shape)), rows[0])

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.jit._fuser import optimized_execution
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
-from convaudit.frontends.torch.fake import SharedFakeMode
+from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.guard import quiet, untouched, without_autocast_cache
 from convaudit.frontends.torch.inputs import Inputs, RandomTensor, Values, make_inputs
-from convaudit.frontends.torch.modules import private_copy, uncompiled, watch
+from convaudit.frontends.torch.modules import private_copy, watch
 from convaudit.frontends.torch.stored import Stored, in_short
 from convaudit.frontends.torch.walker.layers import Frame
 from convaudit.frontends.torch.walker.recorder import Observer, Recorder, in_one_line
@@ -24,6 +22,9 @@ from convaudit.frontends.torch.walker.script import in_sight, out_of_sight
 from convaudit.frontends.torch.walker.survivors import Surroundings, caches_as_before, left_behind
 from convaudit.frontends.torch.walker.threads import Threads
 from convaudit.records import Network
+
+if TYPE_CHECKING:
+    from convaudit.frontends.torch.fake import SharedFakeMode
 
 Attach = Callable[[nn.Module, Stored], None]
 """Is given the copy of a module that is going to run, and the tensors that it stores."""
@@ -47,7 +48,7 @@ def walk_module(
 
     Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
     """
-    module = uncompiled(module)
+    module = private.unwrapped(module)
     arguments = make_inputs(module, input_shape, inputs)
     if not fake:
         if _has_no_values(module):
@@ -55,7 +56,10 @@ def walk_module(
         recorder = real_forward(module, arguments, Values())
         notes = ["the forward was run for real, as was asked for: counts are those of its inputs' values"]
         return _network(module, arguments, recorder, source, notes)
-    mode, surroundings = SharedFakeMode(), Surroundings(module)
+    if (mode := _fake_mode()) is None:
+        recorder = real_forward(module, arguments, Values())
+        return _network(module, arguments, recorder, source, [])
+    surroundings = Surroundings(module)
     try:
         recorder = _fake_forward(module, arguments, mode)
     except BaseException as error:
@@ -88,10 +92,20 @@ def _network(
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
         warnings=(
             *notes,
+            *private.losses(),
             *recorder.stored.fixed_kernels(recorder.layers.weights()),
             *_never_ran(recorder, getattr(module, "training", False)),
         ),
     )
+
+
+def _fake_mode() -> SharedFakeMode | None:
+    """A mode without values, or None: then another one must do, which runs the forward for real."""
+    if private.find_or("FakeTensorMode", None) is None:
+        return None
+    from convaudit.frontends.torch.fake import SharedFakeMode
+
+    return SharedFakeMode()
 
 
 def warm_up() -> None:
@@ -152,7 +166,7 @@ def _forward(
     with (
         untouched([*shared, *stored.tensors().values()], mode) as undo,
         torch.compiler.set_stance("force_eager"),
-        optimized_execution(False),
+        torch.jit.optimized_execution(False),  # type: ignore[attr-defined]
         _separate_attention(),
         mode or nullcontext(),
     ):
@@ -164,7 +178,7 @@ def _forward(
 
 @contextmanager
 def _in_all_threads(
-    recorder: Recorder, undo: TorchDispatchMode, mode: SharedFakeMode | None
+    recorder: Recorder, undo: private.TorchDispatchMode, mode: SharedFakeMode | None
 ) -> Iterator[None]:
     """Have the threads that the body uses run under the same modes as this one."""
 

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
 from convaudit.formulas import Count, add, multiply, substitute, subtract
+from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.ops import ConvCall, dtype_name, shape
 from convaudit.frontends.torch.stored import Parameter, Stored
 from convaudit.records import Branch, ConvLayer, Shape, TensorInfo
@@ -111,7 +111,7 @@ class Layers:
         place = f"{within}{self.where()}"
         self._choices[place] += 1
         bodies = {"then_branch": then, "else_branch": other}
-        if not isinstance(taken, FakeTensor | torch.SymBool):
+        if not isinstance(taken, torch.SymBool) and not private.is_fake(taken):
             del bodies["else_branch" if taken else "then_branch"]
         try:
             for arm, body in bodies.items():

@@ -11,16 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, fx
-from torch._dispatch.python import enable_python_dispatcher
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.formulas import Count, Formula, substitute, symbol
+from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.guard import quiet, untouched
 from convaudit.frontends.torch.inputs import RandomTensor
 from convaudit.frontends.torch.ops import dtype_name, shape
@@ -50,7 +48,7 @@ def walk_program(
     inputs = {name: values[name] for name in _tensor_inputs(program)}
     given = _resolved(inputs, inputs_by_name(input_shapes or {}))
     sizes = _symbol_sizes(inputs, given, given_dims(dims))
-    modes = {value.fake_mode for value in values.values() if isinstance(value, FakeTensor)}
+    modes = {value.fake_mode for value in values.values() if private.is_fake(value)}
     recorder = Recorder(_stored(program, values), root=_root(program))
     try:
         with untouched([]), _entered(modes):
@@ -77,7 +75,7 @@ def walk_program(
         other_ops=tuple(replace(other, macs=substitute(other.macs, sizes)) for other in recorder.other_ops()),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
-        warnings=tuple(recorder.stored.fixed_kernels(recorder.layers.weights())),
+        warnings=(*private.losses(), *recorder.stored.fixed_kernels(recorder.layers.weights())),
     )
 
 
@@ -151,11 +149,8 @@ class _Interpreter(fx.Interpreter):
             self._recorder.layers.leave()
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        if isinstance(target, torch._ops.HigherOrderOperator):
-            output = Follower(self._recorder.layers, self._call).follow(target, args, kwargs)
-            if output is not NotImplemented:
-                return output
-        return super().call_function(target, args, kwargs)
+        output = Follower(self._recorder.layers, self._call).follow(target, args, kwargs)
+        return super().call_function(target, args, kwargs) if output is NotImplemented else output
 
     def _call(self, graph: fx.GraphModule, *operands: Any) -> Any:
         return _Interpreter(graph, self._recorder, self._frames).run(*operands)
@@ -201,7 +196,7 @@ def _root(program: ExportedProgram) -> str:
 def _entered(modes: set[Any]) -> Iterator[None]:
     """The fake mode in which the program was exported, with no dimension pinned by what is asked of it."""
     with ExitStack() as stack:
-        stack.enter_context(enable_python_dispatcher())  # else C++ turns sizes into numbers here and there
+        stack.enter_context(private.python_dispatcher())  # else C++ turns sizes into numbers here and there
         for mode in modes:
             stack.enter_context(mode)
             if mode.shape_env is not None:
@@ -258,9 +253,9 @@ def _symbol_sizes(
     return {**shown, **sizes}
 
 
-def _given_names(inputs: Mapping[str, Tensor]) -> dict[str, str]:
+def _given_names(given: Mapping[str, Any]) -> dict[str, str]:
     """What the user called a dimension (``Dim("batch")``), by torch's own name; a saved file lost it."""
-    modes = [value.fake_mode for value in inputs.values() if isinstance(value, FakeTensor)]
+    modes = [value.fake_mode for value in given.values() if private.is_fake(value)]
     environments = [mode.shape_env for mode in modes if mode.shape_env is not None]
     return {
         str(own): name

@@ -12,20 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._ops import HigherOrderOperator, OpOverload
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensor,
-    unset_fake_temporarily,
-)
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from convaudit.formulas import Count, add, multiply
+from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.ops import (
     ConvCall,
     count_macs,
+    is_higher_order,
     may_convolve,
     op_name,
     read_conv,
@@ -46,7 +39,7 @@ Observer = Callable[[ConvLayer, ConvCall, Tensor], None]
 """Is told of each convolution that ran: its row (a layer without name), its operands, its output."""
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(private.TorchDispatchMode):
     """Records the operators that run inside ``with recorder:``.
 
     layers  the convolutions
@@ -117,7 +110,7 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if self.closed or op_name(func).startswith("prim."):
             return func(*args, **kwargs)  # asks a tensor for its device or layout
-        if isinstance(func, HigherOrderOperator):
+        if is_higher_order(func):
             output = Follower(self.layers, self._call).follow(func, args, kwargs)
             if output is not NotImplemented:
                 return output
@@ -126,7 +119,7 @@ class Recorder(TorchDispatchMode):
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = _tensors((args, kwargs))
         body = python_body(func, tensors)
         if body is not None:
             with suppress(Exception):  # one in NumPy, say, cannot run without values
@@ -139,7 +132,7 @@ class Recorder(TorchDispatchMode):
         with self._lock:
             self.used.update(name for name in map(self.stored.name, tensors) if name)
             sources = [] if takes_no_values(op_name(func)) else tensors
-            self.stored.follow(sources, [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
+            self.stored.follow(sources, _tensors(output))
             if tensors:  # whatever takes none only makes one
                 self._account(func, args, kwargs, output)
         return output
@@ -171,23 +164,28 @@ class Recorder(TorchDispatchMode):
 
 def in_one_line(error: Exception, width: int = 400) -> str:
     """What a forward failed with, for a message."""
-    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
-        return f"what {op_name(error.func)} returns depends on the input's values"
+    kinds = private.exceptions("DataDependentOutputException", "DynamicOutputShapeException")
+    if isinstance(error, kinds):
+        return f"what {op_name(vars(error)['func'])} returns depends on the input's values"
     return shorten(str(error), width, placeholder=" ...") or type(error).__name__
+
+
+def _tensors(nest: Any) -> list[Tensor]:
+    return [leaf for leaf in private.tree_leaves(nest) if isinstance(leaf, Tensor)]
 
 
 @cache
 def _is_composite(func: Any) -> bool:
-    return isinstance(func, OpOverload) and func._can_decompose()
+    return not is_higher_order(func) and private.is_composite(func)
 
 
 def _run(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
-    if func is _BATCH_NORM and isinstance(args[0], FakeTensor):
+    if func is _BATCH_NORM and private.is_fake(args[0]):
         return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
     try:
         return func(*args, **kwargs)
-    except DataDependentOutputException:
-        if any(isinstance(tensor, FakeTensor) or tensor.is_meta for tensor in tensors):
+    except private.exceptions("DataDependentOutputException"):
+        if any(private.is_fake(tensor) or tensor.is_meta for tensor in tensors):
             raise
-        with unset_fake_temporarily():  # of stored tensors alone the value is known
+        with private.with_values():  # of stored tensors alone the value is known
             return func(*args, **kwargs)

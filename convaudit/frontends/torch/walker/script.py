@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from convaudit.frontends.torch import _private as private
+
 _CONVOLUTION = "prim::mkldnn_convolution"  # (input, weight, bias, stride, padding, dilation, groups)
 _TWIN = "aten::mkldnn_convolution"  # (input, weight, bias, padding, stride, dilation, groups)
 
@@ -51,11 +53,13 @@ def in_sight(module: nn.Module) -> nn.Module:
     replaced = {
         id(script): _with_twins(script) for script in _scripts(module) if _CONVOLUTION in _kinds(script)
     }
-    for owner in list(module.modules()) if replaced else []:
-        if not isinstance(owner, torch.jit.ScriptModule):
-            for name, child in owner._modules.items():
-                owner._modules[name] = replaced.get(id(child), child)
-    return replaced.get(id(module), module)
+    if isinstance(module, torch.jit.ScriptModule) or not replaced:
+        return replaced.get(id(module), module)
+    for path, script in list(module.named_modules(remove_duplicate=False)):
+        owner, _, name = path.rpartition(".")
+        if id(script) in replaced and not isinstance(module.get_submodule(owner), torch.jit.ScriptModule):
+            setattr(module.get_submodule(owner), name, replaced[id(script)])
+    return module
 
 
 def out_of_sight(module: nn.Module) -> Counter[str]:
@@ -74,8 +78,7 @@ def _scripts(module: nn.Module) -> list[torch.jit.ScriptModule]:
 
 def _kinds(script: torch.jit.ScriptModule) -> list[str]:
     """Kinds of all nodes that the script's methods can run."""
-    code: Any = script._c
-    return [kind for name in code._method_names() for kind in _of_block(code._get_method(name).inlined_graph)]
+    return [kind for method in private.script_methods(script) for kind in _of_block(method.inlined_graph)]
 
 
 def _of_block(block: Any) -> Iterator[str]:
@@ -88,12 +91,11 @@ def _of_block(block: Any) -> Iterator[str]:
 
 
 def _with_twins(script: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    clone = torch._C._hack_do_not_use_clone_module_with_class(script._c, [], [])  # type: ignore[attr-defined]
-    twin: torch.jit.ScriptModule = torch.jit._recursive.wrap_cpp_module(clone)
+    twin: torch.jit.ScriptModule | None = private.cloned_script(script)
+    if twin is None:
+        return script
     for owner in twin.modules():
-        code: Any = owner._c
-        for name in code._method_names():
-            graph = code._get_method(name).graph
+        for graph in [method.graph for method in private.script_methods(owner)]:
             for node in graph.findAllNodes(_CONVOLUTION):
                 x, weight, bias, stride, padding, *rest = node.inputs()
                 seen = graph.create(_TWIN, [x, weight, bias, padding, stride, *rest], 1)
@@ -115,5 +117,4 @@ def _seen(kind: str) -> bool:
 @cache
 def _dispatched() -> frozenset[str]:
     """Operators that go through the dispatcher."""
-    names = torch._C._dispatch_get_all_op_names()
-    return frozenset(name.partition(".")[0] for name in names)
+    return frozenset(name.partition(".")[0] for name in private.dispatched_operators())

@@ -11,15 +11,18 @@ import gc
 import sys
 import types
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
-from convaudit.frontends.torch.fake import SharedFakeMode
+from convaudit.frontends.torch import _private as private
 
+if TYPE_CHECKING:
+    from convaudit.frontends.torch.fake import SharedFakeMode
+
+Kind = Callable[[Any], bool]
 _DEPTH = 4  # containers in containers
 _MOST = 20_000  # containers that are looked at
 _MISSING = object()
@@ -33,18 +36,20 @@ class Surroundings:
     def __init__(self, module: nn.Module) -> None:
         self._before = [(place, _contents(place)) for place in _places(module)]
 
-    def put_back(self, kind: type[Tensor] = FakeTensor, caches: Mapping[int, Any] | None = None) -> None:
-        """Undo changes by which a tensor of that kind was left, and clear the caches of functions with one.
+    def put_back(self, left: Kind = private.is_fake, caches: Mapping[int, Any] | None = None) -> None:
+        """Undo changes by which a tensor was left, and clear the caches of functions with one.
 
-        caches  statistics of caches from before by identity; those that are as they were are left alone
+        Args:
+            left: Tells such a tensor.
+            caches: Statistics of caches from before by identity; those that are as they were are left alone.
         """
         for place, before in self._before:
             old, now = set(map(id, _values(before))), _contents(place)
-            if any(_holds(value, kind) for value in _values(now) if id(value) not in old):
-                _restore(place, before, now, kind)
+            if any(_holds(value, left) for value in _values(now) if id(value) not in old):
+                _restore(place, before, now, left)
         for cache in _caches():
             grew = caches is None or caches.get(id(cache)) != cache.cache_info()
-            if grew and any(_holds(item, kind) for item in gc.get_referents(cache)):
+            if grew and any(_holds(item, left) for item in gc.get_referents(cache)):
                 cache.cache_clear()
 
 
@@ -58,7 +63,7 @@ def caches_as_before(module: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        surroundings.put_back(Tensor, sizes)
+        surroundings.put_back(lambda value: isinstance(value, Tensor), sizes)
 
 
 def left_behind(mode: SharedFakeMode, surroundings: Surroundings) -> Iterator[str]:
@@ -165,20 +170,20 @@ def _caches() -> list[Any]:
     return [item for item in gc.get_referrers(kind) if type(item) is kind]
 
 
-def _holds(value: Any, kind: type[Tensor], depth: int = 0) -> bool:
-    if isinstance(value, kind):
+def _holds(value: Any, left: Kind, depth: int = 0) -> bool:
+    if left(value):
         return True
     if depth > _DEPTH:
         return False
     if isinstance(value, nn.Module):
-        return any(isinstance(tensor, kind) for tensor in (*value.parameters(), *value.buffers()))
+        return any(left(tensor) for tensor in (*value.parameters(), *value.buffers()))
     if type(value) in (dict, list, set, tuple, deque):
         inner = list(value.values()) if isinstance(value, dict) else list(value)
-        return any(_holds(item, kind, depth + 1) for item in inner)
+        return any(_holds(item, left, depth + 1) for item in inner)
     return False
 
 
-def _restore(place: Any, before: Any, now: Any, kind: type[Tensor]) -> None:
+def _restore(place: Any, before: Any, now: Any, left: Kind) -> None:
     """Write back what a forward changed; plain values go with the tensors, since they may tell of them."""
     if isinstance(place, list | deque):
         place.clear()
@@ -192,7 +197,7 @@ def _restore(place: Any, before: Any, now: Any, kind: type[Tensor]) -> None:
         for key, value in now.items():
             old = before.get(key, _MISSING)
             if value is not old and (
-                _holds(value, kind) or isinstance(value, bool | int | float | str | None)
+                _holds(value, left) or isinstance(value, bool | int | float | str | None)
             ):
                 _put(place, key, old)
 

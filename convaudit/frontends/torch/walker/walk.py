@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 from torch.export import ExportedProgram
-from torch.utils._pytree import tree_leaves
 
 from convaudit.arguments import Given, GivenInput, given_inputs
 from convaudit.errors import UsageError
 from convaudit.frontends import REAL_RUN
+from convaudit.frontends.torch._private import tree_leaves
 from convaudit.frontends.torch.inputs import Values, from_array, make_inputs
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.walker.forward import Attach, real_forward, walk_module

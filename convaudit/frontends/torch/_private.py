@@ -1,0 +1,484 @@
+"""Every private name of torch that convaudit uses, and nothing else.
+
+torch may rename or drop any of them. Each is looked up when it is used, so that one that is gone costs what
+``NAMES`` says of it, and not all of torch: the audit goes on without it and a warning says so, or what cannot
+be done is refused in one clear line.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from convaudit.errors import DependencyError
+
+if TYPE_CHECKING:
+    from torch._subclasses.fake_tensor import FakeTensorMode as FakeTensorMode  # noqa: PLC0414
+    from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode  # noqa: PLC0414
+
+TESTED = "2.13"
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateName:
+    """A name that torch does not promise to keep."""
+
+    path: str  # module:name, or Class.attribute of objects that torch hands out
+    purpose: str  # what convaudit does by it
+    public: str  # what stands nearest in the public API, and why it does not do
+    without: str | None = None  # how an audit goes on where torch lacks it; None: it cannot
+
+    @property
+    def missing(self) -> str:
+        """One line for where this torch lacks it."""
+        name = self.path.replace(":", ".")
+        instead = self.without or f"use torch {TESTED}"
+        return f"torch {torch.__version__} has no {name}, by which convaudit {self.purpose}: {instead}"
+
+
+_FAKE = "torch._subclasses.fake_tensor:"
+_ROWS = (
+    # --- running a forward, and watching it
+    PrivateName(
+        "torch.utils._python_dispatch:TorchDispatchMode",
+        "sees the operators of a forward",
+        "torch.overrides.TorchFunctionMode sees what Python calls, not the operators that it is made of",
+    ),
+    PrivateName(
+        _FAKE + "FakeTensorMode",
+        "runs a forward without values",
+        "torch.device('meta') lets no tensor with values meet one without",
+        "forwards are run for real",
+    ),
+    PrivateName(
+        _FAKE + "FakeTensor",
+        "tells tensors without values",
+        "Tensor.is_meta is true inside of kernels only",
+        "none is taken for one",
+    ),
+    PrivateName(
+        _FAKE + "unset_fake_temporarily",
+        "reads a stored tensor while the forward has no values",
+        "none: a mode can only be left by whoever entered it",
+        "such values stay unknown",
+    ),
+    PrivateName(
+        _FAKE + "DataDependentOutputException",
+        "knows an operator that needs values",
+        "none: it is a RuntimeError like any other",
+        "the forward is run for real where one is met",
+    ),
+    PrivateName(
+        _FAKE + "DynamicOutputShapeException",
+        "says which operator needs values",
+        "none: it is a RuntimeError like any other",
+        "its own words are shown",
+    ),
+    PrivateName(
+        "OpOverload._schema",
+        "tells an operator's arguments apart",
+        "inspect.signature knows no types and no aliases of operators",
+    ),
+    PrivateName(
+        "OpOverload._can_decompose",
+        "knows composite operators, which inference mode hands over whole",
+        "OpOverload.decompose raises NotImplementedError, but only after it has run",
+        "composite operators count as unknown ones",
+    ),
+    PrivateName(
+        "UntypedStorage._cdata",
+        "knows when two tensors share their memory",
+        "UntypedStorage.data_ptr is 0 for every empty one, and given out again when one is freed",
+        "the address is taken for it",
+    ),
+    PrivateName(
+        "torch._library.custom_ops:OPDEFS",
+        "finds the Python function behind a custom operator",
+        "torch.library.custom_op hands it to the author of the operator alone",
+        "custom operators are not looked into",
+    ),
+    PrivateName(
+        "CustomOpDef._backend_fns",
+        "finds the Python function behind a custom operator",
+        "torch.library.custom_op hands it to the author of the operator alone",
+        "custom operators are not looked into",
+    ),
+    PrivateName(
+        "torch.utils._pytree:tree_leaves",
+        "finds tensors in nests of any registered class",
+        "none: torch.utils.pytree is not public in 2.13 either",
+        "tensors are looked for in lists, tuples and dictionaries",
+    ),
+    PrivateName(
+        "torch.utils._pytree:tree_map",
+        "changes tensors in nests of any registered class",
+        "none: torch.utils.pytree is not public in 2.13 either",
+        "tensors are looked for in lists, tuples and dictionaries",
+    ),
+    PrivateName(
+        "torch._dispatch.python:enable_python_dispatcher",
+        "keeps the symbolic sizes of an exported program",
+        "none: C++ turns some of them into numbers",
+    ),
+    # --- files and TorchScript
+    PrivateName(
+        "torch._C:_jit_get_schemas_for_operator",
+        "checks which operators a file may call",
+        "torch.ops imports code when an unknown name is asked for, and shows no schema",
+    ),
+    PrivateName(
+        "torch._C:_jit_get_all_schemas",
+        "checks which operators a file may call",
+        "dir(torch.ops.aten) lists only those that were used already",
+    ),
+    PrivateName(
+        "torch._C:_dispatch_get_all_op_names",
+        "knows which operators of TorchScript the dispatcher sees",
+        "dir(torch.ops) lists only those that were used already",
+    ),
+    PrivateName(
+        "ScriptModule._c",
+        "reads the code of TorchScript",
+        "ScriptModule.graph is that of forward alone, not of the methods that it calls",
+    ),
+    PrivateName(
+        "torch._C:_hack_do_not_use_clone_module_with_class",
+        "puts convolutions of optimised TorchScript where they are seen",
+        "copy.copy shares the code with the user's own script",
+        "they count as operators of unknown cost",
+    ),
+    PrivateName(
+        "torch.jit._recursive:wrap_cpp_module",
+        "puts convolutions of optimised TorchScript where they are seen",
+        "torch.jit.load makes a module from a file only",
+        "they count as operators of unknown cost",
+    ),
+    # --- modules
+    PrivateName(
+        "Conv2d._packed_params",
+        "finds the weights of quantised modules",
+        "weight() unpacks a copy, and TorchScript does not have it",
+        "their weights have no names",
+    ),
+    PrivateName(
+        "torch.nn.modules.conv:_ConvNd",
+        "knows modules that declare a convolution",
+        "nn.Conv1d, 2d and 3d are not the base of a class of one's own",
+        "subclasses of nn.Conv* alone are known",
+    ),
+    PrivateName(
+        "torch.nn.modules.conv:_ConvTransposeNd",
+        "knows modules that declare a transposed convolution",
+        "nn.ConvTranspose1d, 2d and 3d are not the base of a class of one's own",
+        "subclasses of nn.ConvTranspose* alone are known",
+    ),
+    PrivateName(
+        "torch._C._functorch:peek_interpreter_stack",
+        "knows a forward inside of vmap or grad",
+        "none: torch.func does not tell",
+        "what modules declare is not held against what ran",
+    ),
+    PrivateName(
+        "torch.autograd.forward_ad:_current_level",
+        "knows a forward inside of dual_level",
+        "none: torch.autograd.forward_ad does not tell",
+        "what modules declare is not held against what ran",
+    ),
+    # --- compiled code
+    PrivateName(
+        "OptimizedModule._orig_mod",
+        "finds the module that torch.compile wrapped",
+        "none: torch.compiler does not tell whether a module is compiled",
+        "a wrapper is audited under its own names",
+    ),
+    PrivateName(
+        "Module._compiled_call_impl",
+        "finds modules that were compiled in place",
+        "none: torch.compiler does not tell whether a module is compiled",
+        "only wrappers of torch.compile are verified as compiled",
+    ),
+    PrivateName(
+        "Module._call_impl",
+        "finds which module calls a compiled function",
+        "forward hooks do not see a module whose __call__ is compiled",
+        "the whole model counts as compiled",
+    ),
+    PrivateName(
+        "torch._dynamo.eval_frame:_callback_from_stance",
+        "sees calls of compiled functions",
+        "torch.compiler.set_stance tells nobody whom it concerns",
+        "functions that were compiled by themselves are verified eagerly only",
+    ),
+)
+NAMES = {row.path.replace(":", ".").rpartition(".")[2]: row for row in _ROWS}
+"""By their last part."""
+FAKE_LOGGER = _FAKE.rstrip(":")
+"""Of the warnings that a fake forward makes; a logger of another name stays silent."""
+WRAPPED = "_orig_mod"
+"""The segment that ``torch.compile`` puts into the paths of a wrapped module."""
+CONV_FORWARD = "_conv_forward"
+"""The method of ``nn.Conv*`` that a subclass may replace; none has another."""
+
+
+# --- looking names up -----------------------------------------------------------------------------------
+
+
+@cache
+def find(name: str) -> Any:
+    """What goes by a name of ``NAMES``.
+
+    Raises:
+        DependencyError: This torch lacks it.
+    """
+    module, _, inner = NAMES[name].path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), inner)
+    except (ImportError, AttributeError) as error:
+        raise DependencyError(NAMES[name].missing) from error
+
+
+def find_or(name: str, other: Any) -> Any:
+    """The same, or ``other`` where torch lacks it, which a warning of the audit then says."""
+    try:
+        return find(name)
+    except DependencyError:
+        _lost.add(name)
+        return other
+
+
+def attribute(owner: Any, name: str) -> Any:
+    """An attribute by its name in ``NAMES``.
+
+    Raises:
+        DependencyError: This torch lacks it.
+    """
+    try:
+        return getattr(owner, _attribute_name(name))
+    except AttributeError as error:
+        raise DependencyError(NAMES[name].missing) from error
+
+
+def attribute_or(owner: Any, name: str, other: Any) -> Any:
+    """The same, or ``other`` where ``owner`` lacks it."""
+    return getattr(owner, _attribute_name(name), other)
+
+
+@cache
+def _attribute_name(name: str) -> str:
+    return NAMES[name].path.rpartition(".")[2]
+
+
+_lost: set[str] = set()
+
+
+def losses() -> list[str]:
+    """One line for each name that was looked for in vain."""
+    return [row.missing for name, row in NAMES.items() if name in _lost]
+
+
+def __getattr__(name: str) -> Any:
+    """``_private.FakeTensorMode`` for a class to derive from."""
+    if name in NAMES:
+        return find(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# --- running a forward, and watching it -----------------------------------------------------------------
+
+
+def is_fake(value: object) -> bool:
+    """Whether it is a tensor without values."""
+    kind = find_or("FakeTensor", None)
+    return kind is not None and isinstance(value, kind)
+
+
+def with_values() -> AbstractContextManager[Any]:
+    """Have the body compute with values inside of a forward without."""
+    made: AbstractContextManager[Any] = find_or("unset_fake_temporarily", nullcontext)()
+    return made
+
+
+def exceptions(*names: str) -> tuple[type[Exception], ...]:
+    """Kinds of exceptions, for an ``except`` that is only looked at when something is raised."""
+    found = (find_or(name, None) for name in names)
+    return tuple(kind for kind in found if kind is not None)
+
+
+def schema(func: Any) -> Any:
+    """An operator's schema: its arguments with their types, defaults and aliases."""
+    return attribute(func, "_schema")
+
+
+def is_composite(func: Any) -> bool:
+    """Whether an operator is made of others."""
+    decomposes = attribute_or(func, "_can_decompose", None)
+    return decomposes is not None and decomposes()
+
+
+def storage_key(storage: Any) -> int:
+    """The same for all tensors in the same memory, as long as somebody has it."""
+    key: int = attribute_or(storage, "_cdata", None) or storage.data_ptr()
+    return key
+
+
+def custom_operators() -> Any:
+    """Definitions of the operators that were made by ``torch.library.custom_op``, by qualified name."""
+    return find_or("OPDEFS", {})
+
+
+def bodies(definition: Any) -> Any:
+    """The Python functions of such a definition, by type of device."""
+    return attribute_or(definition, "_backend_fns", {})
+
+
+def tree_leaves(nest: Any) -> list[Any]:
+    """What a nest of containers holds."""
+    leaves: list[Any] = find_or("tree_leaves", _plain_leaves)(nest)
+    return leaves
+
+
+def tree_map(function: Callable[..., Any], nest: Any, *others: Any) -> Any:
+    """A nest of containers with ``function`` applied to what it holds, and to what others like it hold."""
+    return find_or("tree_map", _plain_map)(function, nest, *others)
+
+
+def _plain_leaves(nest: Any) -> list[Any]:
+    if isinstance(nest, dict):
+        nest = list(nest.values())
+    return (
+        [leaf for item in nest for leaf in _plain_leaves(item)] if isinstance(nest, list | tuple) else [nest]
+    )
+
+
+def _plain_map(function: Callable[..., Any], nest: Any, *others: Any) -> Any:
+    if isinstance(nest, dict):
+        return {key: _plain_map(function, nest[key], *(other[key] for other in others)) for key in nest}
+    if isinstance(nest, list | tuple):
+        mapped = [_plain_map(function, *same) for same in zip(nest, *others, strict=True)]
+        return mapped if isinstance(nest, list) else tuple(mapped)
+    return function(nest, *others)
+
+
+def python_dispatcher() -> AbstractContextManager[Any]:
+    """Have operators keep symbolic sizes as they are."""
+    made: AbstractContextManager[Any] = find("enable_python_dispatcher")()
+    return made
+
+
+# --- files and TorchScript ------------------------------------------------------------------------------
+
+
+def schemas_of(operator: str) -> list[Any]:
+    """Schemas of all overloads of ``namespace::name``; none if torch has no such operator."""
+    found: list[Any] = find("_jit_get_schemas_for_operator")(operator)
+    return found
+
+
+def all_schemas() -> list[Any]:
+    """Schemas of all operators that TorchScript can call."""
+    found: list[Any] = find("_jit_get_all_schemas")()
+    return found
+
+
+def dispatched_operators() -> list[str]:
+    """Operators that go through the dispatcher, as ``namespace::name.overload``."""
+    found: list[str] = find("_dispatch_get_all_op_names")()
+    return found
+
+
+def script_methods(script: Any) -> Iterator[Any]:
+    """A script's methods, each with ``graph`` and ``inlined_graph``."""
+    code = attribute(script, "_c")
+    for name in code._method_names():
+        yield code._get_method(name)
+
+
+def cloned_script(script: Any) -> Any | None:
+    """A copy with code of its own; None where torch cannot make one."""
+    clone, wrap = find_or("_hack_do_not_use_clone_module_with_class", None), find_or("wrap_cpp_module", None)
+    return None if clone is None or wrap is None else wrap(clone(attribute(script, "_c"), [], []))
+
+
+# --- modules --------------------------------------------------------------------------------------------
+
+
+def packed_parameters(module: nn.Module) -> Any:
+    """The object in which a quantised module keeps weight and bias; None in others."""
+    return attribute_or(module, "_packed_params", None)
+
+
+def conv_modules() -> Any:
+    """Classes of modules that declare a convolution, plain or transposed, for ``isinstance``."""
+    return find_or("_ConvNd", (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED))
+
+
+def transposed_modules() -> Any:
+    """Classes of modules that declare a transposed convolution, for ``isinstance``."""
+    return find_or("_ConvTransposeNd", _TRANSPOSED)
+
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def is_transformed() -> bool:
+    """Whether vmap or a gradient is around what runs, which then is not what its caller sees; or unknown."""
+    peek, level = find_or("peek_interpreter_stack", None), find_or("_current_level", None)
+    if peek is None or level is None:
+        return True
+    return peek() is not None or torch.autograd.forward_ad._current_level >= 0
+
+
+# --- compiled code --------------------------------------------------------------------------------------
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module itself, without the wrapper of ``torch.compile``."""
+    inner: nn.Module = attribute_or(module, "_orig_mod", module)
+    return inner
+
+
+def compiled_call(module: nn.Module) -> Any:
+    """What runs in place of a module that was compiled in place; None in others."""
+    return attribute_or(module, "_compiled_call_impl", None)
+
+
+def compile_in_place(module: nn.Module, compiled: Any) -> None:
+    """Compile a module with the backend and options of ``compiled``, the ``compiled_call`` of another."""
+    cells = dict(zip(compiled.__code__.co_freevars, compiled.__closure__ or (), strict=True))
+    call = cells["self"].cell_contents(attribute(module, "_call_impl"))
+    setattr(module, _attribute_name("_compiled_call_impl"), call)
+
+
+def is_module_call(code: CodeType) -> bool:
+    """Whether it is the code by which every module calls its forward."""
+    call = attribute_or(nn.Module, "_call_impl", None)
+    return call is not None and code is call.__code__
+
+
+@contextmanager
+def compiled_calls(told: Callable[[], None]) -> Iterator[None]:
+    """Tell of each call of a compiled function in the body, just before it runs."""
+    answer = find_or("_callback_from_stance", None)
+    if answer is None:
+        yield
+        return
+
+    def asked(callback: Any) -> Any:
+        if callable(callback):  # False and None are for code that is not to be compiled
+            told()
+        return answer(callback)
+
+    where = importlib.import_module(NAMES["_callback_from_stance"].path.partition(":")[0])
+    setattr(where, answer.__name__, asked)
+    try:
+        yield
+    finally:
+        setattr(where, answer.__name__, answer)

@@ -70,7 +70,6 @@ class ConvLayer:
     scope: str = ""  # where it sits, for people: "" the main graph, else "If_0/then_branch"
     branches: tuple[Branch, ...] = ()  # exclusive arms it sits in, the outermost first
     calls: Count | None = 1  # executions in one run of the model; None: once per iteration of unknown number
-    address: tuple[str | int, ...] = ()  # where it sits, for the verifier; only walker and verifier read it
     notes: tuple[str, ...] = ()  # what a reader must know of this layer, and why something is unknown
 
     @property

@@ -187,7 +187,7 @@ def test_a_changed_field_is_named(field: str, change: dict[str, Any]) -> None:
         pytest.param({"op": "aten.convolution"}, id="op-name"),
         pytest.param({"output_padding": (0, 0)}, id="output-padding-of-nothing"),
         pytest.param({"weight_name": "elsewhere"}, id="weight-name"),
-        pytest.param({"scope": "body", "address": (7,)}, id="place"),
+        pytest.param({"scope": "body"}, id="place"),
         pytest.param(
             {"layout": "channels_last", "input_shape": (1, 32, 32, 3), "output_shape": (1, 32, 32, 32)},
             id="layout",

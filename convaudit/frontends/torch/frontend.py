@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageErr
 from convaudit.files import open_regular, regular_size
 from convaudit.frontends import OpenedModel, Request, VerifyRequest
 from convaudit.frontends.torch.loader.source import is_torch_source, load_torch_source, names_factory
-from convaudit.records import Network, Verified
+from convaudit.records import ConvLayer, Network, Verified
 
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
@@ -165,7 +165,13 @@ def _call(
 
 def walked_here(source: str, request: Request, _progress: Callable[[int], None]) -> Network:
     """The network of a source whose code may run in this process."""
-    return _opened_here(source, request).network
+    network = _opened_here(source, request).network
+    # the walker's own records stay here: an answer holds only those that everybody knows
+    return replace(network, layers=tuple(map(_plain, network.layers)))
+
+
+def _plain(layer: ConvLayer) -> ConvLayer:
+    return ConvLayer(**{field.name: getattr(layer, field.name) for field in fields(ConvLayer)})
 
 
 def verified_here(

@@ -24,6 +24,7 @@ from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.guard import quiet
 from convaudit.frontends.torch.inputs import Inputs, RandomTensor
 from convaudit.frontends.torch.modules import clean_path
+from convaudit.frontends.torch.walker.layers import PlacedLayer
 from convaudit.frontends.torch.walker.recorder import in_one_line
 from convaudit.records import ConvLayer, Verification
 
@@ -92,7 +93,9 @@ def with_compiled(
 ) -> list[Verification]:
     """The verdicts, where a layer lies in a compiled part with what its compiled code was found to do."""
     return [
-        _as_compiled(verdict, comparison) if _inside(str(layer.address[0]), parts) else verdict
+        _as_compiled(verdict, comparison)
+        if isinstance(layer, PlacedLayer) and _inside(layer.module, parts)
+        else verdict
         for layer, verdict in zip(layers, verdicts, strict=True)
     ]
 

@@ -50,6 +50,14 @@ class Place:
     times: Count | None = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedLayer(ConvLayer):
+    """A convolution as walker and verifier know it: two that are equal elsewhere are not the same one."""
+
+    module: str  # dotted path of the submodule; "" the model itself
+    number: int  # among those of the submodule, from 1 on
+
+
 class Layers:
     """The convolutions seen so far, equal ones as calls of one row.
 
@@ -61,7 +69,7 @@ class Layers:
         self._root = root  # how to name what runs outside all submodules
         self._outermost = Place((Frame(""),))
         self._thread = threading.local()
-        self._rows: dict[ConvLayer, Count | None] = {}
+        self._rows: dict[PlacedLayer, Count | None] = {}
         self._numbers: dict[str, dict[str | int, int]] = {}  # path -> weight -> its number there
         self._choices: Counter[str] = Counter()
 
@@ -121,18 +129,18 @@ class Layers:
         finally:
             self.place = outer
 
-    def add(self, call: ConvCall, output: Tensor) -> ConvLayer:
+    def add(self, call: ConvCall, output: Tensor) -> PlacedLayer:
         """Record a convolution that ran. Returns its row, the same one for an equal call."""
         row = self._row(call, output)
         self._rows[row] = add(self._rows.get(row, 0), self.place.times)
         return row
 
-    def named(self, sizes: Mapping[str, Count] | None = None) -> tuple[ConvLayer, ...]:
+    def named(self, sizes: Mapping[str, Count] | None = None) -> tuple[PlacedLayer, ...]:
         """The rows in the order of their first call, with unique names and their number of calls.
 
         sizes  of symbolic dimensions
         """
-        layers: dict[str, ConvLayer] = {}
+        layers: dict[str, PlacedLayer] = {}
         for symbolic, calls in self._rows.items():
             row = _row_with_sizes(symbolic, sizes or {})
             name = next(name for name in self._possible_names(row, layers) if name not in layers)
@@ -144,7 +152,7 @@ class Layers:
         plain = {name for row in self._rows for name in (row.weight_name, row.bias_name) if name}
         return plain | {info.name for row in self._rows for info in row.stored}
 
-    def _possible_names(self, row: ConvLayer, taken: Mapping[str, ConvLayer]) -> Iterator[str]:
+    def _possible_names(self, row: PlacedLayer, taken: Mapping[str, PlacedLayer]) -> Iterator[str]:
         """The plain name; for a module that runs again, the shape it runs on where that is what differs."""
         name = self._name(row)
         yield name
@@ -152,7 +160,7 @@ class Layers:
             yield f"{name} (at {as_text(row.input_shape)})"
         yield from (f"{name} (form {number})" for number in count(2))
 
-    def _row(self, call: ConvCall, output: Tensor) -> ConvLayer:
+    def _row(self, call: ConvCall, output: Tensor) -> PlacedLayer:
         frame = self.place.frames[-1]
         parameter = self._stored.unpacked if call.packed else self._stored.parameter
         own_weight = call.weight if call.stored_weight is None else call.stored_weight
@@ -160,7 +168,7 @@ class Layers:
         bias = None if call.bias is None else parameter(call.bias)
         path = _path(frame, weight.name if call.packed else self._stored.name(own_weight))
         weight_shape = tuple(int(size) for size in call.weight.shape)
-        row = ConvLayer(
+        row = PlacedLayer(
             name="",
             op=call.op,
             in_channels=weight_shape[0] if call.transposed else weight_shape[1] * call.groups,
@@ -186,8 +194,9 @@ class Layers:
             stored_params=_stored_params(weight, bias, call),
             stored=_stored(weight, bias),
             branches=self.place.branches,
-            address=(path, self._number(path, frame, weight.name)),
             notes=(*frame.notes, *weight.notes),
+            module=path,
+            number=self._number(path, frame, weight.name),
         )
         return _as_same_padding(row) if frame.pads_same else row
 
@@ -197,13 +206,12 @@ class Layers:
         numbers = self._numbers.setdefault(path, {})
         return numbers.setdefault(weight_name or frame.unnamed, len(numbers) + 1)
 
-    def _name(self, row: ConvLayer) -> str:
-        path, number = row.address
-        module = str(path) or self._root
-        if len(self._numbers[str(path)]) == 1:
+    def _name(self, row: PlacedLayer) -> str:
+        module = row.module or self._root
+        if len(self._numbers[row.module]) == 1:
             return module
         form = "conv_transpose" if row.transposed else "deform_conv" if row.deformable else "conv"
-        return f"{module} ({form}{len(row.kernel_size or ())}d #{number})"
+        return f"{module} ({form}{len(row.kernel_size or ())}d #{row.number})"
 
 
 def _path(frame: Frame, weight_name: str | None) -> str:
@@ -232,7 +240,7 @@ def _stored_params(weight: Parameter, bias: Parameter | None, call: ConvCall) ->
     return None if stored == effective else stored
 
 
-def _as_same_padding(row: ConvLayer) -> ConvLayer:
+def _as_same_padding(row: PlacedLayer) -> PlacedLayer:
     """The convolution as its module states it: before an even kernel torch pads the end of the input itself.
 
     ``padding="same"`` takes ``dilation*(kernel - 1)`` positions, of an odd number the last at the end.
@@ -245,7 +253,7 @@ def _as_same_padding(row: ConvLayer) -> ConvLayer:
     return replace(row, padding=pairs, input_shape=tuple(map(subtract, row.input_shape or (), extra)))
 
 
-def _row_with_sizes(row: ConvLayer, sizes: Mapping[str, Count]) -> ConvLayer:
+def _row_with_sizes(row: PlacedLayer, sizes: Mapping[str, Count]) -> PlacedLayer:
     input_shape = shape_with_sizes(row.input_shape or (), sizes)
     return replace(row, input_shape=input_shape, output_shape=shape_with_sizes(row.output_shape or (), sizes))
 

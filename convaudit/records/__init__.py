@@ -16,6 +16,7 @@ from convaudit.records.network import (
     Network,
     OtherOp,
     Shape,
+    ShapeSource,
     TensorInfo,
 )
 from convaudit.records.report import COSTS, AuditReport, LayerCost, Totals
@@ -44,6 +45,7 @@ __all__ = [
     "OtherOp",
     "RuntimeInfo",
     "Shape",
+    "ShapeSource",
     "Status",
     "TensorInfo",
     "Totals",

@@ -14,6 +14,8 @@ Shape: TypeAlias = tuple[Count | None, ...]
 
 Kind = Literal["dense", "pointwise", "grouped", "depthwise", "transposed", "deformable"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+ShapeSource = Literal["run", "declared"]
+"""One run of the model, at whose input other sizes may be others; or what the file itself declares."""
 Layout = Literal["channels_first", "channels_last", "reordered"]
 
 
@@ -70,6 +72,7 @@ class ConvLayer:
     scope: str = ""  # where it sits, for people: "" the main graph, else "If_0/then_branch"
     branches: tuple[Branch, ...] = ()  # exclusive arms it sits in, the outermost first
     calls: Count | None = 1  # executions in one run of the model; None: once per iteration of unknown number
+    shapes_from: tuple[ShapeSource, ...] = ()  # what tells the sizes that the structure leaves open
     notes: tuple[str, ...] = ()  # what a reader must know of this layer, and why something is unknown
 
     @property

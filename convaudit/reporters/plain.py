@@ -26,8 +26,8 @@ DERIVED = {
     "activation_bytes": ("arithmetic_intensity",),
 }
 """Properties that are shown, by the field that each comes after."""
-HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "address"})
-"""Fields that are not shown: another one tells what they do, or only the verifier reads them."""
+HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "shapes_from"})
+"""Fields that are not shown: another one tells what they do."""
 LAST = ("notes", "verification")
 """Fields that come after the counts."""
 _SCALARS = frozenset({str, int, bool, type(None)})

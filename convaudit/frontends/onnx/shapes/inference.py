@@ -14,11 +14,6 @@ from convaudit.frontends.onnx.shapes.inferred import Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, Inputs
 from convaudit.frontends.onnx.shapes.prepared import prepare
 
-SAMPLED = "its sizes are those of one run; they may be others on another input"
-"""Note on a layer of which only a run told the shapes."""
-DECLARED = "its sizes are those that the file declares; nothing else tells them"
-"""Note on a layer of which only the file's own claims told the shapes."""
-
 
 def stages(inputs: Inputs, inferred: Inferred) -> Iterator[str | None]:
     """Add the findings of one stage after the other to ``inferred``; yield a warning, if there is one.

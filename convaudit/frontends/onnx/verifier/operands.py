@@ -15,7 +15,6 @@ from convaudit.errors import UsageError
 from convaudit.feeds import known_shape, random_array
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of, split_axes
-from convaudit.frontends.onnx.shapes.inference import SAMPLED
 from convaudit.frontends.onnx.window import conv_window
 from convaudit.judge.execution import Accounted, Activation, Deformation, Execution, Quantization, accounted
 from convaudit.records import ConvLayer, Shape, Verification
@@ -136,7 +135,7 @@ def execution(layer: ConvLayer, node: NodeProto, values: Values) -> Execution:
 
 def claimed(layer: ConvLayer, values: Values, sizes: Mapping[str, int]) -> Accounted:
     """What the accounting claims of this run; of a layer that another run showed, not the sizes of that."""
-    if SAMPLED in layer.notes:
+    if "run" in layer.shapes_from:
         layer = replace(layer, input_shape=values["x"].shape, output_shape=values["output"].shape)
     return accounted(layer, sizes)
 

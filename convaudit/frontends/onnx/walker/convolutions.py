@@ -83,6 +83,12 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
     )
 
 
+def ignores_pads(node: Node) -> bool:
+    """Whether a convolution says its padding in two ways, of which ``auto_pad`` counts."""
+    attributes = node.attributes
+    return "pads" in attributes and attributes.string("auto_pad", "") not in ("", "NOTSET")
+
+
 def _input_shape(node: Node, op: ConvOp, layout: Layout) -> Shape | None:
     shape = node.input_shape(op.roles.index("x"))
     if op.causal and layout == "channels_last" and shape is not None and len(shape) > 3:
@@ -199,11 +205,10 @@ def _notes(
     notes = []
     if layout == "reordered":
         notes.append(_REORDERED)
-    if window is not None and window.auto_pad != "NOTSET":
-        if "pads" in node.attributes:
-            notes.append(PADS_IGNORED)
-        if window.ends_with_last_tap:
-            notes.append(_SHORT)
+    if ignores_pads(node):
+        notes.append(PADS_IGNORED)
+    if window is not None and window.ends_with_last_tap:
+        notes.append(_SHORT)
     if input_shape is None or None in input_shape:
         notes.append(f"the shape of its input {node.input(0)!r} is unknown")
     if weight.shape is None or None in weight.shape:

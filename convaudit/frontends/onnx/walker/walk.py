@@ -11,16 +11,21 @@ from convaudit.frontends.onnx.functions import Address, Expanded, Origin, expand
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.shapes.dimensions import Dimensions
-from convaudit.frontends.onnx.shapes.inference import DECLARED, SAMPLED, declare, execute, stages
+from convaudit.frontends.onnx.shapes.inference import declare, execute, stages
 from convaudit.frontends.onnx.shapes.inferred import Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
-from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer
+from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer, ignores_pads
 from convaudit.frontends.onnx.walker.loops import choice, iterations
 from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops
 from convaudit.frontends.onnx.walker.params import count_parameters
 from convaudit.frontends.onnx.walker.scopes import Node, Scope
-from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, TensorInfo
+from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, ShapeSource, TensorInfo
 
+_SOURCES: dict[ShapeSource, str] = {
+    "run": "its sizes are those of one run; they may be others on another input",
+    "declared": "its sizes are those that the file declares; nothing else tells them",
+}
+"""Notes on layers of which not the structure told the shapes."""
 _CLAIMED = "some sizes are those that the file declares; neither inference nor a run tells them"
 
 
@@ -64,12 +69,12 @@ def walk_onnx(
         if allow_run:
             arrays = feeds(inputs.tensors) if feeds is not None else None
             warnings.append(execute(model, inputs, arrays, inferred))
-            found = look().noting(SAMPLED, found)
+            found = look().telling("run", found)
         if not found.complete:
             declare(expanded.model, inputs, inferred)
-            found, before = look().noting(DECLARED, found), found
+            found, before = look().telling("declared", found), found
             warnings += [_CLAIMED] if found.shapes != before.shapes else []
-    warnings += [f"{layer.name}: {PADS_IGNORED}" for layer in found.layers if PADS_IGNORED in layer.notes]
+    warnings += found.contradictions()
     network = Network(
         source=model.source,
         format="onnx",
@@ -116,10 +121,20 @@ class _Findings:
         return cls(nodes, _layers(nodes), *count_other_ops(nodes))
 
     @property
+    def convolutions(self) -> list[Node]:
+        """The node of each layer."""
+        return _convolutions(self.nodes)
+
+    @property
     def addresses(self) -> dict[str, Address]:
         """Where each layer's node stands, by the layer's name."""
-        convolutions = (node for node in self.nodes if node.op in CONV_OPS)
-        return {layer.name: node.address for layer, node in zip(self.layers, convolutions, strict=True)}
+        return {layer.name: node.address for layer, node in zip(self.layers, self.convolutions, strict=True)}
+
+    def contradictions(self) -> Iterator[str]:
+        """Warnings of layers that say their padding in two ways."""
+        for layer, node in zip(self.layers, self.convolutions, strict=True):
+            if ignores_pads(node):
+                yield f"{layer.name}: {PADS_IGNORED}"
 
     @property
     def complete(self) -> bool:
@@ -131,13 +146,14 @@ class _Findings:
         """All that depends on shapes."""
         return [*map(_shapes, self.layers), self.other_ops]
 
-    def noting(self, note: str, earlier: _Findings) -> _Findings:
-        """These findings, with a note on the layers that know more of their sizes than earlier."""
+    def telling(self, source: ShapeSource, earlier: _Findings) -> _Findings:
+        """These findings, in which layers that know more of their sizes than earlier say from where."""
         layers = []
         for before, layer in zip(earlier.layers, self.layers, strict=True):
-            kept = [known for known in (SAMPLED, DECLARED) if known in before.notes]
-            news = [note] if _shapes(layer) != _shapes(before) else []
-            layers.append(replace(layer, notes=(*layer.notes, *kept, *news)))
+            news = (source,) if _shapes(layer) != _shapes(before) else ()
+            told = (*before.shapes_from, *news)
+            notes = (*layer.notes, *(_SOURCES[one] for one in told))
+            layers.append(replace(layer, shapes_from=told, notes=notes))
         return replace(self, layers=tuple(layers))
 
 
@@ -164,7 +180,11 @@ def _nested_calls(outer: Count | None, inner: Count | None) -> Count | None:
 
 def _layers(nodes: Sequence[Node]) -> tuple[ConvLayer, ...]:
     names = Names()
-    return tuple([conv_layer(node, names.of_layer(node.origin)) for node in nodes if node.op in CONV_OPS])
+    return tuple([conv_layer(node, names.of_layer(node.origin)) for node in _convolutions(nodes)])
+
+
+def _convolutions(nodes: Sequence[Node]) -> list[Node]:
+    return [node for node in nodes if node.op in CONV_OPS]
 
 
 def _is_known(layer: ConvLayer) -> bool:

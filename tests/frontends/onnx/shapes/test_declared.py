@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from convaudit.frontends.onnx.shapes.inference import DECLARED
 from convaudit.shapes import as_text
 from tests.frontends.onnx.models import model, only_layer, walk
 
@@ -39,7 +38,7 @@ STALE = [
 def test_stale_claim_never_wins(operator: str, batch: int | str) -> None:
     layer = walk(declaring(chain(operator), {"t": [batch, 4, 8, 8]})).layers[-1]
     assert layer.input_shape == (8, 4, 8, 8)
-    assert DECLARED not in layer.notes
+    assert "declared" not in layer.shapes_from
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ def test_claim_serves_where_nothing_else_is_known(claim: list[int | str], shape:
     network = walk(declaring(chain("custom.Foo(x)", batch="N"), {"t": claim}))
     (layer,) = network.layers
     assert as_text(layer.input_shape) == shape
-    assert DECLARED in layer.notes
+    assert "declared" in layer.shapes_from
     assert any("declares" in warning for warning in network.warnings)
 
 
@@ -73,7 +72,7 @@ def test_claim_of_a_standard_operator() -> None:
     )
     layer = only_layer(source, allow_run=False)
     assert layer.output_shape == (1, 4, 2, 2)
-    assert DECLARED in layer.notes
+    assert "declared" in layer.shapes_from
 
 
 def test_inference_goes_on_from_a_claim() -> None:
@@ -85,7 +84,7 @@ def test_inference_goes_on_from_a_claim() -> None:
     )
     layer = only_layer(source)
     assert as_text(layer.input_shape) == "Nx4x12x4"
-    assert DECLARED in layer.notes
+    assert "declared" in layer.shapes_from
 
 
 def test_only_layers_that_hang_on_a_claim_are_marked() -> None:
@@ -96,8 +95,8 @@ def test_only_layers_that_hang_on_a_claim_are_marked() -> None:
     )
     first, second = walk(source).layers
     assert first.output_shape == (1, 4, 6, 6)
-    assert DECLARED not in first.notes
-    assert DECLARED in second.notes
+    assert "declared" not in first.shapes_from
+    assert "declared" in second.shapes_from
 
 
 def test_claims_of_other_ops_are_counted_and_named() -> None:

@@ -12,7 +12,6 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from convaudit.analyzer import analyze
-from convaudit.frontends.onnx.shapes.inference import DECLARED
 from convaudit.records import Network
 from tests.frontends.onnx.models import only_layer, walk
 
@@ -123,7 +122,7 @@ def test_saving_keeps_what_convolutions_cost(seed: int, tmp_path: Path) -> None:
     for level in LEVELS:
         after = walk(saved(source, level, tmp_path), allow_run=False)
         assert not has_open_sizes(after), level
-        assert not any(DECLARED in layer.notes for layer in after.layers), level
+        assert not any("declared" in layer.shapes_from for layer in after.layers), level
         if not any(layer.layout == "reordered" for layer in after.layers):  # its channels are filled up
             assert analyze(after).totals.macs == analyze(before).totals.macs, level
 

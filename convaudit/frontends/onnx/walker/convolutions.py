@@ -42,12 +42,9 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
     weight, ambiguous = _arranged(op, weight, attributes, input_shape, groups)
     kernel_size = None if ambiguous else _kernel_size(attributes, weight.shape, input_shape, who)
     batch, channels, sizes = _axes(input_shape, kernel_size, layout, who)
-    in_channels, out_channels = op.channels(weight.shape, groups) if weight.shape else (None, None)
-    in_channels = in_channels if channels is None else channels
+    in_channels, out_channels = _channels(op, weight.shape, channels, groups, who)
     if layout == "reordered" and input_shape is not None and channels is None:
         input_shape = (batch, in_channels, *sizes)  # filled up to the vector width, as the weight is
-    if layout != "reordered":
-        _check_channels(in_channels, out_channels, weight.shape, op, groups, who)
     window = _window(op, node, attributes, kernel_size)
     padding, out_sizes = window.resolve(sizes, who=who) if window else (None, None)
     shape = join_axes(batch, out_channels, out_sizes, layout) if out_sizes is not None else None
@@ -148,24 +145,22 @@ def _axes(
     return split_axes(shape, layout)
 
 
-def _check_channels(
-    in_channels: Count | None,
-    out_channels: Count | None,
-    weight: Shape | None,
-    op: ConvOp,
-    groups: int,
-    who: str,
-) -> None:
-    known_in = in_channels if isinstance(in_channels, int) else 0
-    check_groups(known_in, out_channels if isinstance(out_channels, int) else 0, groups, layer=who)
-    if weight is None or not isinstance(in_channels, int):
-        return
-    wanted, _ = op.channels(weight, groups)
-    if isinstance(wanted, int) and wanted != in_channels:
+def _channels(
+    op: ConvOp, weight: Shape | None, channels: Count | None, groups: int, who: str
+) -> tuple[Count | None, Count | None]:
+    """Input and output channels, from the input where it is known and from the weight."""
+    wanted, out_channels = op.channels(weight, groups) if weight else (None, None)
+    in_channels = wanted if channels is None else channels
+    if op.layout == "reordered":
+        return in_channels, out_channels  # they may be filled up
+    known_in, known_out = (count if isinstance(count, int) else 0 for count in (in_channels, out_channels))
+    check_groups(known_in, known_out, groups, layer=who)
+    if isinstance(in_channels, int) and isinstance(wanted, int) and wanted != in_channels:
         raise ShapeError(
             f"{who}: the weight {as_text(weight)} with groups={groups} needs {wanted} input channels, "
             f"the input has {in_channels}"
         )
+    return in_channels, out_channels
 
 
 def _window(

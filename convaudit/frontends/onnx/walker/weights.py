@@ -46,7 +46,7 @@ def trace(scope: Scope, name: str) -> TracedOperand:
         name: Of the operand, in that scope.
     """
     shape = scope.shape(name)
-    home, stored = stored_tensor(scope, name)
+    home, stored = _stored_tensor(scope, name)
     if home is None:
         return TracedOperand(shape, scope.dtype(name), None, None)
     tensor = _tensor(home, stored)
@@ -77,7 +77,7 @@ def trace_all(scope: Scope, name: str) -> Iterator[TracedOperand]:
 
 def stored_integers(scope: Scope, name: str) -> list[int] | None:
     """Values of a stored list of integers, or of one; None if the structure holds none."""
-    home, stored = stored_tensor(scope, name)
+    home, stored = _stored_tensor(scope, name)
     if home is None:
         return None
     tensor = _tensor(home, stored)
@@ -103,7 +103,7 @@ def _tensor(home: Scope, name: str) -> TensorProto | SparseTensorProto | None:
     return found
 
 
-def stored_tensor(scope: Scope, name: str) -> tuple[Scope | None, str]:
+def _stored_tensor(scope: Scope, name: str) -> tuple[Scope | None, str]:
     """The scope and name of the stored tensor behind ``name``; no scope if it is computed at run time."""
     home, name = _behind(scope, name)
     if home is None or _is_stored(home, name):

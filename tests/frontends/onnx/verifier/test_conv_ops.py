@@ -18,7 +18,6 @@ import convaudit.frontends.onnx as onnx_room
 from convaudit.frontends.onnx.ops import CONV_OPS, NEW_OPSET, NO_KERNEL, ConvOp
 from convaudit.records import Verification
 from tests.frontends.onnx.models import only_layer, walk
-from tests.frontends.onnx.verifier import cases
 
 HONEST = {"exact", "within_rounding"}
 SAID = {NO_KERNEL: "Could not find an implementation", NEW_OPSET: "Opset 27 is under development"}
@@ -169,14 +168,17 @@ def test_no_other_module_knows_an_op_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("verify", ["in-situ", "isolated"])
-def test_a_new_row_is_all_that_an_op_needs(
+def test_a_row_is_all_that_an_op_needs(
     verify: Literal["in-situ", "isolated"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FusedConv under another name runs nowhere, which is what verifying it says."""
-    monkeypatch.setitem(CONV_OPS, "com.microsoft.NewConv", ConvOp())
-    source = cases.plain()
-    source.graph.node[0].op_type, source.graph.node[0].domain = "NewConv", "com.microsoft"
-    source.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    found = verdict(source, verify)
-    assert found.status == "not_executed"
-    assert "NewConv" in found.reason
+    """Without its row an op is unknown; a row that says only its operands has it counted and verified."""
+    name = "com.microsoft.FusedConv"
+    source = one_node(name, CONV_OPS[name])
+    roles = CONV_OPS[name].roles
+    monkeypatch.delitem(CONV_OPS, name)
+    unknown = walk(source, allow_run=False)
+    assert unknown.layers == ()
+    assert unknown.other_ops[0].opaque
+    monkeypatch.setitem(CONV_OPS, name, ConvOp(roles=roles))
+    assert only_layer(source, allow_run=False).output_shape == (1, 4, 7, 7)
+    assert verdict(source, verify).status in HONEST

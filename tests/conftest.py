@@ -30,9 +30,24 @@ if importlib.util.find_spec("torch") is not None:
 
 TESTS = Path(__file__).parent
 SLOW = (
-    *("fuzz", "frontends/torch", "cli/test_foreign_code.py", "cli/test_mutations.py", "cli/test_streams.py"),
-    *("cli/test_torch.py", "engine/test_backend_cases.py", "frontends/onnx/verifier/test_real_models.py"),
-    *("test_apart.py", "test_documents.py", "test_examples_ci.py", "test_examples_digits.py"),
+    *(
+        "fuzz",
+        "frontends/torch",
+        "cli/test_foreign_code.py",
+        "cli/test_hostile_text.py",
+        "cli/test_mutations.py",
+    ),
+    *("cli/test_nonsense.py", "cli/test_program.py", "cli/test_streams.py", "cli/test_torch.py"),
+    *("engine/test_backend_cases.py", "frontends/onnx/verifier/test_real_models.py"),
+    *("frontends/onnx/walker/test_backend_cases.py", "frontends/onnx/walker/test_real_models.py"),
+    *(
+        "judge/test_honest.py",
+        "judge/test_planted.py",
+        "judge/test_problem.py",
+        "test_api.py",
+        "test_apart.py",
+    ),
+    *("test_documents.py", "test_examples_ci.py", "test_examples_digits.py"),
     *("test_torch_agrees_with_onnx.py", "test_torch_costs.py"),
 )
 """Folders and files that take seconds each; ``-m "not slow"`` leaves them out."""

@@ -20,6 +20,7 @@ LAYER = SCHEMA["$defs"]["layer"]["properties"]
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:convaudit|tests|docs|examples|\.ci)/[\w./-]*")
+DOCUMENTED = re.compile(r"^\.\. auto\w+:: (\S+)$", re.M)
 NAME = re.compile(r"convaudit(?:\.\w+)+")
 
 
@@ -51,7 +52,8 @@ def test_tables_name_all_that_there_is(text: str, names: Any) -> None:
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES])
 def test_paths_and_names_exist(page: Path) -> None:
-    for code in CODE.findall(page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    for code in CODE.findall(text) + DOCUMENTED.findall(text):
         if PATH.fullmatch(code):
             assert (ROOT / code).exists(), code
         elif NAME.fullmatch(code):

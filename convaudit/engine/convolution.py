@@ -34,8 +34,8 @@ def conv(
     """Grouped N-dimensional convolution (cross-correlation, as in torch and ONNX).
 
     Args:
-        x: (N, C_in, *spatial), float64, float32, float16 or bfloat16, of any memory layout.
-        weight: (C_out, C_in // groups, *kernel_size), of x's dtype.
+        x: ``(N, C_in, *spatial)``, float64, float32, float16 or bfloat16, of any memory layout.
+        weight: ``(C_out, C_in // groups, *kernel_size)``, of x's dtype.
         bias: (C_out,), of x's dtype.
         stride: One integer, or one per spatial axis.
         padding: One integer, one per axis, one (before, after) pair per axis, "same" (the output is
@@ -48,7 +48,7 @@ def conv(
         name: Of the layer, for error messages.
 
     Returns:
-        (N, C_out, *out_spatial), dtype of ``x``; half precisions are summed in float32 and rounded once.
+        ``(N, C_out, *out_spatial)``, dtype of ``x``; half precisions are summed in float32 and rounded once.
 
     Raises:
         GroupsError: ``groups`` does not divide both channel counts.
@@ -69,8 +69,8 @@ def conv_method(x: Array, weight: Array, geometry: Geometry, groups: int) -> Met
     """Pick the fastest method.
 
     Args:
-        x: (N, C_in, *spatial)
-        weight: (C_out, C_in // groups, *kernel), in the dtype to multiply and sum in.
+        x: ``(N, C_in, *spatial)``
+        weight: ``(C_out, C_in // groups, *kernel)``, in the dtype to multiply and sum in.
         geometry: Of the convolution.
         groups: Divides both channel counts.
 
@@ -149,12 +149,12 @@ def dense_weight(weight: Array, groups: int, *, name: str = "weight") -> Array:
     """The block-diagonal weight with which ``groups=1`` gives what ``weight`` gives with ``groups``.
 
     Args:
-        weight: (C_out, C_in // groups, *kernel_size)
+        weight: ``(C_out, C_in // groups, *kernel_size)``
         groups: Of the grouped convolution.
         name: Of the weight, for error messages.
 
     Returns:
-        (C_out, C_in, *kernel_size): ``groups`` times the elements, zero off the diagonal blocks.
+        ``(C_out, C_in, *kernel_size)``: ``groups`` times the elements, zero off the diagonal blocks.
 
     Raises:
         GroupsError: ``groups`` does not divide C_out.

@@ -46,8 +46,8 @@ def conv_transpose(
     """Grouped N-dimensional transposed convolution, as in torch and ONNX.
 
     Args:
-        x: (N, C_in, *spatial), float64, float32, float16 or bfloat16, of any memory layout.
-        weight: (C_in, C_out // groups, *kernel_size), of x's dtype.
+        x: ``(N, C_in, *spatial)``, float64, float32, float16 or bfloat16, of any memory layout.
+        weight: ``(C_in, C_out // groups, *kernel_size)``, of x's dtype.
         bias: (C_out,), of x's dtype.
         stride: One integer, or one per spatial axis.
         padding: Positions taken away from the output; forms as in ``conv``. Negative numbers add positions
@@ -61,7 +61,7 @@ def conv_transpose(
         name: Of the layer, for error messages.
 
     Returns:
-        (N, C_out, *out_spatial), dtype of ``x``; half precisions are summed in float32 and rounded once.
+        ``(N, C_out, *out_spatial)``, dtype of ``x``; half precisions are summed in float32 and rounded once.
 
     Raises:
         GroupsError: ``groups`` does not divide both channel counts.

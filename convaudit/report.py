@@ -26,14 +26,15 @@ class Report(AuditReport):
         return f"<convaudit.Report of {self.source!r}: {self.totals.layers} convolutions>"
 
     def __str__(self) -> str:
-        from convaudit.reporters.table import Layout, render_table, terminal_width
+        from convaudit.reporters import FORMATS, View
+        from convaudit.reporters.grid import terminal_width
 
-        return render_table(self, layout=Layout(width=terminal_width())).rstrip("\n")
+        return FORMATS["table"].render("audit", self, View(width=terminal_width())).rstrip("\n")
 
     def _repr_html_(self) -> str:
-        from convaudit.reporters.html import render_html
+        from convaudit.reporters.table import notebook_html
 
-        return render_html(self)
+        return notebook_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain lists, dictionaries and exact numbers, as its JSON Schema describes them."""
@@ -43,14 +44,15 @@ class Report(AuditReport):
 
     def to_json(self) -> str:
         """The same as JSON text."""
-        from convaudit.reporters.json import render_json
+        from convaudit.reporters import FORMATS
 
-        return render_json([self])
+        return FORMATS["json"].render("audit", self)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a layer, columns as in the CSV; counts in symbolic dimensions are text.
 
-        Raises  DependencyError if pandas is not installed.
+        Raises:
+            DependencyError: pandas is not installed.
         """
         from convaudit.reporters.csv import CSV_COLUMNS, flat_layer
 

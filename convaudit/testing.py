@@ -10,7 +10,7 @@ from convaudit.checks.outcome import CheckedModel
 from convaudit.checks.settings import read_budgets
 from convaudit.records import AuditReport
 from convaudit.report import Report
-from convaudit.reporters.outcomes import render_outcomes_text
+from convaudit.reporters import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,5 +45,5 @@ def assert_within(
     report = Report.of(report_of(model, asked))
     checked = CheckedModel(source=report.source, outcomes=tuple(evaluate(report, limits)))
     if checked.failures:
-        raise AssertionError(render_outcomes_text([checked]))
+        raise AssertionError(FORMATS["table"].render("check", [checked]))
     return report

@@ -9,8 +9,10 @@ import click
 
 from convaudit.cli.errors import ExitCode, report_failure
 from convaudit.cli.group import Command
-from convaudit.cli.options import FILE, LIST, audit_keywords, source_options, verify_options
+from convaudit.cli.options import LIST, audit_keywords, source_options, verify_options
 from convaudit.cli.output import colored, progress_bar, write_result
+from convaudit.cli.view import check_view, output_options
+from convaudit.reporters import FORMATS, Document, View, chosen_format
 
 if TYPE_CHECKING:
     from convaudit.report import Report
@@ -28,7 +30,7 @@ Examples:
   convaudit model.onnx --verify               and prove each, by re-executing it
   convaudit torchvision:resnet50 -i 1x3x224x224
   convaudit a.onnx b.onnx                     one summary row for each model
-  convaudit model.onnx -f json -o audit.json  exact integers, for scripts
+  convaudit model.onnx -o audit.json          exact integers, for scripts
 
 Exit codes:
   0  audited, all checks hold
@@ -51,17 +53,8 @@ Exit codes:
     "--top", type=click.IntRange(min=1), metavar="N", help="List the first N; by MACs unless sorted."
 )
 @click.option("--columns", type=LIST, help="Columns of the table or of the CSV: name,kernel,macs.")
-@click.option(
-    "-f",
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "markdown", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print the report.",
-)
+@output_options("audit")
 @click.option("--table-style", help="compact, as it is unless given, or any style of tabulate.")
-@click.option("-o", "--output", type=FILE, help="Write to a file instead of standard output.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is unknown.")
 def audit(
     models: tuple[str, ...],
@@ -69,30 +62,25 @@ def audit(
     sort: str | None,
     top: int | None,
     columns: tuple[str, ...] | None,
-    output_format: str,
-    table_style: str | None,
+    format_name: str | None,
     output: str | None,
+    table_style: str | None,
     strict: bool,
     **source: Any,
 ) -> None:
     """List every convolution of each MODEL; the default command."""
     from convaudit.cli import findings
-    from convaudit.cli.view import View, check_view, rendered
-    from convaudit.reporters.select import Selection
-    from convaudit.reporters.table import terminal_width
+    from convaudit.reporters.grid import terminal_width
 
-    view = View(
-        format=output_format,
-        style=table_style,
-        selection=Selection(only=only, sort=sort, top=top),
-        columns=columns or None,
-        width=terminal_width() if output is None else None,
-    )
-    check_view(view, several=len(models) > 1)
+    document: Document = "models" if len(models) > 1 else "audit"
+    name = chosen_format(document, format_name, output)
+    width = terminal_width() if output is None else None
+    view = View(only=only, sort=sort, top=top, columns=columns or None, style=table_style, width=width)
+    check_view(view, name, several=len(models) > 1)
     reports = audited(models, audit_keywords(source))
     if reports:
-        text = rendered(reports, view, several=len(models) > 1)
-        write_result(colored(text) if output_format == "table" and output is None else text, output)
+        text = FORMATS[name].render(document, reports if document == "models" else reports[0], view)
+        write_result(colored(text) if name == "table" and output is None else text, output)
     failed = len(reports) < len(models)
     unproven = findings.reported_unproven(reports)
     finding = any(map(findings.failed_verification, reports)) | (

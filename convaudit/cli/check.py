@@ -30,8 +30,10 @@ from convaudit.cli.options import (
     without_verification,
 )
 from convaudit.cli.output import progress_bar, write_result
+from convaudit.cli.view import file_formats, file_options
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport
+from convaudit.reporters import DEFAULT_FORMAT, FORMATS
 from convaudit.reporters.text import printable
 
 EPILOG = """
@@ -74,9 +76,7 @@ def _option(name: str) -> Callable[[Decorated], Decorated]:
 @click.option("--config", type=FILE, help="Settings; else of the nearest convaudit.toml or pyproject.toml.")
 @source_options
 @verify_options
-@click.option("--junit", type=FILE, help="Also write JUnit XML.")
-@click.option("--sarif", type=FILE, help="Also write SARIF 2.1.0.")
-@click.option("--markdown", type=FILE, help="Also write Markdown, for a comment on a pull request.")
+@file_options
 @click.option(
     "--github/--no-github",
     default=None,
@@ -86,9 +86,6 @@ def check(
     models: tuple[str, ...],
     write_baseline: bool,
     config: str | None,
-    junit: str | None,
-    sarif: str | None,
-    markdown: str | None,
     github: bool | None,
     **options: Any,
 ) -> None:
@@ -105,7 +102,7 @@ def check(
         checked_model(source, own, options, baselines, write_baseline)
         for source, own in zip(sources, settings, strict=True)
     ]
-    write_outputs(checked, junit=junit, sarif=sarif, markdown=markdown)
+    write_outputs(checked, {name: options[name] for name in file_formats()})
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
         write_github(checked)
     if any(model.error is not None for model in checked):
@@ -150,36 +147,21 @@ def _outcomes(
     return outcomes
 
 
-def write_outputs(
-    checked: Sequence[CheckedModel], *, junit: str | None, sarif: str | None, markdown: str | None
-) -> None:
-    """The text on standard output, and each file that is asked for."""
-    from convaudit.reporters.outcomes import render_outcomes_markdown, render_outcomes_text
-
-    write_result(render_outcomes_text(checked), None)
-    if junit:
-        from convaudit.reporters.junit import render_junit
-
-        write_result(render_junit(checked), junit)
-    if sarif:
-        from convaudit.reporters.sarif import render_sarif
-
-        write_result(render_sarif(checked), sarif)
-    if markdown:
-        write_result(render_outcomes_markdown(checked), markdown)
+def write_outputs(checked: Sequence[CheckedModel], paths: Mapping[str, str | None]) -> None:
+    """The text on standard output, and a file for each format that has a path."""
+    for name, path in {DEFAULT_FORMAT: "-", **paths}.items():
+        if path:
+            write_result(FORMATS[name].render("check", checked), path)
 
 
 def write_github(checked: Sequence[CheckedModel]) -> None:
     """Annotations on standard output; the job's summary behind what other steps wrote to it."""
-    from convaudit.reporters.github import render_annotations
-    from convaudit.reporters.outcomes import render_outcomes_markdown
-
-    write_result(render_annotations(checked), None)
+    write_result(FORMATS["github"].render("check", checked), None)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         try:
             with open(summary, "a", encoding="utf-8") as file:
-                file.write(render_outcomes_markdown(checked))
+                file.write(FORMATS["markdown"].render("check", checked))
         except OSError as error:
             raise UsageError(f"cannot write GITHUB_STEP_SUMMARY: {error}") from error
 

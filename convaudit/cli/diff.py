@@ -9,20 +9,21 @@ import click
 
 from convaudit.cli.errors import ExitCode, report_failure
 from convaudit.cli.group import Command
-from convaudit.cli.options import FILE, source_keywords, source_options
+from convaudit.cli.options import source_keywords, source_options
 from convaudit.cli.output import write_result
+from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
 from convaudit.frontends import names_code
+from convaudit.reporters import FORMATS, View, chosen_format
 
 if TYPE_CHECKING:
-    from convaudit.checks.diff import Difference
     from convaudit.report import Report
 
 EPILOG = """
 Examples:
   convaudit diff before.onnx after.onnx
   convaudit diff torchvision:mobilenet_v2 exported.onnx -i 1x3x224x224
-  convaudit diff main.onnx branch.onnx -f markdown -o comment.md
+  convaudit diff main.onnx branch.onnx -o comment.md
 
 Layers are matched by what they compute and by name; a new name or place alone is not a difference.
 
@@ -37,22 +38,16 @@ Exit codes:
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @source_options
-@click.option(
-    "-f",
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "markdown", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print the difference.",
-)
-@click.option("-o", "--output", type=FILE, help="Write to a file instead of standard output.")
-def diff(before: str, after: str, output_format: str, output: str | None, **options: Any) -> None:
+@output_options("diff")
+def diff(before: str, after: str, format_name: str | None, output: str | None, **options: Any) -> None:
     """Compare two models: layers added, removed and changed, and the totals."""
     from convaudit.checks.diff import diff as difference_of
+    from convaudit.reporters.grid import terminal_width
 
+    name = chosen_format("diff", format_name, output)
+    view = View(width=terminal_width() if output is None else None)
     difference = difference_of(*audited([before, after], source_keywords(options)))
-    write_result(rendered(difference, output_format, output), output)
+    write_result(FORMATS[name].render("diff", difference, view), output)
     click.get_current_context().exit(ExitCode.OK if difference.equal else ExitCode.FINDING)
 
 
@@ -86,16 +81,3 @@ def _audited(source: str, keywords: Mapping[str, Any]) -> Report:
     except Exception as error:
         report_failure(error, source)
         click.get_current_context().exit(ExitCode.TROUBLE)
-
-
-def rendered(difference: Difference, output_format: str, output: str | None) -> str:
-    """The difference in its format."""
-    from convaudit.reporters import differences
-    from convaudit.reporters.table import Layout, terminal_width
-
-    if output_format == "json":
-        return differences.render_difference_json(difference)
-    if output_format == "markdown":
-        return differences.render_difference_markdown(difference)
-    layout = Layout(width=terminal_width() if output is None else None)
-    return differences.render_difference_table(difference, layout)

@@ -1,69 +1,69 @@
-"""How the audit command shows its reports: the options on it, and the reporter each combination calls."""
+"""Options on how a result is written: in which format, to which file, and how it looks there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
+import click
+
+from convaudit.cli.options import FILE, Decorated, decorated
 from convaudit.errors import UsageError
-from convaudit.records import AuditReport
-from convaudit.reporters.select import EVERYTHING, Selection
+from convaudit.reporters import DEFAULT_FORMAT, FORMATS, Document, Format, View, formats_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """How the result is to be shown."""
+def output_options(document: Document) -> Callable[[Decorated], Decorated]:
+    """``--format`` with the formats that a document can be written in, and ``--output``."""
+    format_option = click.option(
+        "-f",
+        "--format",
+        "format_name",
+        type=click.Choice(list(formats_of(document))),
+        show_default=f"by FILE's suffix, else {DEFAULT_FORMAT}",
+        help="How to write the result.",
+    )
+    output_option = click.option(
+        "-o", "--output", type=FILE, help="Write to a file instead of standard output."
+    )
+    return lambda command: decorated(command, format_option, output_option)
 
-    format: str
-    style: str | None  # None: ours
-    selection: Selection
-    columns: tuple[str, ...] | None
-    width: int | None
+
+def file_options(command: Decorated) -> Decorated:
+    """``--junit FILE`` and its like: one for each format in which a check can be written to a file."""
+    return decorated(
+        command,
+        *(
+            click.option(f"--{name}", type=FILE, help=f"Also write {form.about}.")
+            for name, form in file_formats().items()
+        ),
+    )
 
 
-def check_view(view: View, *, several: bool) -> None:
-    """Refuse options that would be ignored."""
-    if view.style and view.format != "table":
-        raise UsageError(f"--table-style is for tables, not for {view.format}")
-    if view.columns and view.format == "json":
-        raise UsageError("--columns is for tables and CSV; JSON has everything")
-    if several and view.format != "json" and (view.columns or view.selection != EVERYTHING):
+def file_formats() -> dict[str, Format]:
+    """The formats of a check's files; the default one goes to standard output."""
+    return {
+        name: form for name, form in formats_of("check").items() if form.suffixes and name != DEFAULT_FORMAT
+    }
+
+
+def check_view(view: View, name: str, *, several: bool) -> None:
+    """Refuse what a format would ignore.
+
+    Args:
+        view: What was asked for.
+        name: The format's.
+        several: Whether several models are to be shown.
+
+    Raises:
+        UsageError: An option would do nothing.
+    """
+    for option, field in (("--table-style", "style"), ("--columns", "columns")):
+        if getattr(view, field) and field not in FORMATS[name].heeds:
+            able = [other for other, form in FORMATS.items() if field in form.heeds]
+            raise UsageError(f"{option} is for --format {'|'.join(able)}, not for {name}")
+    chosen = view.columns or view.only or view.sort or view.top
+    if several and chosen and not FORMATS[name].lists_layers:
+        able = [other for other, form in FORMATS.items() if form.lists_layers]
         raise UsageError(
             "--only, --sort, --top and --columns choose among one model's layers; of several models there is "
-            "one row each (or use --format json)"
+            f"one row each (or use --format {'|'.join(able)})"
         )
-
-
-def rendered(reports: Sequence[AuditReport], view: View, *, several: bool) -> str:
-    """The reports in the view's format; of several models one summary row each, in JSON all of all."""
-    if view.format == "json":
-        from convaudit.reporters.json import render_json
-
-        return render_json(reports, view.selection, as_list=several)
-    return _rendered_models(reports, view) if several else _rendered_layers(reports[0], view)
-
-
-def _rendered_layers(report: AuditReport, view: View) -> str:
-    if view.format == "csv":
-        from convaudit.reporters.csv import render_csv
-
-        return render_csv(report, view.selection, view.columns)
-    if view.format == "markdown":
-        from convaudit.reporters.markdown import render_markdown
-
-        return render_markdown(report, view.selection, view.columns)
-    from convaudit.reporters.table import COMPACT, Layout, render_table
-
-    layout = Layout(width=view.width, style=view.style or COMPACT, columns=view.columns)
-    return render_table(report, view.selection, layout)
-
-
-def _rendered_models(reports: Sequence[AuditReport], view: View) -> str:
-    from convaudit.reporters.models import render_models_csv, render_models_markdown, render_models_table
-    from convaudit.reporters.table import COMPACT, Layout
-
-    if view.format == "csv":
-        return render_models_csv(reports)
-    if view.format == "markdown":
-        return render_models_markdown(reports)
-    return render_models_table(reports, Layout(width=view.width, style=view.style or COMPACT))

@@ -1,1 +1,146 @@
-"""``AuditReport`` to text: the only rooms that make strings for people and machines."""
+"""Results as text: what is written, in which formats, and where the functions are that write it.
+
+A *document* is what a command has found. A *format* is a row of ``FORMATS`` and a module with a function for
+each document that it writes: ``render_audit(report, view)`` and so on. Adding a format is one module and one
+row: commands then offer it by ``--format``, by a file's suffix, and, of a check, by an option of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import PurePath
+from typing import Any, Literal, TypeAlias
+
+from convaudit.errors import UsageError
+
+Document: TypeAlias = Literal["audit", "models", "diff", "check"]
+"""An ``AuditReport``; several of them; a ``Difference``; the ``CheckedModel`` records of a check."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How a document is to look. What a format cannot heed, the command line refuses.
+
+    Attributes:
+        only: The kind of the layers to list; None: all kinds.
+        sort: The column to sort them by; None: in the model's order.
+        top: How many of them to list; None: all.
+        columns: The columns to show; None: those that say most, as far as they fit.
+        style: The table style, compact or one of tabulate's; None: compact.
+        width: Characters of a line; None: no limit.
+    """
+
+    only: str | None = None
+    sort: str | None = None
+    top: int | None = None
+    columns: tuple[str, ...] | None = None
+    style: str | None = None
+    width: int | None = None
+
+
+DEFAULT_VIEW = View()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One way to write documents.
+
+    Attributes:
+        module: The module with a function ``render_DOCUMENT`` for each document; imported when it is used.
+        documents: What it writes.
+        about: What it is, for ``--help``.
+        suffixes: How its files are named. A format without them is never written to a file of its own.
+        heeds: What it can heed of a ``View``'s columns and style.
+        lists_layers: Whether it lists the layers of several models too, where others have one row a model.
+    """
+
+    module: str
+    documents: tuple[Document, ...]
+    about: str
+    suffixes: tuple[str, ...] = ()
+    heeds: tuple[str, ...] = ()
+    lists_layers: bool = False
+
+    def render(self, document: Document, content: Any, view: View = DEFAULT_VIEW) -> str:
+        """The text of a document, which is one of ``documents``."""
+        text: str = getattr(import_module(self.module), f"render_{document}")(content, view)
+        return text
+
+
+DEFAULT_FORMAT = "table"
+FORMATS = {
+    "table": Format(
+        module="convaudit.reporters.table",
+        documents=("audit", "models", "diff", "check"),
+        about="text for a terminal",
+        suffixes=(".txt",),
+        heeds=("columns", "style"),
+    ),
+    "markdown": Format(
+        module="convaudit.reporters.markdown",
+        documents=("audit", "models", "diff", "check"),
+        about="Markdown, for a comment on a pull request",
+        suffixes=(".md", ".markdown"),
+        heeds=("columns",),
+    ),
+    "csv": Format(
+        module="convaudit.reporters.csv",
+        documents=("audit", "models"),
+        about="CSV, one row a layer",
+        suffixes=(".csv",),
+        heeds=("columns",),
+    ),
+    "json": Format(
+        module="convaudit.reporters.json",
+        documents=("audit", "models", "diff"),
+        about="JSON with exact integers",
+        suffixes=(".json",),
+        lists_layers=True,
+    ),
+    "junit": Format(
+        module="convaudit.reporters.junit",
+        documents=("check",),
+        about="JUnit XML",
+        suffixes=(".xml",),
+    ),
+    "sarif": Format(
+        module="convaudit.reporters.sarif",
+        documents=("check",),
+        about="SARIF 2.1.0",
+        suffixes=(".sarif",),
+    ),
+    "github": Format(
+        module="convaudit.reporters.github",
+        documents=("check",),
+        about="annotations of GitHub Actions",
+    ),
+}
+"""Every format by the name that ``--format`` takes."""
+
+
+def formats_of(document: Document) -> dict[str, Format]:
+    """The formats that a document can be written in, by name."""
+    return {name: form for name, form in FORMATS.items() if document in form.documents}
+
+
+def chosen_format(document: Document, name: str | None, path: str | None) -> str:
+    """The name of the format to write a document in.
+
+    Args:
+        document: What is to be written.
+        name: The format that was asked for; None: the one that the path's suffix tells, else the default.
+        path: Where it is to be written; None: to standard output.
+
+    Raises:
+        UsageError: The suffix is that of a format that the document is not written in.
+    """
+    if name is not None or path is None:
+        return name or DEFAULT_FORMAT
+    suffix = PurePath(path).suffix.lower()
+    told = [known for known, form in FORMATS.items() if suffix in form.suffixes] or [DEFAULT_FORMAT]
+    able = formats_of(document)
+    if told[0] not in able:
+        choice = "|".join(able)
+        raise UsageError(f"{path!r} is named as {told[0]}, which is not written here; use --format {choice}")
+    return told[0]

@@ -1,25 +1,34 @@
-"""The columns of the tables for people: how each is headed, filled and aligned."""
+"""The columns of the tables for people, and which layers they list in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from fractions import Fraction
+from operator import attrgetter
+from typing import Any, TypeAlias, TypeVar
 
+from convaudit.errors import UsageError, did_you_mean
 from convaudit.formulas import Count
-from convaudit.records import LayerCost, Totals
+from convaudit.formulas.growth import leading_terms, ratio
+from convaudit.records import KINDS, AuditReport, LayerCost, Totals
+from convaudit.reporters import View
 from convaudit.reporters.cells import (
     bits_text,
     channels_text,
     error_text,
     intensity_text,
     kernel_text,
+    macs_text,
     share_of,
     status_text,
 )
+from convaudit.reporters.lines import verified_text
 from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
-from convaudit.units import human_multiples, human_percentage
+from convaudit.units import human, human_multiples, human_percentage
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,26 +41,46 @@ class Column:
     left: bool = False  # text; numbers stand at the right
 
 
-Fill: TypeAlias = Callable[[Sequence[LayerCost], Totals], Column]
+Number: TypeAlias = Callable[[LayerCost], Count | float | None]
 
 
-def _text(header: str, cell: Callable[[LayerCost], str], *, left: bool = True) -> Fill:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerColumn:
+    """What ``--columns`` shows of the layers, and ``--sort`` sorts them by.
+
+    Attributes:
+        fill: Makes the column of the layers that are listed and the totals of all.
+        order: Sorts by what it tells of a layer and the totals, the least first; None: nobody sorts by it.
+    """
+
+    fill: Callable[[Sequence[LayerCost], Totals], Column]
+    order: Callable[[LayerCost, Totals], Any] | None = None
+
+
+def _text(
+    header: str, cell: Callable[[LayerCost], str], *, left: bool = True, number: Number | None = None
+) -> LayerColumn:
+    """A cell for each layer, without a total; sorted by ``number``, the largest first."""
+
     def fill(layers: Sequence[LayerCost], totals: Totals) -> Column:
         return Column(header=header, cells=[printable(cell(layer)) for layer in layers], left=left)
 
-    return fill
+    if number is None:
+        return LayerColumn(fill=fill)
+    return LayerColumn(fill=fill, order=lambda layer, totals: _largest_first(number(layer)))
 
 
-def _count(header: str, key: str, *, summed: bool = True) -> Fill:
-    """A count of each layer and in total."""
+def _count(header: str, key: str, *, summed: bool = True) -> LayerColumn:
+    """A count of each layer, and in total."""
+    of = attrgetter(key)
 
     def fill(layers: Sequence[LayerCost], totals: Totals) -> Column:
-        counts = [getattr(layer, key) for layer in layers]
-        if not summed:
-            return replace(_counts(header, counts, 0), total="")
-        return _counts(header, counts, getattr(totals, key))
+        counts = [of(layer) for layer in layers]
+        return (
+            _counts(header, counts, of(totals)) if summed else replace(_counts(header, counts, 0), total="")
+        )
 
-    return fill
+    return LayerColumn(fill=fill, order=lambda layer, totals: _largest_first(of(layer)))
 
 
 def _macs(layers: Sequence[LayerCost], totals: Totals) -> Column:
@@ -78,8 +107,23 @@ def _shares(layers: Sequence[LayerCost], totals: Totals) -> Column:
     return Column(header="share", cells=shares, total="100.0%" if totals.macs else "")
 
 
-COLUMNS: dict[str, Fill] = {
-    "name": _names,
+def _inaccuracy(layer: LayerCost) -> float | None:
+    bits = None if layer.verification is None else layer.verification.bits
+    return None if bits is None else -bits
+
+
+def _largest_first(value: Count | float | None) -> tuple[float, Fraction | float]:
+    """Orders numbers and formulas: a formula by its leading terms, what is unknown last."""
+    if value is None:
+        return (1, 0)
+    if isinstance(value, float):
+        return (0, -value)
+    terms = leading_terms(value)
+    return (-max(map(len, terms)), -sum(terms.values(), Fraction(0)))
+
+
+COLUMNS: dict[str, LayerColumn] = {
+    "name": LayerColumn(fill=_names, order=lambda layer, totals: layer.name),
     "op": _text("op", lambda layer: layer.op),
     "kind": _text("kind", lambda layer: layer.kind),
     "channels": _text("channels", channels_text, left=False),
@@ -88,21 +132,111 @@ COLUMNS: dict[str, Fill] = {
     "output": _text("output", lambda layer: as_text(layer.output_shape)),
     "weight": _text("weight", lambda layer: as_text(layer.weight_shape)),
     "dtype": _text("dtype", lambda layer: layer.dtype),
-    "groups": _text("groups", lambda layer: str(layer.groups), left=False),
-    "calls": _text("calls", lambda layer: "?" if layer.calls is None else str(layer.calls), left=False),
+    "groups": _text("groups", lambda layer: str(layer.groups), left=False, number=lambda layer: layer.groups),
+    "calls": _text(
+        "calls",
+        lambda layer: "?" if layer.calls is None else str(layer.calls),
+        left=False,
+        number=lambda layer: layer.calls,
+    ),
     "params": _count("params", "params"),
-    "macs": _macs,
+    "macs": replace(_count("MACs", "macs"), fill=_macs),
     "flops": _count("FLOPs", "flops"),
     "dense_params": _count("params g=1", "dense_params"),
     "dense_macs": _count("MACs g=1", "dense_macs"),
     "params_saved": _count("params saved", "params_saved"),
     "macs_saved": _count("saved", "macs_saved"),
-    "share": _shares,
+    "share": LayerColumn(fill=_shares, order=lambda layer, totals: _largest_first(share_of(layer, totals))),
     "weight_bytes": _count("weight bytes", "weight_bytes"),
     "activation_bytes": _count("in+out bytes", "activation_bytes", summed=False),
-    "intensity": _text("FLOPs/byte", intensity_text, left=False),
+    "intensity": _text(
+        "FLOPs/byte", intensity_text, left=False, number=lambda layer: layer.arithmetic_intensity
+    ),
     "verified": _text("verified", status_text),
-    "bits": _text("bits", bits_text, left=False),
+    "bits": _text("bits", bits_text, left=False, number=_inaccuracy),
     "error": _text("max error", error_text, left=False),
 }
-"""What each ``--columns`` name shows."""
+"""What can be shown of each layer: one row serves the table, Markdown, ``--columns`` and ``--sort``."""
+
+
+def select(report: AuditReport, view: View) -> tuple[LayerCost, ...]:
+    """The layers to list. ``top`` without ``sort`` takes those with the most MACs.
+
+    Raises:
+        UsageError: The kind, or the column to sort by, is unknown.
+    """
+    layers = list(report.layers)
+    if view.only is not None:
+        lookup(dict.fromkeys(KINDS), view.only, "kind")
+        layers = [layer for layer in layers if view.only in layer.kinds]
+    sort = view.sort or ("macs" if view.top is not None else None)
+    if sort is not None:
+        orders = {key: column.order for key, column in COLUMNS.items() if column.order is not None}
+        order = lookup(orders, sort, "sort key")
+        layers.sort(key=lambda layer: order(layer, report.totals))
+    return tuple(layers[: view.top])
+
+
+def filled_columns(
+    report: AuditReport, layers: Sequence[LayerCost], keys: Sequence[str] | None = None
+) -> dict[str, Column]:
+    """The columns of the layers to list.
+
+    Args:
+        report: What an audit found.
+        layers: Those of its layers that are listed.
+        keys: The names of the columns; None: the usual ones.
+
+    Raises:
+        UsageError: A column is unknown.
+    """
+    columns = {key: lookup(COLUMNS, key, "column") for key in keys or _usual_columns(report)}
+    return {key: column.fill(layers, report.totals) for key, column in columns.items()}
+
+
+def _usual_columns(report: AuditReport) -> tuple[str, ...]:
+    """What the table shows when nobody chose; what is the same in every row goes unsaid."""
+    layers = report.layers
+    calls = ("calls",) if any(layer.calls != 1 for layer in layers) else ()
+    saved = ("macs_saved",) if any(layer.groups != 1 for layer in layers) else ()
+    share = ("share",) if report.totals.macs is not None else ()
+    verified = ("verified", "bits") if any(layer.verification is not None for layer in layers) else ()
+    return (
+        *("name", "kind", "channels", "kernel", "output", "groups"),
+        *(*calls, "params", "macs", *saved, *share, *verified),
+    )
+
+
+def model_columns(reports: Sequence[AuditReport]) -> dict[str, Column]:
+    """The columns of several models, one row each."""
+    totals = [report.totals for report in reports]
+    columns = {
+        "name": Column(header="model", cells=[printable(report.source) for report in reports], left=True),
+        "layers": Column(header="layers", cells=[str(total.layers) for total in totals]),
+        "params": Column(header="params", cells=[printable(human(total.params)) for total in totals]),
+        "macs": Column(header="MACs", cells=[macs_text(total) for total in totals]),
+        "saved": Column(
+            header="saved",
+            cells=[human_percentage(ratio(total.macs_saved, total.dense_macs)) for total in totals],
+        ),
+        "model_params": Column(header="model params", cells=[human(total.model_params) for total in totals]),
+        "model_macs": Column(
+            header="model MACs", cells=[printable(human(total.model_macs)) for total in totals]
+        ),
+    }
+    if any(layer.verification for report in reports for layer in report.layers):
+        cells = [verified_text(report) for report in reports]
+        columns["verified"] = Column(header="verified", cells=cells, left=True)
+    return columns
+
+
+def lookup(table: Mapping[str, Value], key: str, what: str) -> Value:
+    """What a table has under a name that somebody typed.
+
+    Raises:
+        UsageError: There is no such name; the message has the nearest one, and all.
+    """
+    if key in table:
+        return table[key]
+    hint = did_you_mean(key, table) or ";"
+    raise UsageError(f"unknown {what} {key!r}{hint} choose from {', '.join(table)}")

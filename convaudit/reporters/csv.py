@@ -1,4 +1,4 @@
-"""The layers as CSV: one row a layer, exact integers, formulas as text, empty where unknown."""
+"""CSV: one row a layer, or a model; exact integers, formulas as text, empty where unknown."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from convaudit.records import AuditReport, LayerCost, Verification
+from convaudit.reporters import DEFAULT_VIEW, View
+from convaudit.reporters.columns import lookup, select
 from convaudit.reporters.plain import keys_of, plain
-from convaudit.reporters.select import EVERYTHING, Selection, lookup, select
 from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
 
@@ -23,26 +24,21 @@ CSV_COLUMNS = (
 )
 
 
-def render_csv(
-    report: AuditReport, selection: Selection = EVERYTHING, columns: tuple[str, ...] | None = None
-) -> str:
+def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
     """A header and one line a layer.
 
-    Raises  UsageError for a column that is none of ``CSV_COLUMNS``.
+    Raises:
+        UsageError: A column is not one of ``CSV_COLUMNS``.
     """
-    for column in columns or ():
+    for column in view.columns or ():
         lookup(dict.fromkeys(CSV_COLUMNS), column, "CSV column")
-    rows = [flat_layer(layer) for layer in select(report, selection)]
-    return written(rows, columns or CSV_COLUMNS)
+    return _written([flat_layer(layer) for layer in select(report, view)], view.columns or CSV_COLUMNS)
 
 
-def written(rows: Sequence[Mapping[str, Scalar]], columns: Sequence[str]) -> str:
-    """Rows as CSV text."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row[column]) for column in columns] for row in rows)
-    return text.getvalue()
+def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
+    """A header and one line a model."""
+    rows = [_flat_model(report) for report in reports]
+    return _written(rows, list(rows[0]))
 
 
 def flat_layer(layer: LayerCost) -> dict[str, Scalar]:
@@ -53,6 +49,21 @@ def flat_layer(layer: LayerCost) -> dict[str, Scalar]:
     flat["notes"] = "; ".join(nested["notes"])
     flat |= {f"verification_{key}": verdict.get(key) for key in _VERDICT}
     return {key: _flat(value) for key, value in flat.items()}
+
+
+def _flat_model(report: AuditReport) -> dict[str, Scalar]:
+    totals = plain(report.totals)
+    formula = totals.pop("formula")
+    exact = {key: formula.get(key, value) for key, value in totals.items()}
+    return {"source": report.source, "format": report.format, "file_bytes": report.file_bytes, **exact}
+
+
+def _written(rows: Sequence[Mapping[str, Scalar]], columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+    return text.getvalue()
 
 
 def _flat(value: Any) -> Scalar:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convaudit.checks.outcome import CheckedModel
+from convaudit.reporters import DEFAULT_VIEW, View
 from convaudit.reporters.outcomes import culprit_lines
 from convaudit.reporters.text import printable
 
 
-def render_annotations(models: Sequence[CheckedModel]) -> str:
+def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:
     """One error command a line for each failed check and each model that could not be audited."""
     lines = []
     for model in models:

@@ -1,7 +1,7 @@
-"""The report as JSON: exact integers, formulas as text, everything that was found.
+"""JSON: exact integers, formulas as text, everything that was found.
 
-``report.schema.json`` beside this file is the schema. What is not a finite number is ``null``: the ``bits``
-of an exact result, for one, whose ``status`` says so.
+``report.schema.json`` beside this file is the schema of an audit, or of a list of them. What is not a finite
+number is ``null``: the ``bits`` of an exact result, for one, whose ``status`` says so.
 
 ``schema_version`` rises when a key goes, or changes its type or meaning. Keys and words (a status, a kind)
 are added without that: a reader should ignore keys that it does not know.
@@ -10,16 +10,55 @@ are added without that: a reader should ignore keys that it does not know.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from convaudit.records import AuditReport
-from convaudit.reporters.plain import report_dict
-from convaudit.reporters.select import EVERYTHING, Selection
+from convaudit.reporters import DEFAULT_VIEW, View
+from convaudit.reporters.plain import plain, report_dict
 from convaudit.reporters.text import json_text
 
+if TYPE_CHECKING:
+    from convaudit.checks.diff import Difference
 
-def render_json(
-    reports: Sequence[AuditReport], selection: Selection = EVERYTHING, *, as_list: bool = False
-) -> str:
-    """One report's object, or ``as_list`` those of all."""
-    objects = [report_dict(report, selection) for report in reports]
-    return json_text(objects if as_list else objects[0])
+DIFF_SCHEMA_VERSION = 1
+
+
+def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
+    """The report as an object."""
+    return json_text(report_dict(report, view))
+
+
+def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
+    """A list of the reports' objects."""
+    return json_text([report_dict(report, view) for report in reports])
+
+
+def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
+    """What differs, with exact numbers; a count that is a formula is text."""
+    changed = [
+        {
+            "before": layer.before.name,
+            "after": layer.after.name,
+            "fields": {change.field: _change(change) for change in layer.changes},
+        }
+        for layer in difference.changed
+    ]
+    document = {
+        "schema_version": DIFF_SCHEMA_VERSION,
+        **{
+            side: {"source": report.source, "format": report.format}
+            for side, report in (("before", difference.before), ("after", difference.after))
+        },
+        "equal": difference.equal,
+        "added": difference.added,
+        "removed": difference.removed,
+        "changed": changed,
+        "renamed": difference.renamed,
+        "totals": {total.name: {**_change(total), "delta": total.delta} for total in difference.totals},
+        "notes": difference.notes,
+    }
+    return json_text(plain(document))
+
+
+def _change(change: Any) -> dict[str, Any]:
+    return {"before": change.before, "after": change.after}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.errors import DependencyError
+from convaudit.reporters import DEFAULT_VIEW, View
 from convaudit.reporters.outcomes import culprit_lines
 from convaudit.reporters.text import printable
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from junitparser import TestCase, TestSuite
 
 
-def render_junit(models: Sequence[CheckedModel]) -> str:
+def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:
     """One suite a model, one test case a check; a model that could not be audited is an error.
 
-    Raises  DependencyError if junitparser is not installed.
+    Raises:
+        DependencyError: junitparser is not installed.
     """
     try:
         from junitparser import JUnitXml

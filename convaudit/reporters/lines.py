@@ -79,6 +79,11 @@ def verdicts(report: AuditReport) -> list[str]:
     return [printable(line) for line in (*lines, f"{layers}: {', '.join(parts)}")]
 
 
+def remarks(report: AuditReport) -> list[str]:
+    """What to be wary of in one of several models: its cautions, and the verdicts that are not good."""
+    return [*cautions(report), *verdicts(report)[:-1]]
+
+
 def verified_text(report: AuditReport) -> str:
     """How many layers are verified, in a cell: ``51 of 53``, and how many failed: ``, 1 mismatch``."""
     found = [layer.verification for layer in report.layers if layer.verification is not None]

@@ -1,37 +1,102 @@
-"""The report as Markdown, for pull requests and READMEs."""
+"""Markdown in GitHub's and GitLab's dialect, for pull requests, job summaries and READMEs.
+
+Names from a model stand in code spans, or with every mark escaped: nothing in them is markup.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from convaudit.records import AuditReport
-from convaudit.reporters.columns import Column
-from convaudit.reporters.lines import cautions, heading, summary, verdicts
-from convaudit.reporters.select import EVERYTHING, Selection, select
-from convaudit.reporters.table import filled_columns, tabulated
+from convaudit.reporters import DEFAULT_VIEW, View
+from convaudit.reporters.columns import Column, filled_columns, model_columns, select
+from convaudit.reporters.grid import tabulated
+from convaudit.reporters.lines import cautions, heading, remarks, summary, verdicts
 from convaudit.reporters.text import markdown_code, markdown_text
 
+if TYPE_CHECKING:
+    from convaudit.checks.diff import Difference
+    from convaudit.checks.outcome import CheckedModel
 
-def render_markdown(
-    report: AuditReport, selection: Selection = EVERYTHING, columns: tuple[str, ...] | None = None
-) -> str:
-    """Heading, table and lists in GitHub's dialect; names are code, so that nothing in them is markup."""
-    layers = select(report, selection)
+CHECK_MARK = "<!-- convaudit check -->"
+"""First line of a check, by which a bot finds its earlier comment and replaces it."""
+_SIGNS = {"passed": ":white_check_mark:", "failed": ":x:", "skipped": ":heavy_minus_sign:"}
+
+
+def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
+    """Heading, table and lists."""
+    layers = select(report, view)
     parts = [f"### {markdown_text(heading(report))}"]
     if report.layers:
-        filled = filled_columns(report, layers, columns)
-        parts.append(markdown_table([*filled.values()], code=[key == "name" for key in filled]))
-    for lines in (summary(report, len(layers)), [*cautions(report), *verdicts(report)]):
-        parts.append("\n".join(f"- {markdown_text(line)}" for line in lines))
+        parts.append(_table(filled_columns(report, layers, view.columns), code=("name",)))
+    parts += [_list(summary(report, len(layers))), _list([*cautions(report), *verdicts(report)])]
+    return _document(parts)
+
+
+def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
+    """One row a model, and a list of what to be wary of in each."""
+    lines = [f"{report.source}: {line}" for report in reports for line in remarks(report)]
+    return _document([_table(model_columns(reports), code=("name",)), _list(lines)])
+
+
+def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
+    """The layers that differ, the totals with their deltas, and what explains them."""
+    from convaudit.reporters.differences import layer_rows, notes, total_columns
+
+    sources = " → ".join(
+        f"{markdown_code(report.source)} ({report.format})"
+        for report in (difference.before, difference.after)
+    )
+    parts = [f"### convaudit diff: {sources}"]
+    rows = list(layer_rows(difference))
+    if rows:
+        cells = map(list, zip(*rows, strict=True))
+        headers = {"sign": "", "name": "layer", "change": "change"}
+        columns = {
+            key: Column(header=header, cells=texts, left=True)
+            for (key, header), texts in zip(headers.items(), cells, strict=True)
+        }
+        parts.append(_table(columns, code=("sign", "name")))
+    return _document([*parts, _table(total_columns(difference)), _list(notes(difference))])
+
+
+def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:
+    """A heading, and a table for each model."""
+    from convaudit.reporters.outcomes import overall, verdict
+
+    parts = [CHECK_MARK, f"## convaudit: {overall(models)}"]
+    for model in models:
+        parts.append(f"### {markdown_code(model.source)}: {verdict(model)}")
+        parts.append(markdown_text(model.error) if model.error is not None else _outcomes(model))
+    return _document(parts)
+
+
+def _outcomes(model: CheckedModel) -> str:
+    from convaudit.reporters.outcomes import culprit_lines
+
+    rows = ["|  | check | finding |", "|---|---|---|"]
+    for outcome in model.outcomes:
+        finding = "<br>".join(map(markdown_text, [outcome.message, *culprit_lines(outcome)]))
+        rows.append(f"| {_SIGNS[outcome.status]} | `{outcome.rule}` | {finding} |")
+    return "\n".join(rows)
+
+
+def _document(parts: Iterable[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def markdown_table(columns: list[Column], code: list[bool]) -> str:
-    """The columns as a table; those marked in ``code`` as code spans."""
-    return tabulated([_as_markdown(column, span) for column, span in zip(columns, code, strict=True)], "pipe")
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {markdown_text(line)}" for line in lines)
 
 
-def _as_markdown(column: Column, code: bool) -> Column:
+def _table(columns: Mapping[str, Column], code: Sequence[str] = ()) -> str:
+    """The columns as a table; the cells of those in ``code`` as code spans."""
+    return tabulated([_escaped(column, key in code) for key, column in columns.items()], "pipe")
+
+
+def _escaped(column: Column, code: bool) -> Column:
     style = markdown_code if code else markdown_text
     return replace(
         column,

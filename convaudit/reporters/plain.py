@@ -15,7 +15,8 @@ from typing import Any, get_args, get_type_hints
 
 from convaudit.formulas import Formula
 from convaudit.records import AuditReport
-from convaudit.reporters.select import EVERYTHING, Selection, select
+from convaudit.reporters import DEFAULT_VIEW, View
+from convaudit.reporters.columns import select
 from convaudit.version import __version__
 
 SCHEMA_VERSION = 2
@@ -33,15 +34,15 @@ LAST = ("notes", "verification")
 _SCALARS = frozenset({str, int, bool, type(None)})
 
 
-def report_dict(report: AuditReport, selection: Selection = EVERYTHING) -> dict[str, Any]:
+def report_dict(report: AuditReport, view: View = DEFAULT_VIEW) -> dict[str, Any]:
     """A report as its JSON Schema describes it; the totals are those of all layers.
 
     Args:
         report: What an audit found.
-        selection: Which layers to list.
+        view: Which of its layers to list.
     """
     values = {
-        "layers": select(report, selection),
+        "layers": select(report, view),
         "uncounted_ops": [{"op": op, "count": count} for op, count in report.uncounted_ops],
     }
     return {

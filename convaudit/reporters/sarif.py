@@ -13,6 +13,7 @@ from urllib.parse import quote
 from convaudit.checks.baseline import QUANTITIES
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS
+from convaudit.reporters import DEFAULT_VIEW, View
 from convaudit.reporters.outcomes import culprit_text, shown_culprits
 from convaudit.reporters.text import json_text, printable
 from convaudit.version import __version__
@@ -20,7 +21,7 @@ from convaudit.version import __version__
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def render_sarif(models: Sequence[CheckedModel]) -> str:
+def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:
     """One result for each failed check; what could not be audited is a notification of the run."""
     rules = _rules(models)
     driver = {"name": "convaudit", "version": __version__, "rules": list(rules.values())}

@@ -117,8 +117,16 @@ BAD = [
     pytest.param(["MODEL", "--top", "0"], r"--top", id="top"),
     pytest.param(["MODEL", "MODEL", "--top", "3"], r"of several models there is one row each", id="rows"),
     pytest.param(["MODEL", "MODEL", "--columns", "name"], r"choose among one model's layers", id="many"),
-    pytest.param(["MODEL", "-f", "json", "--columns", "name"], r"JSON has everything", id="json-columns"),
-    pytest.param(["MODEL", "-f", "csv", "--table-style", "grid"], r"is for tables, not", id="csv-style"),
+    pytest.param(
+        ["MODEL", "-f", "json", "--columns", "name"],
+        r"for --format table\|markdown\|csv, not for json",
+        id="json-columns",
+    ),
+    pytest.param(
+        ["MODEL", "-f", "csv", "--table-style", "grid"],
+        r"is for --format table, not for csv",
+        id="csv-style",
+    ),
     pytest.param(["MODEL", "-i", "1x4x8x8", "-i", "y=1"], r"--input: name every input, or none", id="names"),
     pytest.param(["MODEL", "-i", "x=1x4", "-i", "x=1x4"], r"--input is given twice for 'x'", id="twice"),
     pytest.param(["MODEL", "--dim", "N=1", "--dim", "N=2"], r"--dim is given twice for 'N'", id="dim-twice"),

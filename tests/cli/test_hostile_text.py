@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import convaudit
 from convaudit.cli.group import cli
-from convaudit.reporters.csv import render_csv
+from convaudit.reporters.csv import render_audit as render_csv
 from convaudit.reporters.text import markdown_text, printable
 from tests.cli.conftest import save_model
 

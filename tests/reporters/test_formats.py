@@ -28,13 +28,15 @@ from convaudit.records import (
     Totals,
     Verification,
 )
-from convaudit.reporters.csv import CSV_COLUMNS, render_csv
-from convaudit.reporters.html import render_html
-from convaudit.reporters.json import render_json
-from convaudit.reporters.markdown import render_markdown
-from convaudit.reporters.models import render_models_markdown
+from convaudit.reporters import View
+from convaudit.reporters.csv import CSV_COLUMNS
+from convaudit.reporters.csv import render_audit as render_csv
+from convaudit.reporters.json import render_audit as render_json
+from convaudit.reporters.json import render_models as render_models_json
+from convaudit.reporters.markdown import render_audit as render_markdown
+from convaudit.reporters.markdown import render_models as render_models_markdown
 from convaudit.reporters.plain import SCHEMA_VERSION, keys_of, report_dict
-from convaudit.reporters.select import Selection
+from convaudit.reporters.table import notebook_html
 from convaudit.reporters.text import json_text
 from tests.networks import conv_layer, mixed_network, network, symbolic_network, verified
 from tests.reporters.test_table import HOSTILE
@@ -122,8 +124,8 @@ def test_json_text_refuses_what_json_cannot_say(value):
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_json_keeps_to_its_schema(report):
-    VALIDATOR.validate(json.loads(render_json([report])))
-    VALIDATOR.validate(json.loads(render_json([report, report], as_list=True)))
+    VALIDATOR.validate(json.loads(render_json(report)))
+    VALIDATOR.validate(json.loads(render_models_json([report, report])))
 
 
 BROKEN = [
@@ -162,7 +164,7 @@ def test_json_has_the_contracts_keys():
 
 
 def test_json_is_strict_and_keeps_what_is_finite():
-    text = render_json([verified(MIXED)])
+    text = render_json(verified(MIXED))
     report = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     verdicts = [layer["verification"] for layer in report["layers"]]
     assert (verdicts[0]["status"], verdicts[0]["bits"], verdicts[0]["max_abs_error"]) == ("exact", None, 0.0)
@@ -187,7 +189,7 @@ def test_json_sums_agree_with_its_layers():
     layers = [
         conv_layer(f"c{i}", 8, 8, (3, 3), (9, 9), groups=2**i, calls=i + 1, bias=True) for i in range(4)
     ]
-    report = json.loads(render_json([analyze(network(*layers))]))
+    report = json.loads(render_json(analyze(network(*layers))))
     for name in ("macs", "dense_macs", "flops", "macs_saved"):
         assert report["totals"][name] == sum(layer[name] * layer["calls"] for layer in report["layers"])
     for name in ("params", "dense_params", "params_saved", "weight_bytes"):
@@ -208,10 +210,10 @@ def test_csv_has_exact_integers_and_empty_unknowns():
 
 
 def test_csv_columns_and_selection():
-    text = render_csv(MIXED, Selection(only="depthwise"), ("name", "groups", "macs"))
+    text = render_csv(MIXED, View(only="depthwise", columns=("name", "groups", "macs")))
     assert text == "name,groups,macs\nblock/depthwise,32,3612672\n"
     with pytest.raises(UsageError, match=r"unknown CSV column 'kernel'; did you mean 'kernel_size'\?"):
-        render_csv(MIXED, columns=("kernel",))
+        render_csv(MIXED, View(columns=("kernel",)))
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)"])
@@ -237,7 +239,7 @@ def test_models_markdown_escapes_sources():
 
 
 def test_html_escapes_hostile_names():
-    html = render_html(analyze(network(conv_layer(HOSTILE, weight_name=None), source="<b>")))
+    html = notebook_html(analyze(network(conv_layer(HOSTILE, weight_name=None), source="<b>")))
     assert "<script>" not in html
     assert html.count("&lt;script&gt;") == 2
     assert "&lt;b&gt;" in html

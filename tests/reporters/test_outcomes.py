@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from dataclasses import replace
-from typing import Any
 
 import jsonschema
 import junitparser
@@ -16,16 +15,13 @@ from convaudit.analyzer import analyze
 from convaudit.checks import Budgets, compare, diff, evaluate
 from convaudit.checks.outcome import CheckedModel, Culprit, Outcome
 from convaudit.errors import DependencyError
-from convaudit.reporters.differences import (
-    render_difference_json,
-    render_difference_markdown,
-    render_difference_table,
-)
-from convaudit.reporters.github import render_annotations
-from convaudit.reporters.junit import render_junit
-from convaudit.reporters.outcomes import render_outcomes_markdown, render_outcomes_text
-from convaudit.reporters.sarif import render_sarif
-from convaudit.reporters.table import Layout
+from convaudit.reporters import FORMATS, View, formats_of
+from convaudit.reporters.github import render_check as render_annotations
+from convaudit.reporters.json import render_diff as render_difference_json
+from convaudit.reporters.junit import render_check as render_junit
+from convaudit.reporters.markdown import render_check as render_outcomes_markdown
+from convaudit.reporters.markdown import render_diff as render_difference_markdown
+from convaudit.reporters.sarif import render_check as render_sarif
 from convaudit.version import __version__
 from tests.checks.test_budgets import REPORT
 from tests.checks.test_diff import DENSE_B, NET, project, stem
@@ -60,20 +56,25 @@ HOSTILE = [
 CHANGED = diff(BEFORE, AFTER)
 
 OUTPUTS = {
-    "outcomes.txt": lambda: render_outcomes_text(MODELS),
-    "outcomes.md": lambda: render_outcomes_markdown(MODELS),
-    "outcomes.xml": lambda: render_junit(MODELS),
-    "outcomes.sarif": lambda: render_sarif(MODELS).replace(__version__, "VERSION"),
-    "outcomes.github": lambda: render_annotations(MODELS),
-    "difference.txt": lambda: render_difference_table(CHANGED, Layout(width=80)),
-    "difference.md": lambda: render_difference_markdown(CHANGED),
-    "difference.json": lambda: render_difference_json(CHANGED),
+    "outcomes.txt": ("table", "check", MODELS, View()),
+    "outcomes.md": ("markdown", "check", MODELS, View()),
+    "outcomes.xml": ("junit", "check", MODELS, View()),
+    "outcomes.sarif": ("sarif", "check", MODELS, View()),
+    "outcomes.github": ("github", "check", MODELS, View()),
+    "difference.txt": ("table", "diff", CHANGED, View(width=80)),
+    "difference.md": ("markdown", "diff", CHANGED, View()),
+    "difference.json": ("json", "diff", CHANGED, View()),
 }
+
+
+def rendered(name: str) -> str:
+    form, document, content, view = OUTPUTS[name]
+    return FORMATS[form].render(document, content, view).replace(__version__, "VERSION")
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_golden(name, golden):
-    golden(name, OUTPUTS[name]())
+    golden(name, rendered(name))
 
 
 @pytest.mark.parametrize("models", [MODELS, GOOD, HOSTILE, []], ids=["mixed", "good", "hostile", "none"])
@@ -193,13 +194,9 @@ def test_markdown_difference_rows() -> None:
     assert tables == [{3}, {5}]
 
 
-@pytest.mark.parametrize(
-    "render",
-    [render_outcomes_text, render_outcomes_markdown, render_junit, render_sarif, render_annotations],
-    ids=lambda render: render.__name__,
-)
-def test_no_control_code_of_a_model_gets_through(render: Any) -> None:
-    text = render(HOSTILE)
+@pytest.mark.parametrize("form", formats_of("check"))
+def test_no_control_code_of_a_model_gets_through(form: str) -> None:
+    text = FORMATS[form].render("check", HOSTILE)
     assert not [c for c in text if not c.isprintable() and c not in "\n\t"]
 
 
@@ -214,6 +211,4 @@ def test_a_difference_in_json_has_the_exact_numbers() -> None:
 
 
 def test_two_runs_give_the_same_bytes() -> None:
-    assert {name: render() for name, render in OUTPUTS.items()} == {
-        name: render() for name, render in OUTPUTS.items()
-    }
+    assert [rendered(name) for name in OUTPUTS] == [rendered(name) for name in OUTPUTS]

@@ -11,12 +11,12 @@ from convaudit.analyzer import analyze
 from convaudit.checks.budgets import Budgets, evaluate
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
+from convaudit.reporters import View
 from convaudit.reporters.cells import kernel_text
-from convaudit.reporters.columns import COLUMNS
+from convaudit.reporters.columns import COLUMNS, filled_columns, select
 from convaudit.reporters.lines import verified_text
-from convaudit.reporters.models import render_models_table
-from convaudit.reporters.select import Selection, select
-from convaudit.reporters.table import Layout, filled_columns, render_table
+from convaudit.reporters.table import render_audit as render_table
+from convaudit.reporters.table import render_models as render_models_table
 from tests.networks import VERDICTS, conv_layer, mixed_network, network, symbolic_network, verified
 
 MIXED = analyze(mixed_network())
@@ -54,13 +54,13 @@ def test_an_unknown_kernel_is_a_question_mark():
 )
 def test_no_line_is_wider_than_the_terminal(width, names, groups, style):
     layers = [conv_layer(name, 32, 64, (3, 3), (56, 56), groups=groups, stride=(2, 2)) for name in names]
-    text = render_table(verified(analyze(network(*layers))), layout=Layout(width=width, style=style))
+    text = render_table(verified(analyze(network(*layers))), View(width=width, style=style))
     assert max(map(len, text.splitlines())) <= width
 
 
 def test_the_least_useful_columns_go_first():
     headers = {
-        width: render_table(MIXED, layout=Layout(width=width)).split("\n\n")[1].split("\n")[0].split()
+        width: render_table(MIXED, View(width=width)).split("\n\n")[1].split("\n")[0].split()
         for width in (200, 100, 80, 50)
     }
     everything = ["kind", "channels", "kernel", "output", "groups", "calls", "params", "MACs", "saved"]
@@ -76,7 +76,7 @@ def test_names_give_up_their_middle_only_where_they_must():
     name = "features/stage3/block12/expand/conv/Conv_quantized_weights_" + "x" * 40
     report = analyze(network(conv_layer(name)))
     assert name in render_table(report)
-    narrow = render_table(report, layout=Layout(width=80))
+    narrow = render_table(report, View(width=80))
     assert name not in narrow
     assert re.search(r"^featu\S*\.\.\S*xxx ", narrow, re.M)
 
@@ -84,13 +84,13 @@ def test_names_give_up_their_middle_only_where_they_must():
 def test_shortened_names_still_differ():
     names = [f"If_0_then_branch__Inline_0__/encoder/{i}/reparam_conv/Conv" for i in range(3)]
     report = analyze(network(*(conv_layer(name, 32, 64, groups=32) for name in names)))
-    lines = render_table(report, layout=Layout(width=60)).split("\n\n")[1].split("\n")[2:5]
+    lines = render_table(report, View(width=60)).split("\n\n")[1].split("\n")[2:5]
     assert len({line.split()[0] for line in lines}) == 3
 
 
 def test_numbers_are_not_torn_from_their_units():
     for width in range(40, 80):
-        text = render_table(MIXED, layout=Layout(width=width))
+        text = render_table(MIXED, View(width=width))
         assert not re.search(r"\d\n +[kMG]B?\b", text)
 
 
@@ -108,13 +108,13 @@ def test_many_notes_and_verdicts_are_cut_with_a_pointer():
 
 @pytest.mark.parametrize("style", ["html", "latex", "tsv"])
 def test_markup_has_all_columns_at_any_width(style):
-    text = render_table(MIXED, layout=Layout(width=40, style=style))
+    text = render_table(MIXED, View(width=40, style=style))
     assert all(header in text for header in ("kind", "channels", "kernel", "output", "saved"))
 
 
 def test_chosen_columns_stay_however_narrow_it_gets():
     columns = ("name", "input", "weight", "intensity")
-    text = render_table(MIXED, layout=Layout(width=20, columns=columns))
+    text = render_table(MIXED, View(width=20, columns=columns))
     assert text.split("\n\n")[1].split("\n")[0].split() == ["layer", "input", "weight", "FLOPs/byte"]
 
 
@@ -153,16 +153,14 @@ def test_columns_that_say_the_same_in_every_row_go_unsaid():
 
 
 SELECTIONS = [
-    pytest.param(Selection(only="depthwise"), ["block/depthwise"], id="depthwise"),
-    pytest.param(Selection(only="grouped"), ["grouped", "up"], id="transposed-and-grouped"),
-    pytest.param(Selection(only="pointwise", top=1, sort="params"), ["then"], id="pointwise-top"),
-    pytest.param(Selection(top=2), ["asymmetric", "stem"], id="top-by-macs"),
-    pytest.param(
-        Selection(sort="name", top=3), ["asymmetric", "block/depthwise", "block/project"], id="name"
-    ),
-    pytest.param(Selection(sort="groups", top=1), ["block/depthwise"], id="groups"),
-    pytest.param(Selection(sort="macs_saved", top=1), ["block/depthwise"], id="saved"),
-    pytest.param(Selection(sort="calls", top=1), ["stem"], id="ties-keep-the-graphs-order"),
+    pytest.param(View(only="depthwise"), ["block/depthwise"], id="depthwise"),
+    pytest.param(View(only="grouped"), ["grouped", "up"], id="transposed-and-grouped"),
+    pytest.param(View(only="pointwise", top=1, sort="params"), ["then"], id="pointwise-top"),
+    pytest.param(View(top=2), ["asymmetric", "stem"], id="top-by-macs"),
+    pytest.param(View(sort="name", top=3), ["asymmetric", "block/depthwise", "block/project"], id="name"),
+    pytest.param(View(sort="groups", top=1), ["block/depthwise"], id="groups"),
+    pytest.param(View(sort="macs_saved", top=1), ["block/depthwise"], id="saved"),
+    pytest.param(View(sort="calls", top=1), ["stem"], id="ties-keep-the-graphs-order"),
 ]
 
 
@@ -173,17 +171,17 @@ def test_select(selection, names):
 
 def test_formulas_sort_by_their_leading_terms():
     report = analyze(symbolic_network())
-    assert [layer.name for layer in select(report, Selection(sort="macs"))] == ["stem", "depthwise"]
-    assert [layer.name for layer in select(report, Selection(sort="macs_saved"))] == ["depthwise", "stem"]
+    assert [layer.name for layer in select(report, View(sort="macs"))] == ["stem", "depthwise"]
+    assert [layer.name for layer in select(report, View(sort="macs_saved"))] == ["depthwise", "stem"]
 
 
 def test_bits_sort_the_least_accurate_first():
-    layers = select(verified(MIXED), Selection(sort="bits", top=3))
+    layers = select(verified(MIXED), View(sort="bits", top=3))
     assert [layer.verification.bits for layer in layers] == [3.1, 11.7, 11.7]
 
 
 def test_a_selection_says_how_much_it_shows():
-    text = render_table(MIXED, Selection(top=2))
+    text = render_table(MIXED, View(top=2))
     assert "2 of 10 layers shown; the totals are those of all" in text
     assert "total of 10" in text
     assert "layers shown" not in render_table(MIXED)
@@ -191,12 +189,12 @@ def test_a_selection_says_how_much_it_shows():
 
 BAD = [
     (
-        lambda: select(MIXED, Selection(only="depthwize")),
+        lambda: select(MIXED, View(only="depthwize")),
         r"unknown kind 'depthwize'; did you mean 'depthwise'\?",
     ),
-    (lambda: select(MIXED, Selection(sort="mac")), r"unknown sort key 'mac'; did you mean 'macs'\?.*params"),
-    (lambda: render_table(MIXED, layout=Layout(columns=("nam",))), r"unknown column 'nam'.*'name'.*kernel"),
-    (lambda: render_table(MIXED, layout=Layout(style="fancy")), r"unknown table style 'fancy'.*fancy_grid"),
+    (lambda: select(MIXED, View(sort="mac")), r"unknown sort key 'mac'; did you mean 'macs'\?.*params"),
+    (lambda: render_table(MIXED, View(columns=("nam",))), r"unknown column 'nam'.*'name'.*kernel"),
+    (lambda: render_table(MIXED, View(style="fancy")), r"unknown table style 'fancy'.*fancy_grid"),
 ]
 
 
@@ -226,7 +224,7 @@ def test_the_summary_of_a_model_counts_as_verified_what_the_check_takes_for_veri
     assert number == (index < 3)
     failed = f", 1 {verdict.words}" if verdict.failed else ""
     assert verified_text(report) == f"{number} of 1{failed}"
-    assert f"{number} of 1{failed}" in render_models_table([report, report], Layout())
+    assert f"{number} of 1{failed}" in render_models_table([report, report], View())
 
 
 HOSTILE = "conv\x1b[2J\r\n|<script>`*_\u202e="
@@ -244,7 +242,7 @@ def test_dimensions_reach_the_terminal_without_control_characters():
     for report in (analyze(network(*layers[:1])), analyze(network(*layers))):
         for text in (
             render_table(report),
-            render_table(report, layout=Layout(columns=tuple(COLUMNS))),
-            render_models_table([report, report], Layout()),
+            render_table(report, View(columns=tuple(COLUMNS))),
+            render_models_table([report, report], View()),
         ):
             assert all(line.isprintable() for line in text.split("\n"))

@@ -1,0 +1,125 @@
+"""Columns as the text of a table: as wide as it may be, the least useful columns going first."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from convaudit.reporters import DEFAULT_VIEW, View
+from convaudit.reporters.columns import Column, lookup
+from convaudit.reporters.text import shorten_all
+
+COMPACT = "compact"
+_NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B)\b)")
+_SHORTEST_NAME, _LONGEST_NAME = 16, 32
+_DROP_FIRST = ("output", "kind", "channels", "bits", "share", "kernel", "calls")
+_MARKUP = ("html", "latex", "jira", "wiki", "moin", "youtrack", "textile", "tsv", "asciidoc")
+"""Parts of the names of styles that other programs lay out, where no terminal sets a width."""
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal, or of ``COLUMNS``; None if output goes elsewhere, where nothing wraps."""
+    terminal = sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
+    if terminal or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def laid_out(columns: Mapping[str, Column], view: View = DEFAULT_VIEW) -> str:
+    """The columns as a table that fits the view's width: chosen columns all stay, usual ones may go.
+
+    Raises:
+        UsageError: The view's style is unknown.
+    """
+    style = view.style or COMPACT
+    if view.width is not None and not any(part in style for part in _MARKUP):
+        columns = _fitted(columns, style, view.width, chosen=view.columns is not None)
+    return tabulated(list(columns.values()), style)
+
+
+def tabulated(columns: Sequence[Column], style: str) -> str:
+    """The columns as a table as wide as they are.
+
+    Args:
+        columns: With as many cells each.
+        style: ``compact``, or one of tabulate's.
+
+    Raises:
+        UsageError: The style is unknown.
+    """
+    import tabulate
+
+    lookup(dict.fromkeys((COMPACT, *tabulate.tabulate_formats)), style, "table style")
+    headers = [column.header for column in columns]
+    rows = [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
+    total = [column.total for column in columns]
+    if style == COMPACT:
+        # tabulate pads every header by two, which costs a column; as rows they are not padded
+        rule = ["-" * _width(column) for column in columns]
+        rows = [headers, rule, *rows, *([rule, total] if any(total) else [])]
+        headers, style = [], "plain"
+    elif any(total):
+        rows.append(total)
+    alignment = ["left" if column.left else "right" for column in columns]
+    return tabulate.tabulate(rows, headers, style, disable_numparse=True, colalign=alignment)
+
+
+def wrapped(lines: Sequence[str], width: int | None) -> str:
+    """Lines of text, none wider than ``width`` unless a single word is."""
+    if width is not None:
+        wrapper = textwrap.TextWrapper(
+            width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        # "1.23 M" stays on one line; no other text has a non-breaking blank, since it is not printable
+        lines = [wrapper.fill(_NUMBER.sub("\N{NO-BREAK SPACE}", line)) for line in lines]
+    return "".join(f"{line}\n" for line in lines).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _fitted(columns: Mapping[str, Column], style: str, width: int, *, chosen: bool) -> dict[str, Column]:
+    """Columns that fit the width: the least useful go, unless chosen, and names give up their middle."""
+    kept = dict(columns)
+    shortest = _distinct_width(columns["name"].cells) if "name" in columns else 0
+    narrowest = _with_names(kept, shortest)
+    for key in () if chosen else _DROP_FIRST:
+        if _width_of(narrowest, style) <= width:
+            break
+        kept.pop(key, None)
+        narrowest.pop(key, None)
+    if "name" not in kept:
+        return kept
+    room = _width(narrowest["name"]) + width - _width_of(narrowest, style)
+    return _with_names(kept, max(room, shortest))
+
+
+def _distinct_width(names: Sequence[str]) -> int:
+    """The least width, within reason, at which shortened names still differ where the names do."""
+    for width in range(_SHORTEST_NAME, _LONGEST_NAME, 4):
+        if len(set(shorten_all(names, width))) == len(set(names)):
+            return width
+    return _LONGEST_NAME
+
+
+def _with_names(columns: Mapping[str, Column], width: int) -> dict[str, Column]:
+    """The columns, names shortened to ``width``."""
+    if "name" not in columns:
+        return dict(columns)
+    names = columns["name"]
+    return {**columns, "name": replace(names, cells=shorten_all(names.cells, width))}
+
+
+def _width_of(columns: Mapping[str, Column], style: str) -> int:
+    """How wide the table is, measured on one row of the widest cells."""
+    widest = [
+        replace(column, cells=[max((*column.cells, column.total), key=len)], total="")
+        for column in columns.values()
+    ]
+    return max(map(len, tabulated(widest, style).splitlines()))
+
+
+def _width(column: Column) -> int:
+    return max(map(len, (*column.cells, column.total, *column.header.split("\n"))))

@@ -11,7 +11,7 @@ from weakref import ref
 from torch import Tensor
 
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.ops import is_higher_order
+from convaudit.frontends.torch.calls import is_higher_order
 
 
 class SharedFakeMode(private.FakeTensorMode):

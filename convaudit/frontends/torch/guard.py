@@ -18,7 +18,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.ops import is_higher_order
+from convaudit.frontends.torch.calls import is_higher_order
 from convaudit.frontends.torch.stored import storages
 
 if TYPE_CHECKING:

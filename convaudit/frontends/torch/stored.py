@@ -16,8 +16,8 @@ from torch.nn.parameter import is_lazy
 from torch.utils.weak import WeakIdKeyDictionary
 
 from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.calls import dtype_name
 from convaudit.frontends.torch.modules import clean_path
-from convaudit.frontends.torch.ops import dtype_name
 from convaudit.records import TensorInfo
 
 

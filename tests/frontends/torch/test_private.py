@@ -31,7 +31,7 @@ OTHERS = {
     "torch._sym_sqrt": "in files: it is compared with their text, and never looked up",
 }
 """What looks like a private name of torch, and is not."""
-TABLES = ("ops.py", "loader/operators.py")
+TABLES = ("ops.py", "other_ops.py", "loader/operators.py")
 """Where operators' names are spelt, many of which begin like private ones."""
 ESSENTIAL = {"TorchDispatchMode", "_schema"}
 """Names without which no module can be audited."""

@@ -41,7 +41,7 @@ _MODES = frozenset(
         """,
     )
 )
-_INTERPRETER = frozenset(
+INTERPRETER = frozenset(
     re.findall(
         r"\S+",
         """
@@ -57,7 +57,8 @@ _INTERPRETER = frozenset(
         ListConstruct DictConstruct
         """,
     )
-)  # of the namespace prim
+)
+"""Of the namespace ``prim``, by which TorchScript asks, picks, packs and combines elementwise."""
 _TORCHVISION = frozenset(["nms", "deform_conv2d", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"])
 _HIGHER_ORDER = frozenset(
     re.findall(
@@ -107,7 +108,7 @@ def is_operator(namespace: str, name: str) -> bool:
     """Whether code in a file may call ``namespace::name``: torch has it, and it does nothing but compute."""
     qualified = f"{namespace}::{name}"
     if namespace == "prim":
-        return name in _INTERPRETER
+        return name in INTERPRETER
     if namespace == "torchvision":
         return name in _TORCHVISION
     if namespace not in _COMPUTING or qualified in _REFUSED:

@@ -78,7 +78,7 @@ class Declarations:
 
     def ran(self, place: int, call: ConvCall, output: Tensor) -> None:
         """A convolution ran, of the network's layer at ``place``."""
-        if not self._running or call.packed or output.is_meta:
+        if not self._running or call.row.packed or output.is_meta:
             return
         running = self._running[-1]
         if running.transformed:

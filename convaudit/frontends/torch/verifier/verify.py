@@ -17,7 +17,7 @@ from convaudit.engine.operands import Array
 from convaudit.feeds import given_feeds, settled
 from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.inputs import Values, make_inputs
-from convaudit.frontends.torch.ops import ConvCall
+from convaudit.frontends.torch.ops import CONV_OPS, ConvCall
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.verifier.compiled import (
     CompiledCalls,
@@ -78,7 +78,7 @@ def verify_in_situ(
         if place is None:
             return  # values sent the forward another way than in the audit
         declared.ran(place, call, output)
-        verdict = _at_its_size(_judged_call(row, call, output, workspace_bytes), row, network.layers[place])
+        verdict = _at_its_size(judge_call(row, call, output, workspace_bytes), row, network.layers[place])
         verdicts[place] = max(verdicts.get(place, verdict), verdict, key=lambda verdict: verdict.severity)
         if progress is not None:
             progress(1)
@@ -207,7 +207,7 @@ def _runtime(model: TorchModel, network: Network, seed: int | None) -> RuntimeIn
 
 def _not_alone(layer: ConvLayer, stored: dict[str, Tensor]) -> str | None:
     """Why a layer cannot be run outside its model; None if it can."""
-    if not layer.op.startswith("aten."):
+    if not CONV_OPS[layer.op].alone:
         return f"{layer.op} is only run inside its model: verify it in situ"
     if not all(isinstance(size, int) for size in layer.input_shape or ()):
         return "its input's shape is symbolic: fix it"
@@ -227,7 +227,7 @@ def _judged_alone(layer: ConvLayer, call: ConvCall, workspace_bytes: int) -> Ver
         output = _convolved(call)
     except Exception as error:  # as of a type that torch has no kernel for on this device
         return Verification(status="not_executed", reason=f"torch failed: {in_one_line(error, 120)}")
-    return _judged_call(layer, call, output, workspace_bytes)
+    return judge_call(layer, call, output, workspace_bytes)
 
 
 def _alone(layer: ConvLayer, stored: dict[str, Tensor], generator: torch.Generator) -> ConvCall:
@@ -275,13 +275,21 @@ def _convolved(call: ConvCall) -> Tensor:
 # --- one call -------------------------------------------------------------------------------------------
 
 
-def _judged_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes: int) -> Verification:
+def judge_call(row: ConvLayer, call: ConvCall, output: Tensor, workspace_bytes: int) -> Verification:
+    """The verdict on one convolution that ran.
+
+    Args:
+        row: The layer that it is.
+        call: Its operands.
+        output: What torch returned, axes in the order of ``call.x``'s.
+        workspace_bytes: Memory that the engine may take.
+    """
     if output.is_meta:
         return Verification(status="not_executed", reason="it is on the meta device and has no values")
     if call.fused not in (None, "relu"):
         return Verification(status="not_supported", reason=f"{call.op} fuses more behind it: {call.fused}")
-    if call.weight.is_quantized and not call.x.is_quantized:
-        return Verification(status="not_supported", reason="it quantises its input by itself as it runs")
+    if call.row.not_supported is not None:
+        return Verification(status="not_supported", reason=call.row.not_supported)
     if not call.weight.is_quantized and (reason := _of_integers(row, call.x.dtype)):
         return Verification(status="not_supported", reason=reason)
     count = macs(row)

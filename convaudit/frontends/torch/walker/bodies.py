@@ -15,7 +15,7 @@ from torch import Tensor
 
 from convaudit.formulas import Count
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.ops import is_higher_order, size
+from convaudit.frontends.torch.calls import is_higher_order, size
 from convaudit.frontends.torch.walker.layers import Layers
 
 Body = Callable[..., Any]

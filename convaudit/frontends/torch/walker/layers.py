@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from convaudit.formulas import Count, add, multiply, substitute, subtract
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.ops import ConvCall, dtype_name, shape
+from convaudit.frontends.torch.calls import dtype_name, shape
+from convaudit.frontends.torch.ops import ConvCall
 from convaudit.frontends.torch.stored import Parameter, Stored
 from convaudit.records import Branch, ConvLayer, Shape, TensorInfo
 from convaudit.shapes import as_text, kernel_extent, split_padding
@@ -162,11 +163,11 @@ class Layers:
 
     def _row(self, call: ConvCall, output: Tensor) -> PlacedLayer:
         frame = self.place.frames[-1]
-        parameter = self._stored.unpacked if call.packed else self._stored.parameter
+        parameter = self._stored.unpacked if call.row.packed else self._stored.parameter
         own_weight = call.weight if call.stored_weight is None else call.stored_weight
         weight = parameter(own_weight)
         bias = None if call.bias is None else parameter(call.bias)
-        path = _path(frame, weight.name if call.packed else self._stored.name(own_weight))
+        path = _path(frame, weight.name if call.row.packed else self._stored.name(own_weight))
         weight_shape = tuple(int(size) for size in call.weight.shape)
         row = PlacedLayer(
             name="",
@@ -180,7 +181,7 @@ class Layers:
             groups=call.groups,
             output_padding=call.output_padding,
             transposed=call.transposed,
-            deformable=call.deformable,
+            deformable=call.row.deformable,
             input_shape=shape(call.x),
             output_shape=shape(output),
             weight_shape=weight_shape,

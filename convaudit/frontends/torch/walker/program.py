@@ -19,9 +19,9 @@ from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.formulas import Count, Formula, substitute, symbol
 from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.calls import dtype_name, shape
 from convaudit.frontends.torch.guard import quiet, untouched
 from convaudit.frontends.torch.inputs import RandomTensor
-from convaudit.frontends.torch.ops import dtype_name, shape
 from convaudit.frontends.torch.stored import Stored, StoredTensor
 from convaudit.frontends.torch.walker.bodies import Follower
 from convaudit.frontends.torch.walker.layers import Frame, shape_with_sizes

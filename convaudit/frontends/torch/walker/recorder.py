@@ -15,16 +15,9 @@ from torch import Tensor
 
 from convaudit.formulas import Count, add, multiply
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.ops import (
-    ConvCall,
-    count_macs,
-    is_higher_order,
-    may_convolve,
-    op_name,
-    read_conv,
-    takes_no_values,
-    unknown_cost,
-)
+from convaudit.frontends.torch.calls import is_higher_order, op_name, takes_no_values
+from convaudit.frontends.torch.ops import ConvCall, read_conv
+from convaudit.frontends.torch.other_ops import count_macs, may_convolve, unknown_cost
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.walker.bodies import Follower, python_body
 from convaudit.frontends.torch.walker.layers import Layers

@@ -16,33 +16,26 @@ import torch
 from torch import nn
 
 from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.loader.operators import INTERPRETER
+from convaudit.frontends.torch.ops import CONV_OPS
 
-_CONVOLUTION = "prim::mkldnn_convolution"  # (input, weight, bias, stride, padding, dilation, groups)
-_TWIN = "aten::mkldnn_convolution"  # (input, weight, bias, padding, stride, dilation, groups)
-
-_MULTIPLIES_NOTHING = frozenset(
+_TWINS = {row.unseen[0]: (op.replace(".", "::"), row.unseen[1]) for op, row in CONV_OPS.items() if row.unseen}
+"""What the dispatcher sees of the same meaning, and the order of its inputs."""
+_CONTROLS = frozenset(
     re.findall(
         r"\w+",
         """
-        abs AddStatValue annotate AutogradAdd AutogradAllNonZero AutogradAllZero AutogradAnyNonZero
-        AutogradZero awaitable awaitable_nowait awaitable_wait awaitableClosure BailOut
-        BailoutTemplate BroadcastMKLDNNTensors BroadcastSizes CallFunction CallMethod ChunkSizes
-        Closure Constant ConstantChunk ConstantMKLDNNTensor CreateObject data device DictConstruct
-        DifferentiableGraph Drop dtype Enter EnumName EnumValue Exit FallbackGraph fork forkClosure
-        Function FusedConcat GetAttr grad Guard HasAttr id If IfThenElse IgnoredPythonOp
-        ImplicitTensorToNum index is_cpu is_cuda is_ipu is_maia is_meta is_mkldnn is_mps is_mtia
-        is_nested is_quantized is_sparse is_sparse_csr is_vulkan is_xla is_xpu isinstance itemsize
-        layout ListConstruct ListUnpack Load Loop max min MKLDNNClamp MKLDNNClamp_ MKLDNNHardSigmoid
-        MKLDNNHardSigmoid_ MKLDNNHardSwish MKLDNNHardSwish_ MKLDNNHardTanh MKLDNNHardTanh_
-        MKLDNNLayerNorm MKLDNNLayerNorm_ MKLDNNScalarMul MKLDNNScalarMul_ ModuleContainerIndex name
-        nbytes NumToTensor Print profile profile_ivalue PythonOp RaiseException rangelist
-        ReductionSizes requires_grad RequiresGradCheck SetAttr shape Store StringIndex TimePoint
-        tolist TupleConstruct TupleIndex TupleSlice TupleUnpack type TypeCheck unchecked_cast
-        unchecked_unwrap_optional Uninitialized unpack_list VarConcat VarStack
+        AddStatValue annotate AutogradAdd AutogradAllZero AutogradAnyNonZero AutogradZero awaitable
+        awaitableClosure BailOut BailoutTemplate CallFunction CallMethod ChunkSizes Closure Constant
+        CreateObject DifferentiableGraph Drop Enter Exit FallbackGraph fork forkClosure Function
+        FusedConcat GetAttr Guard HasAttr If IgnoredPythonOp ImplicitTensorToNum ListUnpack Load Loop
+        Print profile profile_ivalue PythonOp ReductionSizes RequiresGradCheck SetAttr shape Store
+        TimePoint TupleSlice TypeCheck unpack_list
         """,
     )
 )
-"""Of the namespace ``prim``: control flow, attributes, lists, questions to a tensor, elementwise ones."""
+"""Of the namespace ``prim``: control flow, attributes, lists. No code names them, so that no file can."""
+_MULTIPLIES_NOTHING = _CONTROLS | INTERPRETER - {kind.removeprefix("prim::") for kind in _TWINS}
 
 
 def in_sight(module: nn.Module) -> nn.Module:
@@ -51,7 +44,9 @@ def in_sight(module: nn.Module) -> nn.Module:
     A copied script shares its code with the original, so that it is a clone's that changes.
     """
     replaced = {
-        id(script): _with_twins(script) for script in _scripts(module) if _CONVOLUTION in _kinds(script)
+        id(script): _with_twins(script)
+        for script in _scripts(module)
+        if not _TWINS.keys().isdisjoint(_kinds(script))
     }
     if isinstance(module, torch.jit.ScriptModule) or not replaced:
         return replaced.get(id(module), module)
@@ -96,12 +91,13 @@ def _with_twins(script: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
         return script
     for owner in twin.modules():
         for graph in [method.graph for method in private.script_methods(owner)]:
-            for node in graph.findAllNodes(_CONVOLUTION):
-                x, weight, bias, stride, padding, *rest = node.inputs()
-                seen = graph.create(_TWIN, [x, weight, bias, padding, stride, *rest], 1)
-                seen.insertBefore(node)
-                node.output().replaceAllUsesWith(seen.output())
-                node.destroy()
+            for kind, (seen, order) in _TWINS.items():
+                for node in graph.findAllNodes(kind):
+                    inputs = list(node.inputs())
+                    twin_node = graph.create(seen, [inputs[place] for place in order], 1)
+                    twin_node.insertBefore(node)
+                    node.output().replaceAllUsesWith(twin_node.output())
+                    node.destroy()
     return twin
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     Shapes: TypeAlias = Shape | Sequence[Shape] | Mapping[str, Shape] | None
 
 
+MOST_THREADS = 1024
+
+
 def audit(
     source: Source,
     *,
@@ -39,6 +42,8 @@ def audit(
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     seed: int | None = None,
     memory_bytes: int | None = None,
+    provider: str | None = None,
+    threads: int | None = None,
     optimization: Optimization | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -63,6 +68,10 @@ def audit(
                   it decides how many activations are kept at a time, and so how often the model is run; the
                   judge works on an eighth of it, 8 to 128 MiB. One layer's input and output are always held;
                   where these alone are too large, onnxruntime makes no layout of its own
+    provider      what onnxruntime verifies an ONNX model on, "openvino" or "OpenVINOExecutionProvider"; by
+                  default "cpu"
+    threads       of the runtime while verifying; by default as many as this process may run on, for a torch
+                  module as many as torch is set to
     optimization  onnxruntime's graph optimisation while verifying: by default "all", "extended", "basic" or
                   "disabled"
     progress      is called with how many convolutions are verified so far, and of how many
@@ -75,7 +84,7 @@ def audit(
         raise UsageError(f"kwargs must be arguments by name, got {kwargs!r:.100}")
     if data is not None and not isinstance(data, str | os.PathLike | Mapping):
         raise UsageError(f"data must be arrays by input name or an .npz file of them, got {data!r:.100}")
-    how = _verify_request(verify, seed, memory_bytes, optimization)
+    how = _verify_request(verify, seed, memory_bytes, provider, threads, optimization)
     if progress is not None and not callable(progress):
         raise UsageError(f"progress must be a function of two numbers, got {progress!r:.100}")
     request = Request(
@@ -163,7 +172,7 @@ def report_of(model: Source | AuditReport, asked: Mapping[str, Any]) -> AuditRep
 
 
 def _verify_request(
-    verify: Any, seed: Any, memory_bytes: Any, optimization: Optimization | None
+    verify: Any, seed: Any, memory_bytes: Any, provider: Any, threads: Any, optimization: Optimization | None
 ) -> VerifyRequest | None:
     """How to verify; None if nothing is to be verified, when what says how would do nothing."""
     if not isinstance(verify, bool) and not (isinstance(verify, str) and verify in ("in-situ", "isolated")):
@@ -171,14 +180,18 @@ def _verify_request(
     levels = get_args(Optimization)
     if optimization is not None and not (isinstance(optimization, str) and optimization in levels):
         raise UsageError(f"optimization must be one of {', '.join(levels)}, got {optimization!r:.100}")
+    if provider is not None and not isinstance(provider, str):
+        raise UsageError(f"provider must be a name such as 'cpu', got {provider!r:.100}")
     how = VerifyRequest(
         isolated=verify == "isolated",
         seed=None if seed is None else whole(seed, "seed", most=2**64 - 1),
         memory_bytes=None if memory_bytes is None else whole(memory_bytes, "memory_bytes", least=1),
+        provider=provider,
+        threads=None if threads is None else whole(threads, "threads", least=1, most=MOST_THREADS),
         optimization=optimization,
     )
     if not verify:
-        for name in ("seed", "memory_bytes", "optimization"):
+        for name in ("seed", "memory_bytes", "provider", "threads", "optimization"):
             if getattr(how, name) is not None:
                 raise UsageError(f"{name} says how to verify; give verify=True as well, or leave it out")
         return None

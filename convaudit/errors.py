@@ -34,7 +34,7 @@ class ShapeError(ModelError):
 
 
 class DependencyError(ConvauditError, ImportError):
-    """An optional package is needed and not installed; the message says which extra brings it."""
+    """Something is needed that is not installed, such as an optional package; the message says what."""
 
 
 class ExecutionError(ConvauditError):

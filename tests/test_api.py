@@ -70,11 +70,14 @@ IDLE = [
     pytest.param({"seed": 0}, "seed says how to verify; give verify=True", id="seed"),
     pytest.param({"memory_bytes": 2**30}, "memory_bytes says how to verify", id="memory"),
     pytest.param({"optimization": "all"}, "optimization says how to verify", id="optimization"),
+    pytest.param({"provider": "cpu"}, "provider says how to verify", id="provider"),
+    pytest.param({"threads": 1}, "threads says how to verify", id="threads"),
     pytest.param({"verify": "isolated", "memory_bytes": 2**30}, "which verify='isolated' avoids", id="run"),
 ]
 IDLE_FOR_TORCH = [
     pytest.param({"verify": True, "optimization": "all"}, "optimization is for onnx", id="optimization"),
     pytest.param({"verify": True, "memory_bytes": 2**30}, "memory_bytes is for onnxruntime", id="memory"),
+    pytest.param({"verify": True, "provider": "cpu"}, "provider is for onnxruntime", id="provider"),
 ]
 
 

@@ -96,6 +96,9 @@ SIZES = [
     pytest.param(
         {"optimization": "fast", "verify": True}, r"optimization must be one of all, .*'fast'", id="opt"
     ),
+    pytest.param({"provider": 3, "verify": True}, r"provider must be a name .* got 3", id="provider"),
+    pytest.param({"threads": 0, "verify": True}, r"threads must be a positive integer, got 0", id="threads"),
+    pytest.param({"threads": 10**6, "verify": True}, r"threads must be at most 1024", id="many-threads"),
     pytest.param({"kwargs": ["width"]}, r"kwargs must be arguments by name", id="kwargs"),
     pytest.param({"progress": 3, "verify": True}, r"progress must be a function", id="progress"),
     pytest.param({"verify": np.array([1, 2])}, r"verify must be True, False", id="verify"),

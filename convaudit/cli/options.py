@@ -135,6 +135,17 @@ def verify_options(command: Decorated) -> Decorated:
             "runs the model more often.",
         ),
         click.option(
+            "--provider",
+            metavar="NAME",
+            help="What onnxruntime verifies on: cpu unless given; openvino, cuda, ... if installed.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Threads of the runtime while verifying.",
+        ),
+        click.option(
             "--opt-level",
             type=click.Choice(["all", "extended", "basic", "disabled"]),
             help="onnxruntime's graph optimisation while verifying, all unless given.",
@@ -194,6 +205,8 @@ def verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
 _HOW = {
     "--seed": ("seed", "seed"),
     "--memory": ("memory", "memory_bytes"),
+    "--provider": ("provider", "provider"),
+    "--threads": ("threads", "threads"),
     "--opt-level": ("opt_level", "optimization"),
 }
 """What says how to verify: the option, its value's name, and the keyword of ``convaudit.audit``."""

@@ -29,6 +29,8 @@ class VerifyRequest:
     isolated: bool = False
     seed: int | None = None
     memory_bytes: int | None = None
+    provider: str | None = None  # as the user says it: "openvino"
+    threads: int | None = None
     optimization: Optimization | None = None
     progress: Callable[[int], None] | None = None
 

@@ -66,6 +66,10 @@ class Verification:
     location: str | None = None  # where a mismatch sits: "output channels 3, 7", "borders"
     format: str | None = None  # what explains low accuracy: "TF32", "bfloat16", "Winograd"
     executed_macs: int | None = None  # multiply-adds that the engine counted while re-executing
+    provider: str | None = None  # what onnxruntime ran it on, as far as it tells: "CPUExecutionProvider"
+    compiled_nodes: int | None = (
+        None  # that the provider compiled into one, this layer's among them; 1: alone
+    )
 
     @property
     def verified(self) -> bool:
@@ -99,7 +103,7 @@ class RuntimeInfo:
 
     name: str  # "onnxruntime", "torch"
     version: str
-    provider: str | None  # of onnxruntime: "CPUExecutionProvider"
+    provider: str | None  # of onnxruntime: "CPUExecutionProvider"; a layer that another one ran says so
     threads: int
     optimization: Optimization | None  # of onnxruntime's graph; a layer that ran otherwise says so
     device: str  # "cpu", "cuda:0"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
 from convaudit.formulas.growth import ratio
-from convaudit.records import STATUSES, AuditReport, RuntimeInfo, status_words
+from convaudit.records import STATUSES, AuditReport, RuntimeInfo, Verification, status_words
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
@@ -61,7 +61,10 @@ def verdicts(report: AuditReport) -> list[str]:
     verified = [(layer.name, layer.verification) for layer in report.layers if layer.verification is not None]
     if not verified:
         return []
-    lines = [] if report.runtime is None else [f"verified with {_ran_on(report.runtime)}"]
+    lines = []
+    if report.runtime is not None:
+        placed = _placed(report.runtime.provider, [verdict for _, verdict in verified])
+        lines.append(f"verified with {'; '.join([_ran_on(report.runtime), *placed])}")
     reasons = {
         status: [(name, verdict.reason) for name, verdict in verified if verdict.status == status]
         for status in STATUSES
@@ -105,6 +108,20 @@ def _ran_on(runtime: RuntimeInfo) -> str:
         *([f"{'input' if len(inputs) == 1 else 'inputs'} {listed(inputs, 4)}"] if inputs else []),
     ]
     return ", ".join(parts)
+
+
+def _placed(provider: str | None, verdicts: Sequence[Verification]) -> Iterator[str]:
+    """How many layers ran elsewhere than was asked for, or inside what the provider compiled."""
+    layers = "1 layer" if len(verdicts) == 1 else f"{len(verdicts)} layers"
+    ran = [verdict for verdict in verdicts if STATUSES[verdict.status].told != "with_reasons"]
+    for other, number in Counter(verdict.provider for verdict in ran).items():
+        if other is None and provider is not None:
+            yield f"of {number} of {layers} it is not told what ran them"
+        elif other != provider:
+            yield f"{number} of {layers} handed back to {other}"
+    compiled = sum((verdict.compiled_nodes or 1) > 1 for verdict in verdicts)
+    if compiled:
+        yield f"{compiled} of {layers} compiled together with others"
 
 
 def _shown(report: AuditReport, shown: int) -> Iterator[str]:

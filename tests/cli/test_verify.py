@@ -33,13 +33,16 @@ def test_nothing_is_verified_unless_asked(run, asked):
 
 
 def test_in_situ_and_isolated(run, asked):
-    run("m.onnx", "--verify", "--seed", "7", "--memory", "64MiB", "--opt-level", "basic", "--data", "x.npz")
+    how = ("--seed", "7", "--memory", "64MiB", "--provider", "CPU", "--threads", "3", "--opt-level", "basic")
+    run("m.onnx", "--verify", *how, "--data", "x.npz")
     run("m.onnx", "--verify-isolated")
     in_situ, isolated = asked
     expected = {
         "verify": "in-situ",
         "seed": 7,
         "memory_bytes": 2**26,
+        "provider": "CPU",
+        "threads": 3,
         "optimization": "basic",
         "data": "x.npz",
     }
@@ -72,12 +75,16 @@ BAD = [
     (["--seed", "0"], "--seed says how to verify; it needs --verify"),
     (["--memory", "1GiB"], "--memory says how to verify; it needs --verify"),
     (["--opt-level", "all"], "--opt-level says how to verify; it needs --verify"),
+    (["--provider", "cpu"], "--provider says how to verify; it needs --verify"),
+    (["--threads", "2"], "--threads says how to verify; it needs --verify"),
     (["--verify-isolated", "--memory", "1GiB"], "of the whole model, which --verify-isolated avoids"),
     (["--verify", "--seed", "-1"], "'-1' is not a seed; write an integer from 0"),
     (["--verify", "--seed", "1.5"], "'1.5' is not a seed"),
     (["--verify", "--seed", str(2**64)], "is not a seed"),
     (["--verify", "--memory", "0"], "'0' is not memory at all"),
     (["--verify", "--memory", "lots"], r"'lots' .* such as 20MB"),
+    (["--verify", "--threads", "0"], "0 is not in the range x>=1"),
+    (["--verify", "--threads", "two"], "'two' is not a valid integer"),
     (["--verify", "--opt-level", "max"], "'max' is not one of"),
 ]
 

@@ -14,10 +14,11 @@ import pytest
 
 import convaudit
 from convaudit.frontends.onnx import onnxruntime as onnxruntime_module
+from convaudit.frontends.onnx.runtime import CPU, Placement
 from convaudit.records import RuntimeInfo
 from convaudit.reporters.lines import verdicts
 from tests.frontends.onnx.verifier import cases
-from tests.frontends.onnx.verifier.runtimes import Watched
+from tests.frontends.onnx.verifier.runtimes import NPU, Watched, WithNpu
 
 OPEN = cases.stored("g (float[N,4,H,H] x, float[6,4,3,3] w) => (float[n,c,h,l] y) { y = Conv(x, w) }", "w")
 UNSHAPED = cases.plain()
@@ -27,6 +28,8 @@ RUNS = [
     pytest.param(cases.plain(), {}, {}, id="in-situ"),
     pytest.param(cases.plain(), {"verify": "isolated", "seed": 5}, {"seed": 5}, id="isolated"),
     pytest.param(cases.plain(), {"optimization": "basic"}, {"optimization": "basic"}, id="optimization"),
+    pytest.param(cases.plain(), {"threads": 1}, {"threads": 1}, id="threads"),
+    pytest.param(cases.plain(), {"provider": "cpu"}, {}, id="provider"),
     pytest.param(OPEN, {}, {"input_shapes": {"x": (1, 4, 64, 64)}}, id="open-sizes"),
     pytest.param(
         OPEN, {"verify": "isolated"}, {"input_shapes": {"x": (1, 4, 64, 64)}}, id="open-sizes-isolated"
@@ -61,6 +64,9 @@ def test_onnxruntime(
 
 
 TORCH_RUNS = [
+    pytest.param(
+        {"input_shape": (1, 4, 9, 9), "seed": 3, "threads": 1}, {"seed": 3, "threads": 1}, id="threads"
+    ),
     pytest.param({"input_shape": (1, 4, 9, 9), "seed": 3}, {"seed": 3}, id="in-situ"),
     pytest.param({"input_shape": (1, 4, 9, 9), "verify": "isolated"}, {"seed": 0}, id="isolated"),
     pytest.param({"inputs": np.ones((1, 4, 9, 9), np.float32)}, {"seed": None}, id="inputs"),
@@ -75,7 +81,9 @@ TORCH_RUNS = [
 @pytest.mark.parametrize(("asked", "expected"), TORCH_RUNS)
 def test_torch(asked: dict[str, Any], expected: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
     report = convaudit.audit(torch.nn.Conv2d(4, 6, 3), **{"verify": True, **asked})
+    assert torch.get_num_threads() == before
     usual = {
         "name": "torch",
         "version": torch.__version__,
@@ -85,7 +93,7 @@ def test_torch(asked: dict[str, Any], expected: dict[str, Any]) -> None:
         "device": "cpu",
         "input_shapes": {"input": (1, 4, 9, 9)},
     }
-    assert report.runtime == RuntimeInfo(**usual, **expected)
+    assert report.runtime == RuntimeInfo(**{**usual, **expected})
 
 
 def test_the_threads_are_those_that_the_runtime_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +119,50 @@ def test_layers_that_ran_otherwise_say_so(verify: Any, monkeypatch: pytest.Monke
     (layer,) = report.layers
     assert layer.verification is not None
     assert layer.verification.reason.endswith("(onnxruntime ran with optimization disabled, not all)")
+
+
+PLACED = [
+    pytest.param(
+        {"stem": Placement(NPU), "head": Placement(CPU)},
+        [(NPU, 1, ""), (CPU, 1, " (NpuExecutionProvider handed it back to CPUExecutionProvider)")],
+        "; 1 of 2 layers handed back to CPUExecutionProvider",
+        id="handed-back",
+    ),
+    pytest.param(
+        {"stem": Placement(NPU, 5), "head": Placement(NPU, 5)},
+        [(NPU, 5, " (one of 5 nodes that NpuExecutionProvider compiled into one)")] * 2,
+        "; 2 of 2 layers compiled together with others",
+        id="compiled",
+    ),
+    pytest.param(
+        {"head": Placement(NPU)},
+        [(None, None, " (simulated 1.0 does not tell whether NpuExecutionProvider ran it)"), (NPU, 1, "")],
+        "; of 1 of 2 layers it is not told what ran them",
+        id="not-told",
+    ),
+]
+
+
+@pytest.mark.parametrize("verify", ["in-situ", "isolated"])
+@pytest.mark.parametrize(("placements", "told", "line"), PLACED)
+def test_each_layer_says_what_ran_it(
+    placements: Any, told: list[Any], line: str, verify: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime_module, "RUNTIME", WithNpu(placements))
+    source = cases.chain(2)
+    source.graph.node[0].name, source.graph.node[-2].name = "stem", "head"
+    report = convaudit.audit(source, verify=verify, provider="npu")
+    assert [layer.name for layer in report.layers] == ["stem", "head"]
+    for layer, (provider, nodes, note) in zip(report.layers, told, strict=True):
+        verdict = layer.verification
+        assert verdict is not None
+        assert verdict.verified
+        assert (verdict.provider, verdict.compiled_nodes) == (provider, nodes)
+        assert verdict.reason.endswith(note or " of its rounding bound")
+    assert report.runtime is not None
+    assert report.runtime.provider == NPU
+    assert f"NpuExecutionProvider, {report.runtime.threads} thread" in verdicts(report)[0]
+    assert verdicts(report)[0].endswith(line)
 
 
 def test_what_ran_is_one_line() -> None:

@@ -14,6 +14,7 @@ from convaudit.records import Network, TensorInfo, Verified
 from convaudit.shapes import as_text
 
 if TYPE_CHECKING:
+    from convaudit.frontends.onnx.runtime import Settings
     from convaudit.frontends.onnx.walker import Walked
 
 
@@ -31,11 +32,9 @@ class OpenedOnnx:
 
     def verify(self, how: VerifyRequest) -> Verified:
         """Run the model, or each of its convolutions, in onnxruntime, and judge them."""
-        from convaudit.frontends.onnx.runtime import Settings
         from convaudit.frontends.onnx.verifier import verify_in_situ, verify_isolated
 
-        settings = Settings(**how.given("optimization"))
-        chosen = {"settings": settings, **how.given("seed", "progress")}
+        chosen = {"settings": _settings(how), **how.given("seed", "progress")}
         if how.isolated:
             return verify_isolated(self.walked, **chosen)
         chosen |= how.given("memory_bytes")
@@ -67,6 +66,8 @@ class OnnxFrontend:
             )
         if request.inputs is not None or request.kwargs:
             raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
+        if request.verify is not None:
+            _settings(request.verify)  # refuses a provider before the model is read
         model = load_onnx(source)
         data = request.arrays
 
@@ -86,6 +87,20 @@ class OnnxFrontend:
 
 
 FRONTEND = OnnxFrontend()
+
+
+def _settings(how: VerifyRequest) -> Settings:
+    """What the runtime is started with.
+
+    Raises:
+        UsageError: No runtime has the provider here.
+    """
+    from convaudit.frontends.onnx.runtime import Settings, find_provider
+
+    chosen = how.given("threads", "optimization")
+    if how.provider is not None:
+        chosen["runtime"], chosen["provider"] = find_provider(how.provider)
+    return Settings(**chosen)
 
 
 def _with_data(given: dict[str, GivenInput], data: Mapping[str, Any]) -> dict[str, GivenInput]:

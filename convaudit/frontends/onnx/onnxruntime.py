@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from convaudit.errors import ExecutionError, first_line
+from convaudit.errors import DependencyError, ExecutionError, first_line
 from convaudit.frontends.onnx.loader.mapped_weights import ROOTED
 from convaudit.frontends.onnx.runtime import CPU, Arrays, Placement, Settings, short_name
 from convaudit.records import Optimization
@@ -73,6 +74,7 @@ class OnnxSession:
 
         Raises:
             ExecutionError: onnxruntime refuses it.
+            DependencyError: The provider does not start on this machine.
         """
         import onnxruntime
 
@@ -86,6 +88,11 @@ class OnnxSession:
             )
         except Exception as error:  # onnxruntime raises many types, none of them documented
             raise _refusal(error) from None
+        if settings.provider not in self._session.get_providers():  # onnxruntime goes on without it
+            raise DependencyError(
+                f"onnxruntime cannot start {settings.provider}: it needs a library or a device that this "
+                "machine lacks; verify on another --provider"
+            )
 
     def run(
         self, feeds: Arrays, outputs: Sequence[str] | None, *, seconds: float | None = None
@@ -124,11 +131,12 @@ class OnnxSession:
     def _placements(self) -> dict[str, Placement]:
         if not hasattr(self._session, "get_provider_graph_assignment_info"):
             return {}
-        placements: dict[str, Placement] = {}
-        for part in self._session.get_provider_graph_assignment_info():
-            nodes = part.get_nodes()
-            placements |= {node.name: Placement(part.ep_name, len(nodes)) for node in nodes}
-        return placements
+        parts = [
+            (part.ep_name, part.get_nodes()) for part in self._session.get_provider_graph_assignment_info()
+        ]
+        found = [(node.name, Placement(provider, len(nodes))) for provider, nodes in parts for node in nodes]
+        times = Counter(name for name, _ in found)
+        return {name: placement for name, placement in found if times[name] == 1}
 
     def end_profiling(self) -> Path:
         """The file with the profile of all runs so far: one event a line, in JSON."""

@@ -48,7 +48,7 @@ class Session(Protocol):
         """
 
     def placement(self, node: str) -> Placement | None:
-        """Where the node of that name runs; None if the runtime does not tell."""
+        """Where the node of that name runs; None if the runtime does not tell, or several have the name."""
 
 
 class Runtime(Protocol):
@@ -77,6 +77,7 @@ class Runtime(Protocol):
 
         Raises:
             ExecutionError: It refuses the model.
+            DependencyError: The provider does not start on this machine.
         """
 
 
@@ -122,11 +123,11 @@ def find_provider(name: str) -> tuple[Runtime, str]:
         for provider in runtime.providers():
             if short_name(provider) == short_name(name):
                 return runtime, provider
-    there = (
+    here = "; ".join(
         f"{runtime.name} {runtime.version} has {', '.join(map(short_name, runtime.providers()))}"
         for runtime in runtimes()
     )
-    raise UsageError(f"provider {name!r:.100} is not available: as installed here, {'; '.join(there)}")
+    raise UsageError(f"provider {name!r:.100} is not available; as installed here, {here}")
 
 
 def short_name(provider: str) -> str:

@@ -42,9 +42,9 @@ class OpenedTorch:
         from convaudit.frontends.torch.verifier.verify import verify_in_situ, verify_isolated
 
         chosen = how.given("seed", "progress")
-        if how.isolated:
-            return verify_isolated(self.model, self.network, **chosen)
-        with _foreign_code(self.source):
+        with _threads(how.threads), _foreign_code(self.source):
+            if how.isolated:
+                return verify_isolated(self.model, self.network, **chosen)
             return verify_in_situ(
                 self.model, self.network, **self.called_with, data=self.data or None, **chosen
             )
@@ -93,7 +93,7 @@ FRONTEND = TorchFrontend()
 
 def _open_here(source: Any, request: Request) -> OpenedTorch:
     weights = request.verify is not None or not request.fake
-    for option in request.verify.given("optimization", "memory_bytes") if request.verify else ():
+    for option in request.verify.given("optimization", "memory_bytes", "provider") if request.verify else ():
         raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
     model = load_torch_source(source, request.kwargs, weights=weights)  # fails well without torch
     from convaudit.frontends.torch.walker.walk import walk_torch
@@ -121,6 +121,22 @@ def _shaped_as(data: Mapping[str, Any]) -> dict[str, GivenInput]:
         return GivenInput(array.shape, None if real else array.dtype.name)
 
     return {name: given(array) for name, array in data.items()}
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads; None: with as many as it does anyway."""
+    if count is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -178,6 +178,7 @@ class _Verifier:
         for layer in self._network.layers:  # those of other batches run as well
             node = exposure.node(self._addresses[layer.name])
             make_runnable(node, known_padding(layer, node, self._sizes))
+            node.name = layer.name  # by which the runtime tells where it put it
         probes = [self._probe(layer, graphs, exposure, refusal) for layer in layers]
         if refusal is not None and not proto.graph.output:
             proto.graph.output.extend(self._expanded.graph.output)  # does it run at all?
@@ -230,7 +231,7 @@ class _Verifier:
             accounted=claimed(layer, values, self._sizes),
             workspace_bytes=self._memory.workspace,
         )
-        return run.judged(verdict)
+        return run.judged(layer, verdict)
 
 
 def _last(value: Array, scans: int) -> Array | None:

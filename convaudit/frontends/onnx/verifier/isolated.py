@@ -120,6 +120,7 @@ class _Alone:
             UsageError: Its shapes or types are unknown.
         """
         make_runnable(self._node, known_padding(self._layer, self._node, self._sizes))
+        self._node.name = self._layer.name  # by which the runtime tells where it put it
         names = operands(self._node)
         feeds = {
             name: made_up(role, self._layer, self._node, self._sizes, generator)
@@ -139,7 +140,7 @@ class _Alone:
         verdict = judge(evidence, accounted=claimed(self._layer, values, self._sizes))
         invented = [role.replace("_", " ") for role, name in names.items() if name in feeds and role != "x"]
         note = f" (computed at run time, so made up here: {', '.join(invented)})" if invented else ""
-        return run.judged(replace(verdict, reason=verdict.reason + note))
+        return run.judged(self._layer, replace(verdict, reason=verdict.reason + note))
 
     def _copy_constant(self, name: str, longest: int) -> bool:
         """Take over what makes a tensor, if that is constant."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from convaudit.errors import ExecutionError
 from convaudit.feeds import known_shape
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
-from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.runtime import Placement, Settings
 from convaudit.judge.problem import WORKSPACE_BYTES
 from convaudit.records import ConvLayer, Network, Optimization, RuntimeInfo, Shape, Verification, Verified
 
@@ -62,11 +62,18 @@ class Run:
     """What one run gave, and where it ran otherwise than was asked for."""
 
     values: Mapping[str, Array]
-    note: str = ""  # to end a reason with
+    placements: Mapping[str, Placement | None] = field(default_factory=dict)  # by layer; None: not told
+    notes: Mapping[str, str] = field(default_factory=dict)  # by layer, to end a reason with
 
-    def judged(self, verdict: Verification) -> Verification:
-        """The verdict on a layer that ran in it, which says how."""
-        return replace(verdict, reason=verdict.reason + self.note)
+    def judged(self, layer: ConvLayer, verdict: Verification) -> Verification:
+        """The verdict on a layer that ran in it, which says how it ran."""
+        placement = self.placements[layer.name]
+        return replace(
+            verdict,
+            reason=verdict.reason + self.notes[layer.name],
+            provider=None if placement is None else placement.provider,
+            compiled_nodes=None if placement is None else placement.compiled_nodes,
+        )
 
 
 class Runs:
@@ -108,7 +115,7 @@ class Runs:
         """Run a variant; without optimisation where the runtime refuses it, or fails, with it.
 
         Args:
-            proto: The variant; its references are changed in place.
+            proto: The variant, in which a layer's node has the layer's name; its references are changed.
             feeds: Values of its inputs by name, and perhaps of others.
             outputs: Names of the values that are wanted.
             layers: What it is run for.
@@ -147,13 +154,23 @@ class Runs:
         session = settings.runtime.load(model, settings)
         values = session.run(feeds, outputs)
         self._used.add(settings.optimization)
-        return Run(values, self._note(settings))
+        placements = {layer.name: session.placement(layer.name) for layer in layers}
+        notes = {name: self._note(settings, placement) for name, placement in placements.items()}
+        return Run(values, placements, notes)
 
-    def _note(self, used: Settings) -> str:
+    def _note(self, used: Settings, placement: Placement | None) -> str:
+        """How a layer ran otherwise than was asked for, in words."""
         name, asked = used.runtime.name, self._asked
-        if used.optimization == asked.optimization:
-            return ""
-        return f" ({name} ran with optimization {used.optimization}, not {asked.optimization})"
+        note = ""
+        if used.optimization != asked.optimization:
+            note += f" ({name} ran with optimization {used.optimization}, not {asked.optimization})"
+        if placement is None:
+            note += f" ({name} {used.runtime.version} does not tell whether {asked.provider} ran it)"
+        elif placement.provider != asked.provider:
+            note += f" ({asked.provider} handed it back to {placement.provider})"
+        elif placement.compiled_nodes > 1:
+            note += f" (one of {placement.compiled_nodes} nodes that {asked.provider} compiled into one)"
+        return note
 
     def verified(
         self,

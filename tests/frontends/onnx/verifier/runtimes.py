@@ -1,12 +1,15 @@
-"""Runtimes for tests: the real one, watched, or told to behave like others."""
+"""Runtimes for tests: ONNX Runtime, watched, and one whose other provider takes only some nodes."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from onnx import ModelProto
 
 from convaudit.errors import ExecutionError
 from convaudit.frontends.onnx.onnxruntime import OnnxRuntime, OnnxSession
-from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.runtime import CPU, Placement, Settings
 
 
 class Watched(OnnxRuntime):
@@ -27,3 +30,25 @@ class Watched(OnnxRuntime):
         if settings.optimization in self._refused:
             raise ExecutionError("no such fusion")
         return super().load(model, settings)
+
+
+NPU = "NpuExecutionProvider"
+
+
+class WithNpu(OnnxRuntime):
+    """Has a provider of which it says where it put each node, though the CPU computes them all."""
+
+    name, version = "simulated", "1.0"
+
+    def __init__(self, placements: Mapping[str, Placement]) -> None:
+        self._placements = placements
+
+    def providers(self) -> Sequence[str]:
+        """The CPU's, and the other one."""
+        return (NPU, CPU)
+
+    def load(self, model: bytes, settings: Settings) -> OnnxSession:
+        """A session that tells what the test wants."""
+        session = OnnxSession(model, replace(settings, provider=CPU))
+        session.placement = self._placements.get  # type: ignore[method-assign]
+        return session

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from onnx import NodeProto
 
@@ -16,18 +16,36 @@ from convaudit.formulas import Count, multiply
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.records import Layout, Shape
 
+Role = Literal[
+    "x",
+    "weight",
+    "bias",
+    "residual",  # added to the output before the activation
+    "x_scale",
+    "x_zero_point",
+    "w_scale",
+    "w_zero_point",
+    "y_scale",
+    "y_zero_point",
+    "offset",  # of a deformable convolution, as is the mask
+    "mask",
+    "pads",
+    "past_state",  # what a causal convolution saw before x
+]
+"""What an operand is for."""
+
 _Size = TypeVar("_Size")
-_SETTINGS = frozenset(
+_SETTINGS: frozenset[Role] = frozenset(
     {"x_scale", "x_zero_point", "w_scale", "w_zero_point", "y_scale", "y_zero_point", "pads", "past_state"}
 )
-"""Roles of operands that are no parameters, even where they are stored."""
+"""Roles of operands that are not parameters, even where they are stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvOp:
     """One row: where an op has its operands, and what it does differently from Conv."""
 
-    roles: tuple[str, ...] = ("x", "weight", "bias")  # of its operands, in order
+    roles: tuple[Role, ...] = ("x", "weight", "bias")  # of its operands, in order
     output_dtype: str = "x"  # the role of the operand with the output's element type, or that type itself
     transposed: bool = False
     deformable: bool = False
@@ -45,13 +63,23 @@ class ConvOp:
         return "x_zero_point" in self.roles
 
     @property
+    def weight(self) -> int:
+        """The operand that is the weight."""
+        return self.roles.index("weight")
+
+    @property
+    def output_operand(self) -> int | None:
+        """The operand whose element type the output has; None where that is ``output_dtype`` itself."""
+        return next((index for index, role in enumerate(self.roles) if role == self.output_dtype), None)
+
+    @property
     def settings(self) -> frozenset[int]:
-        """Operands that hold no parameters: scales, zero points, padding, states."""
+        """Operands that are not parameters: scales, zero points, padding, states."""
         return frozenset(index for index, role in enumerate(self.roles) if role in _SETTINGS)
 
     @property
     def integer_parameters(self) -> frozenset[int]:
-        """Operands that hold parameters although their element type is an integer one."""
+        """Operands that are parameters although their element type is an integer one."""
         parameters = {"weight", "bias"} if self.quantized else set()
         return frozenset(index for index, role in enumerate(self.roles) if role in parameters)
 

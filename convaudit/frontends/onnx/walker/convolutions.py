@@ -33,7 +33,7 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
     op, attributes, who = CONV_OPS[node.op], node.attributes, node.who
     operands = op.operands(node.proto)
     if "weight" not in operands:
-        raise ModelError(f"{who}: has no weight (input {op.roles.index('weight')})")
+        raise ModelError(f"{who}: has no weight (input {op.weight})")
     layout = op.layout_of(attributes)
     input_shape = _input_shape(node, op, layout)
     weight = trace(node.scope, operands["weight"])
@@ -177,9 +177,8 @@ def _output_dtype(node: Node, op: ConvOp) -> str:
     inferred = node.scope.dtype(node.output())
     if inferred != "unknown":
         return inferred
-    if op.output_dtype not in op.roles:
-        return op.output_dtype
-    return node.scope.dtype(node.input(op.roles.index(op.output_dtype)))
+    like = op.output_operand
+    return op.output_dtype if like is None else node.scope.dtype(node.input(like))
 
 
 def _stored_params(weight: TracedOperand, bias: TracedOperand | None) -> int | None:

@@ -23,11 +23,11 @@ from convaudit.shapes import kernel_extent
 
 def convolution(op: ConvOp, call: Call) -> Sequence[Tensor]:
     """A convolution, by its row in the table of convolution ops."""
-    like = op.output_dtype in op.roles
-    dtype = call.dtype(op.roles.index(op.output_dtype)) if like else data_type(op.output_dtype)
+    like = op.output_operand
+    dtype = data_type(op.output_dtype) if like is None else call.dtype(like)
     if op.causal:
         return [Tensor(dtype, call.shape())]
-    shape, weight = call.shape(), call.shape(op.roles.index("weight"))
+    shape, weight = call.shape(), call.shape(op.weight)
     if len(shape) != len(weight) or len(shape) < 3:
         raise Unknown
     layout = op.layout_of(call.attributes)

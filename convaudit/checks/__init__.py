@@ -5,12 +5,12 @@ from __future__ import annotations
 from convaudit.checks.baseline import compare
 from convaudit.checks.budgets import Budgets, check, evaluate
 from convaudit.checks.diff import Change, Difference, LayerChange, Total, diff
-from convaudit.checks.outcome import Culprit, Outcome
+from convaudit.checks.outcome import Contributor, Outcome
 
 __all__ = [
     "Budgets",
     "Change",
-    "Culprit",
+    "Contributor",
     "Difference",
     "LayerChange",
     "Outcome",

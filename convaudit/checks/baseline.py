@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from convaudit.checks.diff import Difference, diff
-from convaudit.checks.outcome import Culprit, Outcome, Status
+from convaudit.checks.outcome import Contributor, Outcome, Status
 from convaudit.checks.quantities import (
     ACTIVATION_BYTES,
     MACS,
@@ -52,7 +52,7 @@ def _compare(rule: str, quantity: Quantity, difference: Difference, tolerance: F
         message=_change_text(quantity, old, new, limit, tolerance) + _input_text(difference),
         value=new,
         limit=limit,
-        culprits=_growth(quantity, difference) if status == "failed" else (),
+        contributors=_growth(quantity, difference) if status == "failed" else (),
     )
 
 
@@ -74,11 +74,11 @@ def _input_text(difference: Difference) -> str:
     return "" if before == after else f"; the input changed from {before} to {after}"
 
 
-def _growth(quantity: Quantity, difference: Difference, most: int = 3) -> tuple[Culprit, ...]:
+def _growth(quantity: Quantity, difference: Difference, most: int = 3) -> tuple[Contributor, ...]:
     """The layers that grew most, and what changed in them."""
     growths = [(delta, name, why) for delta, name, why in _layer_growths(quantity, difference) if delta > 0]
     growths.sort(key=lambda growth: -growth[0])
-    return tuple(Culprit(name=name, detail=f"+{delta:,}: {why}") for delta, name, why in growths[:most])
+    return tuple(Contributor(name=name, detail=f"+{delta:,}: {why}") for delta, name, why in growths[:most])
 
 
 def _layer_growths(quantity: Quantity, difference: Difference) -> Iterator[tuple[int, str, str]]:

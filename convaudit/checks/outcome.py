@@ -10,14 +10,14 @@ from convaudit.formulas import Count
 
 Status = Literal["passed", "failed", "skipped"]
 Value: TypeAlias = Count | Fraction | None
-"""What was measured or is allowed: an exact count or share; None where it is unknown or no number."""
+"""What was measured or is allowed: an exact count or share; None where it is unknown or not a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Culprit:
+class Contributor:
     """A part of the model that an outcome rests on."""
 
-    name: str  # a layer's name, or words for what is no convolution
+    name: str  # a layer's name, or words for what is not a convolution
     detail: str  # "1,204,224 (12.3%)", "groups 96 -> 1"
     is_layer: bool = True
 
@@ -31,7 +31,7 @@ class Outcome:
     message: str  # one line: the value, the limit, and what to do
     value: Value = None
     limit: Value = None
-    culprits: tuple[Culprit, ...] = ()  # the most telling first
+    contributors: tuple[Contributor, ...] = ()  # the most telling first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

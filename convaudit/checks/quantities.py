@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
-from convaudit.checks.outcome import Culprit
+from convaudit.checks.outcome import Contributor
 from convaudit.checks.wording import percent
 from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.records import AuditReport, LayerCost
@@ -43,7 +43,9 @@ def depends_text(noun: str, formula: Formula) -> str:
     return f"{noun} depend on {', '.join(names)}; fix the size, for instance by {options}"
 
 
-def largest_parts(quantity: Quantity, report: AuditReport, total: int, most: int = 3) -> tuple[Culprit, ...]:
+def largest_parts(
+    quantity: Quantity, report: AuditReport, total: int, most: int = 3
+) -> tuple[Contributor, ...]:
     """The layers that contribute most to ``total``, the largest first, among other parts that outweigh them.
 
     Parts of unknown size are left out.
@@ -55,7 +57,7 @@ def largest_parts(quantity: Quantity, report: AuditReport, total: int, most: int
     parts += [(amount, name, False) for name, amount in others]
     parts.sort(key=lambda part: part[0], reverse=True)
     return tuple(
-        Culprit(name=name, detail=f"{amount:,} ({percent(Fraction(amount, total))})", is_layer=is_layer)
+        Contributor(name=name, detail=f"{amount:,} ({percent(Fraction(amount, total))})", is_layer=is_layer)
         for amount, name, is_layer in parts
     )
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
-from convaudit.checks.outcome import Culprit, Outcome
+from convaudit.checks.outcome import Contributor, Outcome
 from convaudit.checks.quantities import CONVOLUTION_MACS, Quantity, largest_parts, why_unknown
 from convaudit.checks.wording import percent
 from convaudit.formulas import floor_divide
@@ -27,13 +27,13 @@ def at_most(quantity: Quantity) -> Rule:
 
     def rule(name: str, report: AuditReport, limit: int) -> Outcome:
         value = quantity.total(report)
-        culprits: tuple[Culprit, ...] = ()
+        contributors: tuple[Contributor, ...] = ()
         if not isinstance(value, int):
             message = f"{why_unknown(quantity, report)} (limit {limit:,})"
         elif value > limit:
             over = f" ({percent(Fraction(value - limit, limit))})" if limit else ""
             message = f"{value:,} {quantity.noun}, {value - limit:,}{over} over the limit of {limit:,}"
-            culprits = largest_parts(quantity, report, value)
+            contributors = largest_parts(quantity, report, value)
         else:
             message = f"{value:,} {quantity.noun}, within {limit:,}"
         kept = isinstance(value, int) and value <= limit
@@ -43,7 +43,7 @@ def at_most(quantity: Quantity) -> Rule:
             message=message,
             value=value,
             limit=limit,
-            culprits=culprits,
+            contributors=contributors,
         )
 
     return rule
@@ -66,7 +66,7 @@ def min_saving(name: str, report: AuditReport, limit: Fraction) -> Outcome:
         f"{'at least' if kept else 'less than'} {percent(limit)}",
         value=value,
         limit=limit,
-        culprits=() if kept else largest_parts(CONVOLUTION_MACS, report, dense - saved),
+        contributors=() if kept else largest_parts(CONVOLUTION_MACS, report, dense - saved),
     )
 
 
@@ -131,12 +131,12 @@ def require_verified(name: str, report: AuditReport, _: bool) -> Outcome:
 def forbid_unknown(name: str, report: AuditReport, _: bool) -> Outcome:
     """Nothing that an audit counts is unknown; formulas in symbolic dimensions are known."""
     found = unknowns(report)
-    culprits = tuple(Culprit(name=line, detail="", is_layer=False) for line in found)
+    contributors = tuple(Contributor(name=line, detail="", is_layer=False) for line in found)
     return Outcome(
         rule=name,
         status="failed" if found else "passed",
         message=f"{len(found)} unknown" if found else "nothing is unknown",
-        culprits=culprits,
+        contributors=contributors,
     )
 
 
@@ -154,25 +154,27 @@ def _every_layer(
     Convolutions that may run unseen keep no rule.
     """
     unseen = [
-        Culprit(name=other.op, detail=other.reason or "not seen", is_layer=False)
+        Contributor(name=other.op, detail=other.reason or "not seen", is_layer=False)
         for other in report.opaque_ops
     ]
     if not layers and not unseen:
         return Outcome(rule=name, status="skipped", message=f"the model contains no {noun}")
-    culprits = [
-        Culprit(name=layer.name, detail=text)
+    contributors = [
+        Contributor(name=layer.name, detail=text)
         for layer in sorted(layers, key=_known_macs, reverse=True)
         if (text := fault(layer)) is not None
     ]
-    kept = not culprits
-    message = f"{len(layers) if kept else len(culprits)} of {len(layers)} {noun}s {virtue if kept else vice}"
+    kept = not contributors
+    message = (
+        f"{len(layers) if kept else len(contributors)} of {len(layers)} {noun}s {virtue if kept else vice}"
+    )
     if unseen:
         message += "; others may run unseen"
     return Outcome(
         rule=name,
         status="passed" if kept and not unseen else "failed",
         message=message,
-        culprits=(*culprits, *unseen),
+        contributors=(*contributors, *unseen),
     )
 
 

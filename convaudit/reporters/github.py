@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from convaudit.checks.outcome import CheckedModel
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.outcomes import culprit_lines
+from convaudit.reporters.outcomes import contributor_lines
 from convaudit.reporters.text import printable
 
 
@@ -20,7 +20,7 @@ def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> s
         if model.error is not None:
             lines.append(_error(model.source, "convaudit", [printable(model.error)]))
         for failure in model.failures:
-            text = [printable(failure.message), *culprit_lines(failure)]
+            text = [printable(failure.message), *contributor_lines(failure)]
             lines.append(_error(model.source, f"convaudit {failure.rule}", text))
     return "".join(f"{line}\n" for line in lines)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.errors import DependencyError
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.outcomes import culprit_lines
+from convaudit.reporters.outcomes import contributor_lines
 from convaudit.reporters.text import printable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _case(outcome: Outcome, classname: str) -> TestCase:
     message = printable(outcome.message)
     if outcome.status == "failed":
         failure = Failure(message, outcome.rule)
-        failure.text = "\n".join([message, *culprit_lines(outcome)])
+        failure.text = "\n".join([message, *contributor_lines(outcome)])
         case.result = [failure]
     elif outcome.status == "skipped":
         case.result = [Skipped(message)]

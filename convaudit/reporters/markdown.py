@@ -74,11 +74,11 @@ def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> s
 
 
 def _outcomes(model: CheckedModel) -> str:
-    from convaudit.reporters.outcomes import culprit_lines
+    from convaudit.reporters.outcomes import contributor_lines
 
     rows = ["|  | check | finding |", "|---|---|---|"]
     for outcome in model.outcomes:
-        finding = "<br>".join(map(markdown_text, [outcome.message, *culprit_lines(outcome)]))
+        finding = "<br>".join(map(markdown_text, [outcome.message, *contributor_lines(outcome)]))
         rows.append(f"| {_SIGNS[outcome.status]} | `{outcome.rule}` | {finding} |")
     return "\n".join(rows)
 

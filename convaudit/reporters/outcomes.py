@@ -5,30 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from convaudit.checks.outcome import CheckedModel, Culprit, Outcome
+from convaudit.checks.outcome import CheckedModel, Contributor, Outcome
 from convaudit.reporters.text import printable
 
 _MOST = 3
 
 
-def shown_culprits(outcome: Outcome) -> list[Culprit]:
+def shown_contributors(outcome: Outcome) -> list[Contributor]:
     """The parts of the model to name where there is little room: three layers, and as many other parts."""
     layers, others = (
-        [part for part in outcome.culprits if part.is_layer == is_layer][:_MOST] for is_layer in (True, False)
+        [part for part in outcome.contributors if part.is_layer == is_layer][:_MOST]
+        for is_layer in (True, False)
     )
-    return [part for part in outcome.culprits if part in layers or part in others]
+    return [part for part in outcome.contributors if part in layers or part in others]
 
 
-def culprit_lines(outcome: Outcome) -> list[str]:
+def contributor_lines(outcome: Outcome) -> list[str]:
     """The same in words, and how many more there are."""
-    lines = list(map(culprit_text, shown_culprits(outcome)))
-    more = len(outcome.culprits) - len(lines)
+    lines = list(map(contributor_text, shown_contributors(outcome)))
+    more = len(outcome.contributors) - len(lines)
     return [*lines, f"and {more} more"] if more else lines
 
 
-def culprit_text(culprit: Culprit) -> str:
+def contributor_text(contributor: Contributor) -> str:
     """``features.0.0: 10,838,016 (3.6%)``."""
-    return printable(f"{culprit.name}: {culprit.detail}" if culprit.detail else culprit.name)
+    return printable(f"{contributor.name}: {contributor.detail}" if contributor.detail else contributor.name)
 
 
 def verdict(model: CheckedModel) -> str:

@@ -14,7 +14,7 @@ from convaudit.checks.baseline import QUANTITIES
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.outcomes import culprit_text, shown_culprits
+from convaudit.reporters.outcomes import contributor_text, shown_contributors
 from convaudit.reporters.text import json_text, printable
 from convaudit.version import __version__
 
@@ -50,9 +50,9 @@ def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> s
 
 
 def _result(source: str, failure: Outcome, rules: Sequence[str]) -> dict[str, Any]:
-    text = "; ".join([printable(failure.message), *map(culprit_text, shown_culprits(failure))])
+    text = "; ".join([printable(failure.message), *map(contributor_text, shown_contributors(failure))])
     location: dict[str, Any] = {"physicalLocation": _physical(source)}
-    layers = [{"fullyQualifiedName": part.name} for part in failure.culprits if part.is_layer]
+    layers = [{"fullyQualifiedName": part.name} for part in failure.contributors if part.is_layer]
     if layers:
         location["logicalLocations"] = layers
     return {

@@ -60,14 +60,14 @@ def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> s
 
 
 def _checked(model: CheckedModel) -> Iterator[str]:
-    from convaudit.reporters.outcomes import culprit_lines, verdict
+    from convaudit.reporters.outcomes import contributor_lines, verdict
 
     yield f"{printable(model.source)}: {verdict(model)}"
     width = max((len(outcome.rule) for outcome in model.outcomes), default=0)
     for outcome in model.outcomes:
         status = outcome.status.upper() if outcome.status == "failed" else outcome.status
         yield f"  {status:7}  {outcome.rule:{width}}  {printable(outcome.message)}"
-        for line in culprit_lines(outcome):
+        for line in contributor_lines(outcome):
             yield f"{'':{width + 13}}{line}"
     yield ""
 

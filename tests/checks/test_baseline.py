@@ -178,7 +178,7 @@ def test_a_regression_names_the_layer_and_its_change() -> None:
     outcomes = {outcome.rule: outcome for outcome in compare(REPORT, audit(DENSE_B))}
     outcome = outcomes["baseline-macs"]
     assert outcome.message.endswith("more than the tolerance of 0.0%")
-    assert [(part.name, part.detail) for part in outcome.culprits] == [
+    assert [(part.name, part.detail) for part in outcome.contributors] == [
         ("b.dw", f"+{31 * 32 * 9 * 256:,}: groups 32 -> 1")
     ]
 
@@ -186,7 +186,7 @@ def test_a_regression_names_the_layer_and_its_change() -> None:
 def test_an_added_layer_is_named() -> None:
     grown = audit([*NET, conv_layer("extra", 16, 16, (1, 1), (16, 16))])
     outcomes = {outcome.rule: outcome for outcome in compare(REPORT, grown)}
-    assert [(c.name, c.detail) for c in outcomes["baseline-params"].culprits] == [("extra", "+256: new")]
+    assert [(c.name, c.detail) for c in outcomes["baseline-params"].contributors] == [("extra", "+256: new")]
 
 
 def test_a_layer_of_unknown_size_explains_no_growth() -> None:
@@ -195,7 +195,7 @@ def test_a_layer_of_unknown_size_explains_no_growth() -> None:
         outcome.rule: outcome
         for outcome in compare(REPORT, audit([unknown, *DENSE_B[1:]], file_bytes=55_712))
     }
-    assert [part.name for part in outcomes["baseline-size"].culprits] == ["b.dw"]
+    assert [part.name for part in outcomes["baseline-size"].contributors] == ["b.dw"]
     assert outcomes["baseline-weight-bytes"].message.startswith("bytes of convolution weights are unknown")
 
 

@@ -63,7 +63,7 @@ def test_a_limit_holds_up_to_the_value_and_not_below(budget: str, value: int) ->
 
 
 @pytest.mark.parametrize(
-    ("budgets", "message", "culprits"),
+    ("budgets", "message", "contributors"),
     [
         pytest.param(
             {"max_params": 1_000},
@@ -123,13 +123,13 @@ def test_a_limit_holds_up_to_the_value_and_not_below(budget: str, value: int) ->
     ],
 )
 def test_what_is_over_is_said_with_its_largest_parts(
-    budgets: dict[str, object], message: str, culprits: list[str] | None
+    budgets: dict[str, object], message: str, contributors: list[str] | None
 ) -> None:
     (violation,) = check(REPORT, Budgets(**budgets))
     assert violation.message == message
     assert violation.rule == next(iter(budgets)).replace("_", "-")
-    if culprits is not None:
-        assert [f"{part.name}: {part.detail}" for part in violation.culprits] == culprits
+    if contributors is not None:
+        assert [f"{part.name}: {part.detail}" for part in violation.contributors] == contributors
 
 
 def test_parts_smaller_than_the_three_layers_go_unsaid() -> None:
@@ -143,8 +143,8 @@ def test_parts_smaller_than_the_three_layers_go_unsaid() -> None:
         )
     )
     (violation,) = check(report, Budgets(max_macs=1))
-    assert [part.name for part in violation.culprits] == ["d", "c", "2 MatMul", "b"]
-    assert [part.is_layer for part in violation.culprits] == [True, True, False, True]
+    assert [part.name for part in violation.contributors] == ["d", "c", "2 MatMul", "b"]
+    assert [part.is_layer for part in violation.contributors] == [True, True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_parts_smaller_than_the_three_layers_go_unsaid() -> None:
 def test_rules_that_are_kept(budgets: dict[str, object]) -> None:
     (outcome,) = evaluate(REPORT, Budgets(**budgets))
     assert outcome.status == "passed"
-    assert outcome.culprits == ()
+    assert outcome.contributors == ()
 
 
 UNKNOWN = analyze(
@@ -180,7 +180,7 @@ def test_an_unknown_value_is_over_every_limit(budget: str) -> None:
 @pytest.mark.parametrize("budget", ["max_macs", "max_flops", "max_activation_bytes", "max_layer_macs"])
 def test_a_symbolic_value_is_over_every_limit_and_the_size_to_fix_is_named(budget: str) -> None:
     (violation,) = check(BATCHED, Budgets(**{budget: 10**15}))
-    said = " ".join([violation.message, *(part.detail for part in violation.culprits)])
+    said = " ".join([violation.message, *(part.detail for part in violation.contributors)])
     assert "batch" in said
     assert "--dim" in said
 
@@ -193,7 +193,7 @@ def test_an_unknown_saving_is_not_enough() -> None:
 def test_unknown_numbers_are_forbidden_one_by_one() -> None:
     (violation,) = check(UNKNOWN, Budgets(forbid_unknown=True))
     assert violation.message == "2 unknown"
-    assert [part.name.split(":")[0] for part in violation.culprits] == ["stem", "the model's parameters"]
+    assert [part.name.split(":")[0] for part in violation.contributors] == ["stem", "the model's parameters"]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_only_a_proof_verifies(status: str, passes: bool) -> None:
     verified = replace(REPORT, layers=tuple(replace(row, verification=verdict) for row in REPORT.layers))
     violations = check(verified, Budgets(require_verified=True))
     assert (violations == []) is passes
-    assert passes or violations[0].culprits[0].detail == f"{status.replace('_', ' ')}: because"
+    assert passes or violations[0].contributors[0].detail == f"{status.replace('_', ' ')}: because"
 
 
 @pytest.mark.parametrize(

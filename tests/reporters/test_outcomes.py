@@ -13,7 +13,7 @@ import pytest
 
 from convaudit.analyzer import analyze
 from convaudit.checks import Budgets, compare, diff, evaluate
-from convaudit.checks.outcome import CheckedModel, Culprit, Outcome
+from convaudit.checks.outcome import CheckedModel, Contributor, Outcome
 from convaudit.errors import DependencyError
 from convaudit.reporters import FORMATS, View, formats_of
 from convaudit.reporters.github import render_check as render_annotations
@@ -47,7 +47,7 @@ HOSTILE = [
                 rule="max-macs",
                 status="failed",
                 message=f"unknown ({NASTY})",
-                culprits=(Culprit(name=NASTY, detail=NASTY),),
+                contributors=(Contributor(name=NASTY, detail=NASTY),),
             ),
         ),
     ),

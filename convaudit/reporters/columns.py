@@ -57,7 +57,7 @@ class LayerColumn:
     order: Callable[[LayerCost, Totals], Any] | None = None
 
 
-def _text(
+def text_column(
     header: str, cell: Callable[[LayerCost], str], *, left: bool = True, number: Number | None = None
 ) -> LayerColumn:
     """A cell for each layer, without a total; sorted by ``number``, the largest first."""
@@ -70,7 +70,7 @@ def _text(
     return LayerColumn(fill=fill, order=lambda layer, totals: _largest_first(number(layer)))
 
 
-def _count(header: str, key: str, *, summed: bool = True) -> LayerColumn:
+def count_column(header: str, key: str, *, summed: bool = True) -> LayerColumn:
     """A count of each layer, and in total."""
     of = attrgetter(key)
 
@@ -124,37 +124,39 @@ def _largest_first(value: Count | float | None) -> tuple[float, Fraction | float
 
 COLUMNS: dict[str, LayerColumn] = {
     "name": LayerColumn(fill=_names, order=lambda layer, totals: layer.name),
-    "op": _text("op", lambda layer: layer.op),
-    "kind": _text("kind", lambda layer: layer.kind),
-    "channels": _text("channels", channels_text, left=False),
-    "kernel": _text("kernel", kernel_text),
-    "input": _text("input", lambda layer: as_text(layer.input_shape)),
-    "output": _text("output", lambda layer: as_text(layer.output_shape)),
-    "weight": _text("weight", lambda layer: as_text(layer.weight_shape)),
-    "dtype": _text("dtype", lambda layer: layer.dtype),
-    "groups": _text("groups", lambda layer: str(layer.groups), left=False, number=lambda layer: layer.groups),
-    "calls": _text(
+    "op": text_column("op", lambda layer: layer.op),
+    "kind": text_column("kind", lambda layer: layer.kind),
+    "channels": text_column("channels", channels_text, left=False),
+    "kernel": text_column("kernel", kernel_text),
+    "input": text_column("input", lambda layer: as_text(layer.input_shape)),
+    "output": text_column("output", lambda layer: as_text(layer.output_shape)),
+    "weight": text_column("weight", lambda layer: as_text(layer.weight_shape)),
+    "dtype": text_column("dtype", lambda layer: layer.dtype),
+    "groups": text_column(
+        "groups", lambda layer: str(layer.groups), left=False, number=lambda layer: layer.groups
+    ),
+    "calls": text_column(
         "calls",
         lambda layer: "?" if layer.calls is None else str(layer.calls),
         left=False,
         number=lambda layer: layer.calls,
     ),
-    "params": _count("params", "params"),
-    "macs": replace(_count("MACs", "macs"), fill=_macs),
-    "flops": _count("FLOPs", "flops"),
-    "dense_params": _count("params g=1", "dense_params"),
-    "dense_macs": _count("MACs g=1", "dense_macs"),
-    "params_saved": _count("params saved", "params_saved"),
-    "macs_saved": _count("saved", "macs_saved"),
+    "params": count_column("params", "params"),
+    "macs": replace(count_column("MACs", "macs"), fill=_macs),
+    "flops": count_column("FLOPs", "flops"),
+    "dense_params": count_column("params g=1", "dense_params"),
+    "dense_macs": count_column("MACs g=1", "dense_macs"),
+    "params_saved": count_column("params saved", "params_saved"),
+    "macs_saved": count_column("saved", "macs_saved"),
     "share": LayerColumn(fill=_shares, order=lambda layer, totals: _largest_first(share_of(layer, totals))),
-    "weight_bytes": _count("weight bytes", "weight_bytes"),
-    "activation_bytes": _count("in+out bytes", "activation_bytes", summed=False),
-    "intensity": _text(
+    "weight_bytes": count_column("weight bytes", "weight_bytes"),
+    "activation_bytes": count_column("in+out bytes", "activation_bytes", summed=False),
+    "intensity": text_column(
         "FLOPs/byte", intensity_text, left=False, number=lambda layer: layer.arithmetic_intensity
     ),
-    "verified": _text("verified", status_text),
-    "bits": _text("bits", bits_text, left=False, number=_inaccuracy),
-    "error": _text("max error", error_text, left=False),
+    "verified": text_column("verified", status_text),
+    "bits": text_column("bits", bits_text, left=False, number=_inaccuracy),
+    "error": text_column("max error", error_text, left=False),
 }
 """What can be shown of each layer: one row serves the table, Markdown, ``--columns`` and ``--sort``."""
 

@@ -11,9 +11,9 @@ from convaudit.analyzer import analyze
 from convaudit.checks.budgets import Budgets, evaluate
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
-from convaudit.reporters import View
+from convaudit.reporters import FORMATS, View
 from convaudit.reporters.cells import kernel_text
-from convaudit.reporters.columns import COLUMNS, filled_columns, select
+from convaudit.reporters.columns import COLUMNS, filled_columns, select, text_column
 from convaudit.reporters.lines import verified_text
 from convaudit.reporters.table import render_audit as render_table
 from convaudit.reporters.table import render_models as render_models_table
@@ -150,6 +150,16 @@ def test_columns_that_say_the_same_in_every_row_go_unsaid():
     headers = set(filled_columns(analyze(network(conv_layer())), ()))
     assert headers.isdisjoint({"calls", "macs_saved", "verified", "bits"})
     assert "share" not in filled_columns(MIXED, ())  # no total, no share
+
+
+def test_a_column_that_is_added_is_shown_and_sorted_by(monkeypatch):
+    letters = text_column("letters", lambda layer: str(len(layer.name)), number=lambda layer: len(layer.name))
+    monkeypatch.setitem(COLUMNS, "letters", letters)
+    view = View(columns=("letters",), sort="letters", top=2)
+    for name, style in (("table", "pipe"), ("markdown", None)):
+        text = FORMATS[name].render("audit", MIXED, replace(view, style=style))
+        rows = [line.strip("| ") for line in text.splitlines() if line.startswith("|")]
+        assert (rows[0], rows[2:]) == ("letters", ["15", "13"])
 
 
 SELECTIONS = [

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, defs
 
 from convaudit.errors import ModelError
+from convaudit.frontends.onnx.graphs import Address, Graphs, bodies
 from convaudit.frontends.onnx.order import in_order, is_in_order
-
-Address = tuple[str | int, ...]
-"""A node's way from the main graph: its index, then per level "function" or an attribute, and an index."""
 
 
 class Origin(NamedTuple):
@@ -48,6 +47,11 @@ class Expanded:
     model: ModelProto
     origins: dict[Address, Origin] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def graphs(self) -> Graphs:
+        """The graphs of ``model`` by their address."""
+        return Graphs(self.model)
 
 
 def expand_functions(model: ModelProto) -> Expanded:
@@ -186,8 +190,8 @@ def _check_versions(function: FunctionProto, versions: Mapping[str, int]) -> Non
 def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
     for node in nodes:
         yield node
-        for attribute in node.attribute:
-            yield from _all_nodes(attribute.g.node)
+        for _, body in bodies(node):
+            yield from _all_nodes(body.node)
 
 
 def _means_the_same(node: NodeProto, theirs: int, ours: int) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto
+
+from convaudit.frontends.onnx.graphs import bodies
 
 
 def is_in_order(model: ModelProto) -> bool:
@@ -46,7 +48,7 @@ def _is_in_order(graph: GraphProto | FunctionProto) -> bool:
     for node in graph.node:
         if not to_come.isdisjoint(node.input):
             return False
-        for body in _bodies(node):
+        for _, body in bodies(node):
             if not to_come.isdisjoint(_captured(body)) or not _is_in_order(body):
                 return False
         to_come.difference_update(node.output)
@@ -55,7 +57,7 @@ def _is_in_order(graph: GraphProto | FunctionProto) -> bool:
 
 def _reads(node: NodeProto) -> Iterator[str]:
     yield from (name for name in node.input if name)
-    for body in _bodies(node):
+    for _, body in bodies(node):
         yield from _captured(body)
 
 
@@ -68,7 +70,3 @@ def _captured(body: GraphProto) -> set[str]:
 
 def _names(values: Iterable[object]) -> set[str]:
     return {value.name for value in values}  # type: ignore[attr-defined]
-
-
-def _bodies(node: NodeProto) -> Iterator[GraphProto]:
-    return (attribute.g for attribute in node.attribute if attribute.type == AttributeProto.GRAPH)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, parser
 
-from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.walker import Walked, walk_onnx
 from convaudit.records import ConvLayer, Network

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto
 
+from convaudit.frontends.onnx.graphs import graphs
 from convaudit.frontends.onnx.shapes.dimensions import Dimensions
-from convaudit.frontends.onnx.shapes.inferred import Inferred, first_known, graphs
+from convaudit.frontends.onnx.shapes.inferred import Inferred, first_known
 from convaudit.frontends.onnx.shapes.inputs import Inputs, write_shape
 from convaudit.records import Shape
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from onnx import ModelProto
 
 from convaudit.frontends.onnx.attributes import Attributes
-from convaudit.frontends.onnx.shapes.inferred import graphs
+from convaudit.frontends.onnx.graphs import graphs
 
 
 def hazard(model: ModelProto) -> str | None:

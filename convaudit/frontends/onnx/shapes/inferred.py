@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, TensorProto, TypeProto
+from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, TypeProto
 
-from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.graphs import Address, graphs
 from convaudit.frontends.onnx.loader.tensors import dtype_name
 from convaudit.frontends.onnx.shapes.dimensions import Dimensions
 from convaudit.records import Shape
@@ -118,15 +118,6 @@ def first_known(shape: Shape | None, later: Shape | None) -> Shape | None:
     if shape is None or later is None or len(shape) != len(later):
         return later if shape is None else shape
     return tuple(other if known is None else known for known, other in zip(shape, later, strict=True))
-
-
-def graphs(graph: GraphProto, address: Address = ()) -> Iterator[tuple[Address, GraphProto]]:
-    """A graph and all bodies inside it, each with its address."""
-    yield address, graph
-    for index, node in enumerate(graph.node):
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.GRAPH:
-                yield from graphs(attribute.g, (*address, index, attribute.name))
 
 
 def _declared(graph: GraphProto) -> dict[str, TypeProto]:

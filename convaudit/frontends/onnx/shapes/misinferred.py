@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator
 
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from convaudit.frontends.onnx.shapes.inferred import graphs
+from convaudit.frontends.onnx.graphs import graphs
 
 _ALWAYS: tuple[set[str], ...] = (set(),)
 _POOLING = ({"ceil_mode"}, {"auto_pad", "dilations"})

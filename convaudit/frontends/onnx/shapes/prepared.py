@@ -7,8 +7,8 @@ import re
 from onnx import GraphProto, ModelProto, NodeProto
 
 from convaudit.frontends.onnx.attributes import Attributes
+from convaudit.frontends.onnx.graphs import graphs
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
-from convaudit.frontends.onnx.shapes.inferred import graphs
 from convaudit.frontends.onnx.shapes.misinferred import Misinferred
 
 OURS = "convaudit"

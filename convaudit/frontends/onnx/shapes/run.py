@@ -17,11 +17,11 @@ from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from convaudit.apart import call_apart, file_limits
 from convaudit.errors import ExecutionError
+from convaudit.frontends.onnx.graphs import graphs
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.onnxruntime import OnnxSession
 from convaudit.frontends.onnx.runtime import Settings
-from convaudit.frontends.onnx.shapes.inferred import graphs
 from convaudit.frontends.onnx.shapes.inputs import Feeds
 from convaudit.frontends.onnx.shapes.runnable import make_runnable_for_sizes
 from convaudit.records import TensorInfo

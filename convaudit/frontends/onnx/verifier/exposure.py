@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, shape_inference
 
 from convaudit.errors import ExecutionError, first_line
-from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.graphs import Address, Graphs, bodies, body, graphs
 from convaudit.frontends.onnx.loader.tensors import data_type
 from convaudit.frontends.onnx.shapes.hazards import hazard
-from convaudit.frontends.onnx.shapes.inferred import graphs
-from convaudit.frontends.onnx.verifier.graphs import Graphs, bodies, body
 
 _LOOP_OWN = 2  # a Loop's own inputs (trip count, condition), and its body's (iteration, condition)
 
@@ -144,3 +142,29 @@ def _element_types(model: ModelProto) -> Iterator[tuple[tuple[Address, str], int
         for value in (*graph.value_info, *graph.input, *graph.output):
             if value.type.tensor_type.elem_type:
                 yield (address, value.name), value.type.tensor_type.elem_type
+
+
+def prune(graph: GraphProto) -> None:
+    """Leave out, in place, the nodes, inputs and constants that no output of a main graph depends on."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed |= _read(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    for values in (graph.initializer, graph.input):
+        wanted = [value for value in values if value.name in needed]
+        del values[:]
+        values.extend(wanted)
+
+
+def _read(node: NodeProto) -> set[str]:
+    """Names that a node reads, and those that its bodies do."""
+    names = set(node.input)
+    for _, graph in bodies(node):
+        names |= {value.name for value in graph.output}
+        for inner in graph.node:
+            names |= _read(inner)
+    return names

@@ -13,13 +13,13 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from convaudit.errors import ExecutionError
 from convaudit.feeds import given_feeds, open_sizes, random_feeds, sizes_of
+from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.external_data import reference
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.loader.tensors import model_tensors
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
-from convaudit.frontends.onnx.verifier.exposure import Exposed, Exposure
-from convaudit.frontends.onnx.verifier.graphs import Graphs, prune
+from convaudit.frontends.onnx.verifier.exposure import Exposed, Exposure, prune
 from convaudit.frontends.onnx.verifier.operands import (
     claimed,
     dtype_of,

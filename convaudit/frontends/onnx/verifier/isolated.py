@@ -12,11 +12,10 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import open_sizes, settled
-from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.graphs import Address, Graphs, bodies
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
-from convaudit.frontends.onnx.verifier.graphs import Graphs, bodies
 from convaudit.frontends.onnx.verifier.operands import (
     claimed,
     execution,

@@ -17,8 +17,8 @@ from onnx import (
 )
 
 from convaudit.errors import LoadError, ModelError
+from convaudit.frontends.onnx.graphs import graphs
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
-from convaudit.frontends.onnx.shapes.inferred import graphs
 
 _MOST_BYTES = 2**31 - 2**20  # what protobuf takes
 

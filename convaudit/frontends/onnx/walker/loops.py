@@ -22,7 +22,7 @@ def iterations(node: Node, name: str, body: GraphProto) -> Count | None:
     if node.op == "Scan":
         return _scan_length(node)
     if node.op == "Loop":
-        return _trip_count(node, body)
+        return _trip_count(node, name, body)
     return None
 
 
@@ -37,15 +37,15 @@ def _scan_length(node: Node) -> Count | None:
     return shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
 
 
-def _trip_count(node: Node, body: GraphProto) -> Count | None:
+def _trip_count(node: Node, attribute: str, body: GraphProto) -> Count | None:
     """A constant count under a condition that is always true."""
     count = _constant(node.scope, node.input(0))
-    if count is None or not _always_true(node, body):
+    if count is None or not _always_true(node, attribute, body):
         return None
     return max(count, 0)
 
 
-def _always_true(node: Node, body: GraphProto) -> bool:
+def _always_true(node: Node, attribute: str, body: GraphProto) -> bool:
     start = node.input(1)
     if start and _constant(node.scope, start) != 1:
         return False
@@ -57,7 +57,8 @@ def _always_true(node: Node, body: GraphProto) -> bool:
         name = producers.pop(name).input[0]
     if name == body.input[1].name:
         return True
-    inner = Scope(body, node.scope.expanded, node.scope.inferred, parent=node.scope)
+    scope = node.scope
+    inner = Scope(scope.expanded, scope.inferred, parent=scope, address=(*node.address, attribute))
     return _constant(inner, name) == 1
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, TensorProto
+from onnx import GraphProto, NodeProto
 
 from convaudit.errors import ModelError
 from convaudit.formulas import Count
 from convaudit.frontends.onnx.attributes import Attributes
-from convaudit.frontends.onnx.functions import Address, Expanded, Origin
+from convaudit.frontends.onnx.functions import Expanded, Origin
+from convaudit.frontends.onnx.graphs import Address, bodies
 from convaudit.frontends.onnx.ops import op_of
 from convaudit.frontends.onnx.shapes.inferred import Inferred
 from convaudit.records import Branch, Shape
@@ -25,7 +26,6 @@ class Scope:
 
     def __init__(
         self,
-        graph: GraphProto,
         expanded: Expanded,
         inferred: Inferred,
         *,
@@ -36,7 +36,11 @@ class Scope:
         calls: Count | None = 1,
         branches: tuple[Branch, ...] = (),
     ) -> None:
-        self.graph = graph
+        index = expanded.graphs.at(address)
+        self.graph = index.graph
+        self.producers = index.producers
+        self.stored = index.initializers
+        self.defines = index.defines
         self.expanded = expanded
         self.inferred = inferred
         self.parent = parent
@@ -45,19 +49,12 @@ class Scope:
         self.path = path
         self.calls = calls
         self.branches = branches
-        self.producers = {name: node for node in graph.node for name in node.output if name}
-        self.stored: dict[str, TensorProto | SparseTensorProto] = {
-            tensor.name: tensor for tensor in graph.initializer
-        }
-        self.stored.update((tensor.values.name, tensor) for tensor in graph.sparse_initializer)
-        self._formals = {value.name for value in graph.input}
         self._bodies: list[Scope] = []
 
     def body(
         self,
         node: Node,
         name: str,
-        graph: GraphProto,
         *,
         path: str,
         calls: Count | None,
@@ -65,7 +62,6 @@ class Scope:
     ) -> Scope:
         """The scope of a body of ``node``, which stands in this scope."""
         scope = Scope(
-            graph,
             self.expanded,
             self.inferred,
             parent=self,
@@ -109,7 +105,7 @@ class Scope:
     def home(self, name: str) -> Scope | None:
         """The scope that defines a tensor: this one or one around it."""
         scope: Scope | None = self
-        while scope is not None and not scope._defines(name):
+        while scope is not None and not scope.defines(name):
             scope = scope.parent
         return scope
 
@@ -135,9 +131,6 @@ class Scope:
         """Element type of a tensor that is in sight, or ``unknown``."""
         home = self.home(name)
         return "unknown" if home is None else self.inferred.dtype(home.address, name, home.stored.get(name))
-
-    def _defines(self, name: str) -> bool:
-        return name in self.producers or name in self.stored or name in self._formals
 
 
 class Node(NamedTuple):
@@ -167,9 +160,8 @@ class Node(NamedTuple):
     @property
     def bodies(self) -> list[tuple[str, GraphProto]]:
         """Graphs that a control-flow node runs, by attribute name, in an order that no file changes."""
-        found = [(a.name, a.g) for a in self.proto.attribute if a.type == AttributeProto.GRAPH]
         # then before else, as people read it
-        return sorted(found, key=lambda body: (body[0] != "then_branch", body[0]))
+        return sorted(bodies(self.proto), key=lambda body: (body[0] != "then_branch", body[0]))
 
     def input(self, index: int) -> str:
         """Name of an operand; "" if it is absent."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.formulas import Count, multiply
-from convaudit.frontends.onnx.functions import Address, Expanded, Origin, expand_functions
+from convaudit.frontends.onnx.functions import Expanded, Origin, expand_functions
+from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.shapes.dimensions import Dimensions
@@ -57,7 +58,7 @@ def walk_onnx(
     inferred = Inferred(Dimensions(inputs.symbols))
 
     def look() -> _Findings:
-        return _Findings.of(Scope(expanded.model.graph, expanded, inferred))
+        return _Findings.of(Scope(expanded, inferred))
 
     warnings: list[str] = []
     for warning in stages(inputs, inferred):
@@ -168,7 +169,7 @@ def _visit(scope: Scope, paths: Names) -> Iterator[Node]:
             calls = _nested_calls(scope.calls, iterations(node, name, graph))
             exclusive = (Branch(choice=path, arm=name),) if is_open else ()
             body = scope.body(
-                node, name, graph, path=f"{path}/{name}", calls=calls, branches=scope.branches + exclusive
+                node, name, path=f"{path}/{name}", calls=calls, branches=scope.branches + exclusive
             )
             yield from _visit(body, paths)
 

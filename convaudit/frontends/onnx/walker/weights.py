@@ -8,7 +8,7 @@ from math import prod
 
 from onnx import SparseTensorProto, TensorProto
 
-from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.loader.tensors import decode, dtype_name
 from convaudit.frontends.onnx.walker.scopes import Scope
 from convaudit.records import Shape

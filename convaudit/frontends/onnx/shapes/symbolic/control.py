@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from onnx import AttributeProto, GraphProto, TensorProto
+from onnx import GraphProto, TensorProto
 
 from convaudit.formulas import Count, maximum
-from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.graphs import Address, bodies
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, normalized
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, Unknown, joined
 from convaudit.records import Shape
 
-if TYPE_CHECKING:
-    from convaudit.frontends.onnx.shapes.symbolic.engine import Engine
-
-Body: TypeAlias = "Callable[[Engine, Call, Address, Mapping[str, Tensor]], Sequence[Tensor]]"
+Look: TypeAlias = "Callable[[GraphProto, Address, Mapping[str, Tensor]], Mapping[str, Tensor]]"
+"""Tells what is known of the tensors of a body, from what is known around it."""
+Rule: TypeAlias = "Callable[[Look, Call, Address, Mapping[str, Tensor]], Sequence[Tensor]]"
 _MOST_ROUNDS = 8
 
 
-def _if(engine: Engine, call: Call, address: Address, known: Mapping[str, Tensor]) -> Sequence[Tensor]:
+def _if(look: Look, call: Call, address: Address, known: Mapping[str, Tensor]) -> Sequence[Tensor]:
     """What both branches have in common, or what the only one has that can run."""
     arms = {
-        name: _outputs(engine, graph, (*address, name), known)
-        for name, graph in _graphs(call).items()
+        name: _outputs(look, graph, (*address, name), known)
+        for name, graph in bodies(call.node)
         if name in ("then_branch", "else_branch")
     }
     if len(arms) != 2:
@@ -35,16 +34,16 @@ def _if(engine: Engine, call: Call, address: Address, known: Mapping[str, Tensor
     return [_common(a, b) for a, b in zip(arms["then_branch"], arms["else_branch"], strict=False)]
 
 
-def _loop(engine: Engine, call: Call, address: Address, known: Mapping[str, Tensor]) -> Sequence[Tensor]:
+def _loop(look: Look, call: Call, address: Address, known: Mapping[str, Tensor]) -> Sequence[Tensor]:
     """A body that runs on what it carries: only what no iteration changes is known of that."""
     body = _body(call)
     carried = [call.tensor(index)._replace(value=None) for index in range(2, len(call.node.input))]
     names = [value.name for value in body.input]
     if len(names) != 2 + len(carried) or len(body.output) < 1 + len(carried):
-        _look_inside(engine, body, address, known)
+        _look_inside(look, body, address, known)
         raise Unknown
     fixed = {names[0]: Tensor(TensorProto.INT64, ()), names[1]: Tensor(TensorProto.BOOL, ())}
-    states, results = _settled(engine, body, address, known, fixed, names[2:], carried, first=1)
+    states, results = _settled(look, body, address, known, fixed, names[2:], carried, first=1)
     trips = _trips(call, results[0], body)
     scanned = [
         Tensor(result.dtype, None if result.shape is None else (trips, *result.shape))
@@ -73,7 +72,7 @@ def _passes_on(body: GraphProto) -> bool:
     return bool(name == body.input[1].name)
 
 
-def _scan(engine: Engine, call: Call, address: Address, known: Mapping[str, Tensor]) -> Sequence[Tensor]:
+def _scan(look: Look, call: Call, address: Address, known: Mapping[str, Tensor]) -> Sequence[Tensor]:
     """A body that runs on slices of its last operands."""
     if call.opset < 9:
         raise Unknown
@@ -82,7 +81,7 @@ def _scan(engine: Engine, call: Call, address: Address, known: Mapping[str, Tens
     count = len(call.node.input) - scanned
     names = [value.name for value in body.input]
     if scanned < 1 or count < 0 or len(names) != len(call.node.input) or len(body.output) < count:
-        _look_inside(engine, body, address, known)
+        _look_inside(look, body, address, known)
         raise Unknown
     axes = call.attributes.integers("scan_input_axes") or [0] * scanned
     length: Count | None = None
@@ -96,7 +95,7 @@ def _scan(engine: Engine, call: Call, address: Address, known: Mapping[str, Tens
             row = operand.shape[:place] + operand.shape[place + 1 :]
         fixed[names[index]] = Tensor(operand.dtype, row)
     carried = [call.tensor(index)._replace(value=None) for index in range(count)]
-    states, results = _settled(engine, body, address, known, fixed, names[:count], carried, first=0)
+    states, results = _settled(look, body, address, known, fixed, names[:count], carried, first=0)
     outputs = call.attributes.integers("scan_output_axes") or [0] * (len(results) - count)
     return [
         *states,
@@ -112,7 +111,7 @@ def _stacked(result: Tensor, axis: int, length: Count | None) -> Tensor:
 
 
 def _settled(
-    engine: Engine,
+    look: Look,
     body: GraphProto,
     address: Address,
     known: Mapping[str, Tensor],
@@ -125,26 +124,24 @@ def _settled(
     states = list(carried)
     for _ in range(_MOST_ROUNDS):
         inside = {**known, **fixed, **dict(zip(names, states, strict=True))}
-        results = _outputs(engine, body, (*address, "body"), inside)
+        results = _outputs(look, body, (*address, "body"), inside)
         after = [_common(a, b) for a, b in zip(states, results[first:], strict=False)]
         if [state.shape for state in after] == [state.shape for state in states]:
             return after, results
         states = after
     states = [Tensor(state.dtype) for state in states]
     inside = {**known, **fixed, **dict(zip(names, states, strict=True))}
-    return states, _outputs(engine, body, (*address, "body"), inside)
+    return states, _outputs(look, body, (*address, "body"), inside)
 
 
-def _look_inside(engine: Engine, body: GraphProto, address: Address, known: Mapping[str, Tensor]) -> None:
+def _look_inside(look: Look, body: GraphProto, address: Address, known: Mapping[str, Tensor]) -> None:
     """A malformed node spoils only its own results: of its body all is known that needs no formal input."""
     nothing = {value.name: Tensor() for value in body.input}
-    _outputs(engine, body, (*address, "body"), {**known, **nothing})
+    _outputs(look, body, (*address, "body"), {**known, **nothing})
 
 
-def _outputs(
-    engine: Engine, graph: GraphProto, address: Address, known: Mapping[str, Tensor]
-) -> list[Tensor]:
-    inside = engine.graph(graph, address, known)
+def _outputs(look: Look, graph: GraphProto, address: Address, known: Mapping[str, Tensor]) -> list[Tensor]:
+    inside = look(graph, address, known)
     return [inside.get(value.name, Tensor()) for value in graph.output]
 
 
@@ -160,16 +157,12 @@ def _scalar(tensor: Tensor) -> Count | None:
     return element
 
 
-def _graphs(call: Call) -> dict[str, GraphProto]:
-    return {a.name: a.g for a in call.node.attribute if a.type == AttributeProto.GRAPH}
-
-
 def _body(call: Call) -> GraphProto:
-    graphs = _graphs(call)
+    graphs = dict(bodies(call.node))
     if "body" not in graphs:
         raise Unknown
     return graphs["body"]
 
 
-BODIES: dict[str, Body] = {"If": _if, "Loop": _loop, "Scan": _scan}
+BODIES: dict[str, Rule] = {"If": _if, "Loop": _loop, "Scan": _scan}
 """By op type."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TypeProto, defs, shape_inference
+from onnx import GraphProto, ModelProto, NodeProto, TypeProto, defs, shape_inference
 
 from convaudit.errors import ConvauditError
 from convaudit.formulas import Count, Formula, is_nonnegative
-from convaudit.frontends.onnx.functions import Address
+from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.shapes.inferred import Inferred
 from convaudit.frontends.onnx.shapes.prepared import OURS
 from convaudit.frontends.onnx.shapes.symbolic import control, loading
@@ -78,7 +78,7 @@ class Engine:
         try:
             body = control.BODIES.get(node.op_type) if not _domain(node.domain) else None
             if body is not None:
-                return body(self, call, address, known)
+                return body(self.graph, call, address, known)
             rule = rule_of(node.domain, node.op_type)
             results = list(rule(call)) if rule is not None else self._by_onnx(call)
             value = evaluate(call, results[0].dtype) if results else None
@@ -164,11 +164,6 @@ class Engine:
             for dim in kind.shape.dim
         ]
         return Tensor(kind.elem_type, tuple(sizes))
-
-
-def bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
-    """Graphs that a node runs, by attribute name."""
-    return ((a.name, a.g) for a in node.attribute if a.type == AttributeProto.GRAPH)
 
 
 def _domain(domain: str) -> str:

@@ -1,12 +1,16 @@
-"""A model's graphs by their address: which of them defines a name, and what is stored under it."""
+"""The graphs of a model by their address: the main one, and the bodies of control flow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
-from convaudit.frontends.onnx.functions import Address
+Address = tuple[str | int, ...]
+"""The way from the main graph to a node, its index, or to a body, then the attribute: ``(3, "body", 0)``.
+
+In a model's file, a step into a local function is called "function".
+"""
 
 
 class GraphIndex:
@@ -15,18 +19,24 @@ class GraphIndex:
     def __init__(self, graph: GraphProto, address: Address) -> None:
         self.graph = graph
         self.address = address
-        self.initializers: dict[str, TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
-        self.producers: dict[str, NodeProto] = {name: node for node in graph.node for name in node.output}
+        self.producers: dict[str, NodeProto] = {
+            name: node for node in graph.node for name in node.output if name
+        }
+        self.initializers: dict[str, TensorProto | SparseTensorProto] = {
+            tensor.name: tensor for tensor in graph.initializer
+        }
+        self.initializers.update((tensor.values.name, tensor) for tensor in graph.sparse_initializer)
         self.inputs = {value.name for value in graph.input}
 
     def defines(self, name: str) -> bool:
         """Whether the name belongs to this graph, not to one around it."""
-        return name in self.initializers or name in self.producers or name in self.inputs
+        return name in self.producers or name in self.initializers or name in self.inputs
 
     def stored(self, name: str) -> TensorProto | None:
-        """The constant of that name; None if there is none, or it is calculated."""
-        if name in self.initializers:
-            return self.initializers[name]
+        """The dense constant of that name, an initializer or a Constant; None if there is none."""
+        held = self.initializers.get(name)
+        if held is not None:
+            return held if isinstance(held, TensorProto) else None
         producer = self.producers.get(name)
         if producer is not None and producer.op_type == "Constant" and not producer.domain:
             return next((item.t for item in producer.attribute if item.name == "value"), None)
@@ -34,11 +44,11 @@ class GraphIndex:
 
 
 class Graphs:
-    """All graphs of a model without local functions."""
+    """All graphs of a model without local functions, each indexed when it is asked for."""
 
     def __init__(self, model: ModelProto) -> None:
-        self._index: dict[Address, GraphIndex] = {}
         self._main = model.graph
+        self._index: dict[Address, GraphIndex] = {}
 
     def at(self, address: Address) -> GraphIndex:
         """The graph at an address: () the main graph, else a node's address and an attribute's name."""
@@ -63,9 +73,12 @@ class Graphs:
         return None
 
 
-def body(node: NodeProto, attribute: str) -> GraphProto:
-    """The graph in one attribute of a control-flow node."""
-    return dict(bodies(node))[attribute]
+def graphs(graph: GraphProto, address: Address = ()) -> Iterator[tuple[Address, GraphProto]]:
+    """A graph and all bodies inside it, each with its address."""
+    yield address, graph
+    for index, node in enumerate(graph.node):
+        for attribute, inner in bodies(node):
+            yield from graphs(inner, (*address, index, attribute))
 
 
 def bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
@@ -75,27 +88,6 @@ def bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
             yield attribute.name, attribute.g
 
 
-def prune(graph: GraphProto) -> None:
-    """Leave out, in place, the nodes, inputs and constants that no output of a main graph depends on."""
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed |= _read(node)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-    for values in (graph.initializer, graph.input):
-        wanted = [value for value in values if value.name in needed]
-        del values[:]
-        values.extend(wanted)
-
-
-def _read(node: NodeProto) -> set[str]:
-    """Names that a node reads, and those that its bodies do."""
-    names = set(node.input)
-    for _, graph in bodies(node):
-        names |= {value.name for value in graph.output}
-        for inner in graph.node:
-            names |= _read(inner)
-    return names
+def body(node: NodeProto, attribute: str) -> GraphProto:
+    """The graph in one attribute of a control-flow node."""
+    return dict(bodies(node))[attribute]

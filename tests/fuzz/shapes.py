@@ -275,9 +275,8 @@ def _inferred(proto: Any, dims: Mapping[str, int]) -> dict[str, Any]:
     """Shapes of the main graph's tensors after all stages of inference."""
     from convaudit.frontends.onnx.functions import expand_functions
     from convaudit.frontends.onnx.loader.onnx_file import load_onnx
-    from convaudit.frontends.onnx.shapes.dimensions import Dimensions
     from convaudit.frontends.onnx.shapes.inference import stages
-    from convaudit.frontends.onnx.shapes.inferred import Inferred
+    from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred
     from convaudit.frontends.onnx.shapes.inputs import fix_inputs
 
     expanded = expand_functions(load_onnx(proto).proto)

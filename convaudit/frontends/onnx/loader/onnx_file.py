@@ -19,10 +19,9 @@ from onnx import ModelProto, TensorProto
 
 from convaudit.errors import LoadError
 from convaudit.files import open_regular, read_all, regular_size
-from convaudit.frontends.onnx.loader.expansion import check_expansion
+from convaudit.frontends.onnx.loader.checks import check_expansion, check_names
 from convaudit.frontends.onnx.loader.external_data import confined_path, map_bytes, reference
 from convaudit.frontends.onnx.loader.memory import IN_MEMORY, strip
-from convaudit.frontends.onnx.loader.names import check_names
 from convaudit.frontends.onnx.loader.tensors import check_dims, decode, model_tensors
 from convaudit.frontends.onnx.loader.text import parse_text, text_format
 from convaudit.frontends.onnx.loader.wire import read_skeleton

@@ -8,10 +8,9 @@ from onnx import ModelProto, shape_inference
 
 from convaudit.errors import ConvauditError, first_line
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
-from convaudit.frontends.onnx.shapes.dimensions import Dimensions
-from convaudit.frontends.onnx.shapes.hazards import hazard
-from convaudit.frontends.onnx.shapes.inferred import Inferred
+from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, Inputs
+from convaudit.frontends.onnx.shapes.misinferred import hazard
 from convaudit.frontends.onnx.shapes.prepared import prepare
 
 
@@ -57,7 +56,7 @@ def declare(claiming: ModelProto, inputs: Inputs, inferred: Inferred) -> None:
         inputs: Its inputs.
         inferred: What is known; it receives the rest.
     """
-    from convaudit.frontends.onnx.shapes.declared import with_claims
+    from convaudit.frontends.onnx.shapes.prepared import with_claims
 
     completed = with_claims(prepare(inputs.model), claiming, inputs, inferred)
     if completed is not None:

@@ -17,6 +17,9 @@ Resize, negative axes *     onnxruntime does not follow ``keep_aspect_ratio_poli
 Slice, backwards *          onnxruntime takes the largest integer for the other end, ONNX for the last place
 SplitToSequence *           ONNX ignores ``keepdims`` where sizes are given, onnxruntime does not
 =========================== ==============================================================================
+
+Two it must not be given at all (``hazard``): it crashes on a GatherND with negative ``batch_dims``, and makes
+room for as many outputs as a Split claims.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from collections.abc import Iterable, Iterator
 
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
+from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.graphs import graphs
 
 _ALWAYS: tuple[set[str], ...] = (set(),)
@@ -132,3 +136,19 @@ def _small_tensors(model: ModelProto, *types: int) -> Iterator[tuple[str, Tensor
             few = len(tensor.dims) == 1 and 0 <= tensor.dims[0] <= _MOST_SCALES
             if few and tensor.data_type in types and not tensor.data_location:
                 yield name, tensor
+
+
+def hazard(model: ModelProto) -> str | None:
+    """The node that crashes shape inference, in words; None if there is none."""
+    for _, graph in graphs(model.graph):
+        for node in graph.node:
+            if node.op_type not in ("GatherND", "Split"):
+                continue
+            attributes = Attributes(node, f"{node.name} ({node.op_type})")
+            batch_dims = attributes.integer("batch_dims", 0) if node.op_type == "GatherND" else 0
+            if batch_dims < 0:
+                return f"{node.name or node.op_type} has batch_dims={batch_dims}"
+            parts = attributes.integer("num_outputs", 0) if node.op_type == "Split" else 0
+            if parts > len(node.output):
+                return f"{node.name or node.op_type} claims {parts} outputs and has {len(node.output)}"
+    return None

@@ -1,15 +1,23 @@
-"""The model as shape inference gets to see it: without stale claims, in words that inference understands."""
+"""The model as shape inference gets to see it: without stale claims, in words that inference understands.
+
+What the file itself declares of its inner tensors comes last, and only where nothing else is known: a claim
+may be stale (a batch size edited at the input only).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto, NodeProto
 
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.graphs import graphs
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
+from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred, first_known
+from convaudit.frontends.onnx.shapes.inputs import Inputs, write_shape
 from convaudit.frontends.onnx.shapes.misinferred import Misinferred
+from convaudit.records import Shape
 
 OURS = "convaudit"
 """Domain of ONNX's own ops that are left to our rules."""
@@ -46,7 +54,7 @@ def _forget(graph: GraphProto, runs: str) -> None:
     Of a body's inputs the node that ``runs`` it tells more; the first two of a Loop are always scalars.
 
     Such a claim may be stale (a batch size edited at the input only) and would win over inference; it comes
-    last (``declared``).
+    last (``with_claims``).
     """
     foreign = {name for node in graph.node if node.domain not in ("", "ai.onnx") for name in node.output}
     kept = [value for value in graph.value_info if value.name in foreign]
@@ -83,3 +91,44 @@ def _stand_in(node: NodeProto) -> str | None:
 
 def _attributes(node: NodeProto) -> Attributes:
     return Attributes(node, node.name or node.op_type)
+
+
+def with_claims(
+    model: ModelProto, claiming: ModelProto, inputs: Inputs, inferred: Inferred
+) -> tuple[ModelProto, Dimensions] | None:
+    """A copy of ``model`` that declares all that is known, and of the rest what the file claims.
+
+    Args:
+        model: What shapes are inferred on.
+        claiming: The same graphs as the file has them, with what it declares.
+        inputs: What the names in the claims mean; a name that no input has says nothing.
+        inferred: What is known.
+
+    Returns:
+        The copy, and the meaning of the names in it; None if the file claims nothing more than is known.
+    """
+    completed = ModelProto()
+    completed.CopyFrom(model)
+    symbols = dict(inputs.symbols)
+    claims = {address: dict(_claims(graph, inputs)) for address, graph in graphs(claiming.graph)}
+    useful = False
+    for address, graph in graphs(completed.graph):
+        of_graph = claims.get(address, {})
+        values = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+        for name in dict.fromkeys(
+            [*of_graph, *(name for node in graph.node for name in node.output if name)]
+        ):
+            known = inferred.shape(address, name)
+            shape = first_known(known, of_graph.get(name))
+            useful = useful or shape != known
+            if shape is not None:
+                write_shape(values.get(name) or graph.value_info.add(name=name), shape, symbols)
+    return (completed, Dimensions(symbols)) if useful else None
+
+
+def _claims(graph: GraphProto, inputs: Inputs) -> Iterator[tuple[str, Shape]]:
+    meanings = Dimensions(inputs.names)
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        shape = meanings.shape(value.type)
+        if shape is not None:
+            yield value.name, shape

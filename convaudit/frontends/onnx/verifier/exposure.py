@@ -15,7 +15,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from convaudit.errors import ExecutionError, first_line
 from convaudit.frontends.onnx.graphs import Address, Graphs, bodies, body, graphs
 from convaudit.frontends.onnx.loader.tensors import data_type
-from convaudit.frontends.onnx.shapes.hazards import hazard
+from convaudit.frontends.onnx.shapes.misinferred import hazard
 
 _LOOP_OWN = 2  # a Loop's own inputs (trip count, condition), and its body's (iteration, condition)
 

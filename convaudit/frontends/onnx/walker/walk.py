@@ -11,9 +11,8 @@ from convaudit.frontends.onnx.functions import Expanded, Origin, expand_function
 from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.ops import CONV_OPS
-from convaudit.frontends.onnx.shapes.dimensions import Dimensions
 from convaudit.frontends.onnx.shapes.inference import declare, execute, stages
-from convaudit.frontends.onnx.shapes.inferred import Inferred
+from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
 from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer, ignores_pads
 from convaudit.frontends.onnx.walker.loops import choice, iterations

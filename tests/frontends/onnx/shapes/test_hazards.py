@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from convaudit.apart import Limits, call_apart
 from convaudit.errors import ShapeError
-from convaudit.frontends.onnx.shapes.hazards import hazard
+from convaudit.frontends.onnx.shapes.misinferred import hazard
 from tests.frontends.onnx.models import walk
 
 

@@ -1,4 +1,4 @@
-"""One node as a rule sees it: attributes, and what is known of its operands."""
+"""A node as a rule sees it: its attributes, what is known of its operands; stored tensors as values."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
-from onnx import NodeProto
+from onnx import AttributeProto, NodeProto, SparseTensorProto, TensorProto
 
 from convaudit.formulas import Count, Formula, is_nonnegative
 from convaudit.frontends.onnx.attributes import Attributes
-from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, Unknown
+from convaudit.frontends.onnx.loader.tensors import decode
+from convaudit.frontends.onnx.shapes.symbolic.reals import constant
+from convaudit.frontends.onnx.shapes.symbolic.tensors import (
+    FLOATS,
+    INTEGERS,
+    MOST_ELEMENTS,
+    Tensor,
+    Unknown,
+    array,
+)
 from convaudit.records import Shape
 
 Rule: TypeAlias = "Callable[[Call], Sequence[Tensor]]"
 """What is known of a node's results; Unknown is raised where nothing is."""
+Sizes: TypeAlias = "list[Count | None]"
+"""Sizes of a tensor's axes that are put together, or elements of an operand."""
+Operation: TypeAlias = "Callable[[Call], np.ndarray]"
+"""The elements of a node's first result; Unknown is raised where nothing is known."""
 
 
 class Call:
@@ -102,3 +115,71 @@ def normalized(axis: int, rank: int) -> int:
 def normalized_all(axes: Sequence[int], rank: int) -> list[int]:
     """Axes counted from the front."""
     return [normalized(axis, rank) for axis in axes]
+
+
+def stored_tensor(tensor: TensorProto) -> Tensor:
+    """A stored tensor; its elements if they are few and in the file."""
+    shape = tuple(tensor.dims)
+    return Tensor(tensor.data_type, shape, elements_of(tensor))
+
+
+def sparse_tensor(tensor: SparseTensorProto) -> Tensor:
+    """A sparse tensor: its shape."""
+    return Tensor(tensor.values.data_type, tuple(tensor.dims))
+
+
+def elements_of(tensor: TensorProto) -> np.ndarray | None:
+    """Elements of a small tensor of numbers; None of any other."""
+    known = tensor.data_type in INTEGERS | FLOATS | {TensorProto.BOOL}
+    if not known or tensor.data_location == TensorProto.EXTERNAL:
+        return None
+    if not 0 <= np.prod(tensor.dims, dtype=object) <= MOST_ELEMENTS:
+        return None
+    try:
+        decoded = decode(tensor, None, "raw_data", f"tensor {tensor.name!r}")
+    except Exception:  # a damaged tensor is not ours to judge; its values stay unknown
+        return None
+    return _objects(decoded)
+
+
+def constant_node(call: Call) -> Tensor:
+    """What a Constant holds, in whichever of its attributes."""
+    return next((_VALUES[a.name](a) for a in call.node.attribute if a.name in _VALUES), Tensor())
+
+
+_VALUES: dict[str, Callable[[AttributeProto], Tensor]] = {
+    "value": lambda a: stored_tensor(a.t),
+    "sparse_value": lambda a: sparse_tensor(a.sparse_tensor),
+    "value_int": lambda a: Tensor(TensorProto.INT64, (), array([a.i], ())),
+    "value_ints": lambda a: _list(TensorProto.INT64, list(a.ints)),
+    "value_float": lambda a: Tensor(TensorProto.FLOAT, (), array([constant(a.f, TensorProto.FLOAT)], ())),
+    "value_floats": lambda a: _list(
+        TensorProto.FLOAT, [constant(value, TensorProto.FLOAT) for value in a.floats]
+    ),
+    "value_string": lambda a: Tensor(TensorProto.STRING, ()),
+    "value_strings": lambda a: Tensor(TensorProto.STRING, (len(a.strings),)),
+}
+
+
+def attribute_tensor(call: Call, name: str) -> TensorProto | None:
+    """A tensor attribute."""
+    for attribute in call.node.attribute:
+        if attribute.name == name and attribute.type in (AttributeProto.TENSOR, AttributeProto.UNDEFINED):
+            tensor: TensorProto = attribute.t
+            return tensor
+    return None
+
+
+def zero() -> np.ndarray:
+    """What ConstantOfShape makes unless it is told otherwise."""
+    return array([constant(0.0, TensorProto.FLOAT)])
+
+
+def _list(dtype: int, values: Sequence[object]) -> Tensor:
+    return Tensor(dtype, (len(values),), array(values) if len(values) <= MOST_ELEMENTS else None)
+
+
+def _objects(decoded: np.ndarray) -> np.ndarray:
+    if decoded.dtype.kind in "iub":
+        return array([int(element) for element in decoded.ravel()], decoded.shape)
+    return array(list(decoded.ravel()), decoded.shape)

@@ -9,7 +9,7 @@ from onnx import TensorProto
 from convaudit.formulas import Count, floor_divide, multiply
 from convaudit.frontends.onnx.shapes.symbolic import products, spatial
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule, normalized, normalized_all
-from convaudit.frontends.onnx.shapes.symbolic.layout import without_axes
+from convaudit.frontends.onnx.shapes.symbolic.gathering import without_axes
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, Unknown, agreed, broadcast
 from convaudit.records import Shape
 

@@ -11,8 +11,8 @@ from convaudit.formulas import Count, Formula, is_nonnegative
 from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.shapes.inferred import Inferred
 from convaudit.frontends.onnx.shapes.prepared import OURS
-from convaudit.frontends.onnx.shapes.symbolic import control, loading
-from convaudit.frontends.onnx.shapes.symbolic.calls import Call
+from convaudit.frontends.onnx.shapes.symbolic import control
+from convaudit.frontends.onnx.shapes.symbolic.calls import Call, sparse_tensor, stored_tensor
 from convaudit.frontends.onnx.shapes.symbolic.rules import STANDARD, rule_of
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, Unknown, checked_shape
 from convaudit.frontends.onnx.shapes.symbolic.values import evaluate
@@ -51,8 +51,8 @@ class Engine:
         for value in graph.input:
             if value.name not in own:
                 known[value.name] = own[value.name] = self._earlier(address, value.name, known)
-        stored = [(tensor.name, loading.stored(tensor)) for tensor in graph.initializer]
-        stored += [(tensor.values.name, loading.sparse(tensor)) for tensor in graph.sparse_initializer]
+        stored = [(tensor.name, stored_tensor(tensor)) for tensor in graph.initializer]
+        stored += [(tensor.values.name, sparse_tensor(tensor)) for tensor in graph.sparse_initializer]
         for name, tensor in stored:
             known[name] = own[name] = tensor
         for index, node in enumerate(graph.node):

@@ -12,9 +12,8 @@ from onnx import TensorProto
 
 from convaudit.frontends.onnx.ops import CONV_OPS, op_name
 from convaudit.frontends.onnx.shapes.prepared import OURS
-from convaudit.frontends.onnx.shapes.symbolic import contrib, layout, products, spatial
-from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule
-from convaudit.frontends.onnx.shapes.symbolic.loading import constant_node
+from convaudit.frontends.onnx.shapes.symbolic import contrib, cutting, gathering, products, reshaping, spatial
+from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule, constant_node
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, broadcast
 
 
@@ -103,40 +102,23 @@ _UNARY = frozenset(
 )
 _ARITHMETIC = ["Add", "Sub", "Mul", "Div", "Pow", "Mod", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"]
 _COMPARISON = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"]
-_REDUCTIONS = frozenset(
-    {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean"}
-    | {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
-)
 RULES: dict[tuple[str, str], Rule] = {
     **{("", op): _same for op in _UNARY},
     **{("", op): _broadcast for op in _ARITHMETIC},
     **{("", op): _broadcast_truth for op in _COMPARISON},
     **{("", op): _broadcast_all for op in ("Max", "Mean", "Min", "Sum")},
-    **{("", op): layout.reduce_ for op in _REDUCTIONS},
+    **{("", op): rule for op, rule in (reshaping.RULES | cutting.RULES | gathering.RULES).items()},
     **{("", op): spatial.pooling() for op in ("AveragePool", "LpPool", "MaxPool")},
     **{("", op): spatial.global_pooling() for op in ("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool")},
     ("", "AffineGrid"): spatial.affine_grid,
     ("", "Attention"): products.attention,
-    ("", "ArgMax"): layout.arg_reduce,
-    ("", "ArgMin"): layout.arg_reduce,
     ("", "BitCast"): _cast,
     ("", "Cast"): _cast,
     ("", "CastLike"): _cast,
-    ("", "CenterCropPad"): layout.center_crop_pad,
-    ("", "Col2Im"): layout.col2im,
-    ("", "Compress"): layout.compress,
-    ("", "Concat"): layout.concat,
     ("", "Constant"): lambda call: [constant_node(call)],
-    ("", "ConstantOfShape"): layout.constant_of_shape,
-    ("", "DepthToSpace"): layout.depth_to_space,
     ("", "DequantizeLinear"): _dequantize,
     ("", "Dropout"): _dropout,
     ("", "DynamicQuantizeLinear"): _quantize_dynamically,
-    ("", "Expand"): layout.expand,
-    ("", "Flatten"): layout.flatten,
-    ("", "Gather"): layout.gather,
-    ("", "GatherElements"): layout.like_second,
-    ("", "GatherND"): layout.gather_nd,
     ("", "Gemm"): products.gemm,
     ("", "GridSample"): spatial.grid_sample,
     ("", "IsInf"): _same_as(TensorProto.BOOL),
@@ -145,28 +127,15 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "MatMulInteger"): products.matmul(dtype=TensorProto.INT32),
     ("", "MaxRoiPool"): spatial.roi_align,
     ("", "MaxUnpool"): spatial.max_unpool,
-    ("", "NonZero"): layout.non_zero,
-    ("", "OneHot"): layout.one_hot,
-    ("", "Pad"): layout.pad,
     ("", "QLinearMatMul"): products.matmul(right=3, dtype_of=7),
     ("", "QuantizeLinear"): _quantize,
     ("", "RandomNormalLike"): _like,
     ("", "RandomUniformLike"): _like,
-    ("", "Range"): layout.range_,
-    ("", "Reshape"): layout.reshape,
     ("", "Resize"): spatial.resize,
     ("", "RoiAlign"): spatial.roi_align,
     ("", "STFT"): spatial.short_time_fourier,
     ("", "Shape"): _shape,
     ("", "Size"): lambda call: [Tensor(TensorProto.INT64, ())],
-    ("", "Slice"): layout.slice_,
-    ("", "SpaceToDepth"): layout.space_to_depth,
-    ("", "Split"): layout.split,
-    ("", "Squeeze"): layout.squeeze,
-    ("", "Tile"): layout.tile,
-    ("", "TopK"): layout.top_k,
-    ("", "Transpose"): layout.transpose,
-    ("", "Unsqueeze"): layout.unsqueeze,
     ("", "Upsample"): spatial.upsample,
     ("", "Where"): _where,
     **contrib.RULES,

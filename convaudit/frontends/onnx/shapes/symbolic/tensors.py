@@ -16,7 +16,7 @@ MOST_ELEMENTS = 1024  # of a value; a shape has a handful
 _MOST_TERMS = 32
 _MOST_FACTORS = 12
 _MOST_PRODUCTS = 512
-_MOST_AXES = 64
+MOST_AXES = 64
 
 INTEGERS = frozenset(
     {TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64}
@@ -128,7 +128,7 @@ def checked_shape(shape: Shape | None) -> Shape | None:
 
     The product of all sizes has a bounded number of terms, so that whatever is counted from it is bounded.
     """
-    if shape is None or len(shape) > _MOST_AXES:
+    if shape is None or len(shape) > MOST_AXES:
         return None
     sizes: list[Count | None] = []
     terms = 1

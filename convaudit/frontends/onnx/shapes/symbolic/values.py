@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial, reduce
 
 import numpy as np
@@ -11,17 +11,8 @@ from onnx import TensorProto
 from convaudit.formulas import Count, ceil_divide, is_equal, is_nonnegative, maximum, minimum, quotient
 from convaudit.frontends.onnx.shapes.prepared import OURS
 from convaudit.frontends.onnx.shapes.symbolic import reals
-from convaudit.frontends.onnx.shapes.symbolic.calls import Call, fixed, normalized, normalized_all
-from convaudit.frontends.onnx.shapes.symbolic.layout import (
-    flattened_sizes,
-    range_length,
-    reduced_axes,
-    reshaped_sizes,
-    slice_arguments,
-    squeezed_sizes,
-    unsqueezed_sizes,
-)
-from convaudit.frontends.onnx.shapes.symbolic.loading import attribute_tensor, elements_of, zero
+from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Operation
+from convaudit.frontends.onnx.shapes.symbolic.moved_values import MOVING
 from convaudit.frontends.onnx.shapes.symbolic.reals import Symbolic
 from convaudit.frontends.onnx.shapes.symbolic.tensors import (
     FLOATS,
@@ -31,18 +22,15 @@ from convaudit.frontends.onnx.shapes.symbolic.tensors import (
     Unknown,
     array,
     bounded,
-    elements,
     is_at_least,
     mapped,
     times,
 )
 
-Operation = Callable[[Call], np.ndarray]
-
 
 def evaluate(call: Call, dtype: int) -> np.ndarray | None:
     """Elements of the first result, as far as they are known; None if nothing is."""
-    operation = OPERATIONS.get(call.node.op_type)
+    operation = ELEMENTWISE.get(call.node.op_type) or MOVING.get(call.node.op_type)
     if operation is None or call.node.domain not in ("", "ai.onnx", OURS):
         return None
     try:
@@ -52,9 +40,6 @@ def evaluate(call: Call, dtype: int) -> np.ndarray | None:
     if not isinstance(value, np.ndarray):
         value = array([value], ())  # NumPy takes a single element out of its array
     return bounded(value, dtype) if value.size <= MOST_ELEMENTS else None
-
-
-# --- element by element ----------------------------------------------------------------------------------
 
 
 def _elementwise(
@@ -240,171 +225,17 @@ def _pick(flag: Element, chosen: Element, other: Element) -> Element:
     return chosen if flag else other
 
 
-# --- moving elements -------------------------------------------------------------------------------------
-
-
-def _shape(call: Call) -> np.ndarray:
-    sizes = call.shape()
-    rank = len(sizes)
-    start, end = call.attributes.integer("start", 0), call.attributes.integer("end", rank)
-    if call.opset < 15:
-        start, end = 0, rank
-    return array(list(sizes[slice(*slice(start, end).indices(rank))]))
-
-
-def _size(call: Call) -> np.ndarray:
-    return array([elements(call.shape())], ())
-
-
-def _concat(call: Call) -> np.ndarray:
-    parts = [call.tensor(index) for index in range(len(call.operands))]
-    if any(part.value is None and (part.shape is None or len(part.shape) != 1) for part in parts):
-        raise Unknown
-    axis = call.attributes.integer("axis", 1 if call.opset < 4 else 0)
-    values = []
-    for part in parts:
-        if part.value is not None:
-            values.append(part.value)
-        else:
-            (length,) = part.shape or ()
-            if not isinstance(length, int) or length > MOST_ELEMENTS:
-                raise Unknown
-            values.append(array([None] * length))
-    return np.concatenate(values, axis=axis)
-
-
-def _gather(call: Call) -> np.ndarray:
-    value = call.value(0)
-    axis = normalized(call.attributes.integer("axis", 0), value.ndim)
-    indices = mapped(fixed, call.value(1))
-    if None in indices.ravel().tolist():
-        raise Unknown
-    size = value.shape[axis]
-    positions = indices.astype(np.int64)
-    if ((positions < -size) | (positions >= size)).any():
-        raise Unknown
-    return np.take(value, positions, axis=axis)
-
-
-def _sliced(call: Call) -> np.ndarray:
-    value = call.value(0)
-    index: list[slice] = [slice(None)] * value.ndim
-    for axis, (start, end, step) in slice_arguments(call, value.ndim).items():
-        size = value.shape[axis]
-        first, last = _position(start, size), _position(end, size)
-        low, high = (0, size) if fixed(step) > 0 else (-1, size - 1)
-        first = min(max(first, 0), high)
-        last = min(max(last, low), high if fixed(step) < 0 else size)
-        index[axis] = slice(first, None if last < 0 else last, fixed(step))
-    return value[tuple(index)]
-
-
-def _position(index: Count | None, size: int) -> int:
-    number = fixed(index)
-    return number + size if number < 0 else number
-
-
-def _to_known_shape(sizes: Callable[[Call], Sequence[Count | None]]) -> Operation:
-    def operation(call: Call) -> np.ndarray:
-        return call.value(0).reshape([fixed(size) for size in sizes(call)])
-
-    return operation
-
-
-def _transposed(call: Call) -> np.ndarray:
-    value = call.value(0)
-    order = call.attributes.integers("perm")
-    return np.transpose(value, normalized_all(order, value.ndim) if order is not None else None)
-
-
-def _expanded(call: Call) -> np.ndarray:
-    target = [fixed(size) for size in call.counts(1)]
-    shape = np.broadcast_shapes(call.value(0).shape, tuple(target))
-    if np.prod(shape, dtype=object) > MOST_ELEMENTS:
-        raise Unknown
-    return np.broadcast_to(call.value(0), shape).copy()
-
-
-def _tiled(call: Call) -> np.ndarray:
-    repeats = [fixed(size) for size in call.counts(1)]
-    value = call.value(0)
-    if len(repeats) != value.ndim or value.size * np.prod([1, *repeats], dtype=object) > MOST_ELEMENTS:
-        raise Unknown
-    return np.tile(value, repeats)
-
-
-def _constant_of_shape(call: Call) -> np.ndarray:
-    shape = [fixed(size) for size in call.counts(0)]
-    if np.prod([1, *shape], dtype=object) > MOST_ELEMENTS:
-        raise Unknown
-    tensor = attribute_tensor(call, "value")
-    fill = zero() if tensor is None else elements_of(tensor)
-    if fill is None or fill.size != 1:
-        raise Unknown
-    return array([fill.ravel()[0]] * int(np.prod([1, *shape])), shape)
-
-
-def _range(call: Call) -> np.ndarray:
-    length = fixed(range_length(call))
-    if length > MOST_ELEMENTS or call.dtype() not in INTEGERS:
-        raise Unknown
-    start, step = call.value(0).item(), fixed(call.value(2).item())
-    return array([None if start is None else start + index * step for index in range(length)])
-
-
-def _reduced(function: Callable[[Count, Count], Count]) -> Operation:
-    def operation(call: Call) -> np.ndarray:
-        if call.dtype() not in INTEGERS:
-            raise Unknown
-        value = call.value(0)
-        axes = reduced_axes(call, value.ndim)
-        keep = bool(call.attributes.integer("keepdims", 1))
-        kept = [axis for axis in range(value.ndim) if axis not in axes]
-        front = np.transpose(value, [*kept, *axes])
-        rows = front.reshape(*(value.shape[axis] for axis in kept), -1)
-        if rows.shape[-1] == 0:
-            raise Unknown
-        flat = rows.reshape(-1, rows.shape[-1])
-        results = [None if None in row.tolist() else reduce(function, row.tolist()) for row in flat]
-        shape = [
-            1 if axis in axes else size for axis, size in enumerate(value.shape) if keep or axis not in axes
-        ]
-        return array(results, shape)
-
-    return operation
-
-
-def _scatter_nd(call: Call) -> np.ndarray:
-    value, updates = call.value(0).copy(), call.value(2)
-    if call.attributes.string("reduction", "none") != "none":
-        raise Unknown
-    indices = mapped(fixed, call.value(1)).astype(np.int64)
-    for place in np.ndindex(*indices.shape[:-1]):
-        value[tuple(indices[place])] = updates[place]
-    return value
-
-
-def _unchanged(call: Call) -> np.ndarray:
-    return call.value(0)
-
-
-OPERATIONS: dict[str, Operation] = {
+ELEMENTWISE: dict[str, Operation] = {
     "Abs": lambda call: _elementwise(call, _absolute, None),
     "Add": lambda call: _elementwise(call, lambda a, b: a + b, reals.add),
     "And": lambda call: _elementwise(call, lambda a, b: a & b, None),
     "Cast": _cast,
     "Ceil": _round(reals.ceil),
-    "Concat": _concat,
-    "ConstantOfShape": _constant_of_shape,
     "Div": _divide,
     "Equal": lambda call: _compare(call, _is_same),
-    "Expand": _expanded,
-    "Flatten": _to_known_shape(flattened_sizes),
     "Floor": _round(reals.floor),
-    "Gather": _gather,
     "Greater": lambda call: _compare(call, _is_greater),
     "GreaterOrEqual": lambda call: _compare(call, lambda a, b: 1 - _is_greater(b, a)),
-    "Identity": _unchanged,
     "Less": lambda call: _compare(call, lambda a, b: _is_greater(b, a)),
     "LessOrEqual": lambda call: _compare(call, lambda a, b: 1 - _is_greater(a, b)),
     "Max": lambda call: _elementwise(call, maximum, None),
@@ -417,24 +248,11 @@ OPERATIONS: dict[str, Operation] = {
     "Not": lambda call: mapped(lambda element: 1 - element, call.value(0)),
     "Or": lambda call: _elementwise(call, lambda a, b: a | b, None),
     "Pow": _power,
-    "Range": _range,
-    "ReduceMax": _reduced(maximum),
-    "ReduceMin": _reduced(minimum),
-    "ReduceProd": _reduced(times),
-    "ReduceSum": _reduced(lambda a, b: a + b),
-    "Reshape": _to_known_shape(reshaped_sizes),
-    "ScatterND": _scatter_nd,
-    "Shape": _shape,
     "Sign": lambda call: _elementwise(call, _sign, None),
-    "Size": _size,
-    "Slice": _sliced,
     "Sqrt": _plain(np.sqrt),
-    "Squeeze": _to_known_shape(squeezed_sizes),
     "Sub": lambda call: _elementwise(
         call, lambda a, b: a - b, lambda a, b, dtype: reals.add(a, reals.negative(b), dtype)
     ),
-    "Tile": _tiled,
-    "Transpose": _transposed,
-    "Unsqueeze": _to_known_shape(unsqueezed_sizes),
     "Where": _where,
 }
+"""By op type."""

@@ -19,7 +19,8 @@ from convaudit.errors import LoadError
 def check_names(model: ModelProto, source: str) -> None:
     """Refuse a model in which a name is not valid UTF-8.
 
-    Raises  LoadError showing it.
+    Raises:
+        LoadError: One is not; the message shows it.
     """
     for name in _model_names(model):
         if isinstance(name, bytes):
@@ -74,7 +75,8 @@ _Key = tuple[str, str, str]
 def check_expansion(model: ModelProto, source: str) -> None:
     """Refuse a model whose functions are recursive, or unfold into too many nodes.
 
-    Raises  LoadError naming the function.
+    Raises:
+        LoadError: One is so; the message names the function.
     """
     if not model.functions:
         return

@@ -29,7 +29,8 @@ class Reference:
 def reference(tensor: TensorProto, source: str) -> Reference | None:
     """Reference to the tensor's bytes; None if they are in the tensor itself.
 
-    Raises  LoadError if the location is missing or unsafe, or a number is none.
+    Raises:
+        LoadError: The location is missing or unsafe, or an offset or length is not a number.
     """
     if tensor.data_location != tensor.EXTERNAL:
         return None
@@ -53,7 +54,8 @@ def confined_path(model: Path, location: str, source: str) -> Path:
     A cache may hold model and data elsewhere, each behind a link of its own, as that of the Hugging Face hub
     does: so the folder in which the model really is counts as well.
 
-    Raises  LoadError if it is outside of both folders.
+    Raises:
+        LoadError: It is outside of both folders.
     """
     resolved = Path(os.path.realpath(model.parent / location))
     folders = os.path.realpath(model.parent), os.path.dirname(os.path.realpath(model))
@@ -66,9 +68,16 @@ def confined_path(model: Path, location: str, source: str) -> Path:
 
 
 def map_bytes(path: Path, offset: int, length: int | None, who: str) -> np.ndarray:
-    """Bytes ``[offset, offset + length)`` of a file as a mapped, read-only uint8 array.
+    """Map bytes ``[offset, offset + length)`` of a file as a read-only uint8 array.
 
-    Raises  LoadError if they are not all inside the file.
+    Args:
+        path: The file.
+        offset: Where they start.
+        length: How many they are; None: all up to the end.
+        who: What error messages call them.
+
+    Raises:
+        LoadError: They are not all inside the file.
     """
     with open_regular(path, who) as file:
         size = os.fstat(file.fileno()).st_size

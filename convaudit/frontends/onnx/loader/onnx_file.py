@@ -40,7 +40,8 @@ class OnnxModel:
     def array(self, tensor: TensorProto) -> np.ndarray:
         """The tensor's elements; of a file, a read-only map of them where the element type allows.
 
-        Raises  LoadError if the bytes are missing, truncated, outside the model's folder, or do not fit dims.
+        Raises:
+            LoadError: The bytes are missing, truncated, outside the model's folder, or do not fit dims.
         """
         who = f"{self.source}: tensor {tensor.name!r}"
         where = reference(tensor, self.source)
@@ -59,7 +60,8 @@ class OnnxModel:
     def data_path(self, location: str) -> Path:
         """The file that a reference's ``location`` means, which may be the model's own.
 
-        Raises  LoadError if it is outside the model's folder.
+        Raises:
+            LoadError: It is outside the model's folder.
         """
         if self.path is None:
             raise LoadError(f"{self.source}: was given without a folder; pass the model's path")
@@ -69,9 +71,13 @@ class OnnxModel:
 
 
 def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
-    """Load a model's structure. A ``ModelProto`` is not changed, and its weights are not copied.
+    """Load a model's structure.
 
-    Raises  LoadError, in one line, for whatever is no readable and safe ONNX model.
+    Args:
+        source: A file, or a model in memory, which is not changed, and whose weights are not copied.
+
+    Raises:
+        LoadError: It is not a readable and safe ONNX model.
     """
     large: list[TensorProto] = []
     if isinstance(source, ModelProto):
@@ -103,8 +109,9 @@ def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
 def _check_tensors(proto: ModelProto, path: Path | None, source: str) -> int | None:
     """Bytes of the external files; None if one of them is not there.
 
-    Raises  LoadError if a tensor has a negative size, or its reference leaves the model's folder or the file
-            that it names.
+    Raises:
+        LoadError: A tensor has a negative size, or its reference leaves the model's folder or the file that
+            it names.
     """
     own = IN_MEMORY if path is None else _own_location(path)
     sizes: dict[str, int | None] = {}

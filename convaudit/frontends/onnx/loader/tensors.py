@@ -84,12 +84,19 @@ def check_dims(dims: Sequence[int], who: str) -> None:
 
 
 def decode(tensor: TensorProto, data: np.ndarray | None, field: str, who: str) -> np.ndarray:
-    """Array of the tensor's ``dims``, from ``data`` as its field ``field`` would hold them.
+    """Decode a tensor's elements.
 
-    ``data`` uint8, as stored; None: they are in the tensor itself. Where the element type allows, the result
-    is a view of ``data``.
+    Args:
+        tensor: Its element type and dims; its elements too, if ``data`` is None.
+        data: The bytes as they are stored, uint8 [n].
+        field: The field of ``TensorProto`` that would hold them.
+        who: What error messages call the tensor.
 
-    Raises  LoadError if type, dims and data do not fit each other.
+    Returns:
+        An array of the tensor's dims; a view of ``data`` where the element type allows.
+
+    Raises:
+        LoadError: Type, dims and data do not fit each other.
     """
     dims = tuple(tensor.dims)
     try:

@@ -24,9 +24,15 @@ def text_format(path: Path) -> str | None:
 
 
 def parse_text(data: bytes, format_name: str, source: str) -> ModelProto:
-    """The model that ``data`` says in the format that ``text_format`` named.
+    """Parse a model that is written as text.
 
-    Raises  LoadError if it does not parse.
+    Args:
+        data: The text, as a file holds it.
+        format_name: What ``text_format`` calls the format.
+        source: What error messages call the file.
+
+    Raises:
+        LoadError: It does not parse.
     """
     if format_name == "onnxtxt" and _nesting(data.decode(errors="replace")) > _MAX_NESTING:
         raise LoadError(f"{source}: brackets are nested more than {_MAX_NESTING} deep")

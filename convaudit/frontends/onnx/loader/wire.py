@@ -59,16 +59,23 @@ _MAX_SKELETON_BYTES = 512 * 2**20
 
 
 class _MalformedError(Exception):
-    """The bytes are no protobuf message; the text says why."""
+    """The bytes are not a protobuf message; the text says why."""
 
 
 def read_skeleton(file: BinaryIO, size: int, location: str, source: str) -> bytes:
-    """Serialised ``ModelProto`` like the ``size`` bytes of ``file``, but with references for large tensors.
+    """Read a file's structure, and leave the bytes of its large tensors where they are.
 
-    A reference is what ``external_reference`` writes; its ``location`` is the one given here. ``source`` is
-    what error messages call the file.
+    Args:
+        file: The file.
+        size: Its bytes.
+        location: What references call the file; see ``external_reference``.
+        source: What error messages call it.
 
-    Raises  LoadError if the bytes are truncated, are no protobuf, or exceed a limit.
+    Returns:
+        A serialised ``ModelProto`` with references for large tensors.
+
+    Raises:
+        LoadError: The bytes are truncated, are not protobuf, or exceed a limit.
     """
     try:
         return _Skeleton(file, location).message(0, size, "ModelProto", 0)

@@ -22,8 +22,9 @@ _MOST_TERMS = 32  # of one size that a file writes
 class Dimensions:
     """Reads the sizes that shape inference writes.
 
-    ``symbols`` maps the names that the inputs' open dimensions had during inference to what they mean. A text
-    with any other name in it depends on data that no input's shape determines: that is unknown.
+    Args:
+        symbols: What the names mean that the inputs' open dimensions had during inference. A text with any
+            other name in it depends on data that no input's shape determines: that is unknown.
     """
 
     def __init__(self, symbols: Mapping[str, Count]) -> None:
@@ -83,9 +84,11 @@ class Inferred:
         self._shapes: dict[tuple[Address, str], Shape | None] = {}
 
     def add(self, model: ModelProto, dimensions: Dimensions | None = None) -> None:
-        """Add what one more stage inferred: ``model`` has the same graphs, with its own value_info.
+        """Add what one more stage inferred.
 
-        ``dimensions`` reads its sizes, where it has other names for them than the stages before.
+        Args:
+            model: The same graphs, with value_info of its own.
+            dimensions: Reads its sizes, where it has other names for them than the stages before.
         """
         types = {address: _declared(graph) for address, graph in graphs(model.graph)}
         self._add(_Types(types, dimensions or self._dimensions))

@@ -44,11 +44,15 @@ class Exposure:
         return self._graphs.node(address)
 
     def expose(self, graph: Address, name: str, dtype: str = "unknown") -> Exposed:
-        """Make the tensor ``name``, defined by the graph at an address, an output of the model.
+        """Make a tensor an output of the model; of a body that did not run, it arrives without elements.
 
-        ``dtype`` is its element type as far as that is known; inference may still find it.
-        A tensor of a body that did not run arrives as an empty tensor of one axis.
-        Raises  ExecutionError if there is no way out of a body.
+        Args:
+            graph: Address of the graph that defines it.
+            name: Its name there.
+            dtype: Its element type as far as that is known; inference may still find it.
+
+        Raises:
+            ExecutionError: There is no way out of a body.
         """
         key = (graph, name)
         if key not in self._exposed:

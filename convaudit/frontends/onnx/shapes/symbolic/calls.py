@@ -77,9 +77,18 @@ class Call:
         return counts
 
     def integers(self, name: str, index: int | None, since: int) -> list[Count | None] | None:
-        """Integers that moved from an attribute to an operand at an opset; None if they are not given.
+        """Integers that moved from an attribute to an operand at an opset.
 
-        Raises  Unknown if they are given, but not known.
+        Args:
+            name: Of the attribute.
+            index: Of the operand; None: there is none.
+            since: The opset from which the operand counts.
+
+        Returns:
+            The integers; None if they are not given.
+
+        Raises:
+            Unknown: They are given, but not known.
         """
         if self.opset < since or index is None:
             given = self.attributes.integers(name)
@@ -87,7 +96,7 @@ class Call:
         return self.counts(index) if self.has(index) else None
 
     def fixed_integers(self, name: str, index: int | None, since: int) -> list[int] | None:
-        """The same, where only numbers will do."""
+        """The same as ``integers``, where only numbers will do."""
         given = self.integers(name, index, since)
         if given is None:
             return None

@@ -20,8 +20,9 @@ class SharedFakeMode(private.FakeTensorMode):
     A thread that was running before may be given fake tensors in a queue: torch then enters the mode for each
     operator, and ``stray`` makes the context in which the operator belongs to the forward, if it needs one.
 
-    before  is told of each operator that is about to run, and its arguments
-    closed  whether the forward is over: a thread that goes on gets real tensors again
+    Attributes:
+        before: Is told of each operator that is about to run, and its arguments.
+        closed: Whether the forward is over: a thread that goes on gets real tensors again.
     """
 
     supports_higher_order_operators = True

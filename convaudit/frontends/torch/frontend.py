@@ -23,7 +23,7 @@ from convaudit.records import ConvLayer, Network, Verified
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
 
-PREPARED = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.torch.verifier.verify")
+PREPARED = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.torch.verifier.in_situ")
 """What a process for torch imports before it forks."""
 
 
@@ -39,7 +39,8 @@ class OpenedTorch:
 
     def verify(self, how: VerifyRequest) -> Verified:
         """Run the model, or each of its convolutions, in torch, and judge them."""
-        from convaudit.frontends.torch.verifier.verify import verify_in_situ, verify_isolated
+        from convaudit.frontends.torch.verifier.in_situ import verify_in_situ
+        from convaudit.frontends.torch.verifier.isolated import verify_isolated
 
         chosen = how.given("seed", "progress")
         with _threads(how.threads), _foreign_code(self.source):

@@ -34,7 +34,12 @@ def untouched(
     Whatever a tensor is written to, it is copied at that moment and not before; the mode that sees to that is
     what other threads must enter too. Each step of the clean-up runs even where another one fails.
 
-    fake  the mode of a forward without values: it sees each operator, and one more mode would take as long
+    Args:
+        tensors: What may be written to.
+        fake: The mode of a forward without values, which sees each operator: one more would take as long.
+
+    Yields:
+        The mode to enter in other threads.
     """
     stored = [tensor for tensor in tensors if not is_lazy(tensor)]
     devices = {tensor.device.index for tensor in stored if tensor.is_cuda}

@@ -58,7 +58,9 @@ def _from_numpy(leaf: Any) -> Any:
 class Values:
     """Gives each input its value: the user's array, else the user's tensor, else a random one.
 
-    arrays  NumPy arrays, one for each input in order
+    Args:
+        seed: Draws the random ones.
+        arrays: NumPy arrays, one for each input in order.
     """
 
     def __init__(self, seed: int = 0, arrays: Sequence[Any] | None = None) -> None:
@@ -116,12 +118,15 @@ class Inputs:
 def make_inputs(module: nn.Module, input_shape: Any = None, inputs: Any = None) -> Inputs:
     """Arguments for ``module`` from what the user gave.
 
-    input_shape  what ``given_inputs`` reads: shapes and values of the arguments, in order or by name; a value
-                 without an element type is passed as a Python number
-    inputs       a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments; each
-                 may be any nest of tensors or NumPy arrays, and keeps its dtype and device
+    Args:
+        module: Whose forward they are for.
+        input_shape: What ``given_inputs`` reads: shapes and values of the arguments, in order or by name; a
+            value without an element type is passed as a Python number.
+        inputs: A tensor, a tuple or list of positional arguments, or a mapping of keyword arguments; each may
+            be any nest of tensors or NumPy arrays, and keeps its dtype and device.
 
-    Raises  UsageError if both or neither are given, or a shape is none.
+    Raises:
+        UsageError: Both or neither are given, or a shape is not one.
     """
     if (input_shape is None) == (inputs is None):
         raise UsageError(

@@ -38,7 +38,8 @@ def private_copy(module: nn.Module) -> tuple[nn.Module, list[Tensor]]:
 
     Only uninitialised parameters of Lazy modules are copied, since the forward is going to fill them.
 
-    Raises  UsageError if the module cannot be copied.
+    Raises:
+        UsageError: The module cannot be copied.
     """
     shared = [tensor for tensor in [*module.parameters(), *module.buffers()] if not is_lazy(tensor)]
     try:

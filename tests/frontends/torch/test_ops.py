@@ -15,10 +15,9 @@ from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.loader.operators import is_target
 from convaudit.frontends.torch.ops import CONV_OPS, ConvCall, conv_call
 from convaudit.frontends.torch.stored import Stored
-from convaudit.frontends.torch.verifier.verify import judge_call
+from convaudit.frontends.torch.verifier.evidence import judge_call
 from convaudit.frontends.torch.walker.bodies import FOLLOWERS
 from convaudit.frontends.torch.walker.layers import Layers
-from convaudit.judge.problem import WORKSPACE_BYTES
 
 CHANNELS, SIZE, KERNEL = 4, 7, 3
 SCALE = 0.05
@@ -135,7 +134,7 @@ def test_each_row_is_counted_and_verified_or_says_why_not(op: str) -> None:
     assert (layer.padding, layer.bias) == (((1, 1),) * rank_of(op), given["bias"] is not None)
     positions = SIZE ** rank_of(op) if given["transposed"] else prod(output.shape[2:])
     assert macs(layer) == 2 * positions * CHANNELS * CHANNELS // given["groups"] * KERNEL ** rank_of(op)
-    verdict = judge_call(layer, call, output, WORKSPACE_BYTES)
+    verdict = judge_call(layer, call, output)
     fuses = CONV_OPS[op].fused
     if CONV_OPS[op].not_supported is not None:
         assert (verdict.status, verdict.reason) == ("not_supported", CONV_OPS[op].not_supported)

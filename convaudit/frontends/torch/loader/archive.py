@@ -28,8 +28,9 @@ _END64_LOCATOR = struct.Struct("<4s4xQ4x")
 def open_archive(file: BinaryIO, source: str) -> zipfile.ZipFile:
     """The archive in ``file``, its directory checked.
 
-    Raises  LoadError if it is damaged, ambiguous, or much larger inside than outside; BadZipFile if it is
-            not a zip archive.
+    Raises:
+        LoadError: It is damaged, ambiguous, or much larger inside than outside.
+        BadZipFile: It is not a zip archive.
     """
     try:
         archive = zipfile.ZipFile(file)

@@ -52,7 +52,8 @@ _SYNTAX = (
 def check_program(source: str, archive: zipfile.ZipFile) -> bool:
     """Refuse an exported program whose loading would run code from the file; whether it needs torchvision.
 
-    Raises  LoadError that names the member and what is wrong with it.
+    Raises:
+        LoadError: Naming the member and what is wrong with it.
     """
     uses_torchvision = False
     for name in archive.namelist():

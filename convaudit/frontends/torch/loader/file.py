@@ -34,7 +34,8 @@ def load_torch_file(path: Path) -> TorchModel:
 
     The file is opened once: what is loaded is what was checked.
 
-    Raises  LoadError if the file is missing, truncated, unsafe, or holds no architecture.
+    Raises:
+        LoadError: The file is missing, truncated, unsafe, or holds no architecture.
     """
     if path.is_dir():
         raise LoadError(f"{path}: is a directory, not a model file")

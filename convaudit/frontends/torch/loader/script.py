@@ -26,7 +26,8 @@ _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2}))")
 def check_code(source: str, archive: zipfile.ZipFile) -> bool:
     """Refuse TorchScript that could do more than compute; whether it needs torchvision's operators.
 
-    Raises  LoadError that names the operator or class.
+    Raises:
+        LoadError: Naming the operator or class.
     """
     uses_torchvision = False
     for member in archive.namelist():

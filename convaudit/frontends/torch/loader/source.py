@@ -1,8 +1,8 @@
 """Tells what names a torch model, without importing torch, and hands it to what loads it.
 
-``torchvision:resnet50``  an architecture of torchvision, without weights: nothing is downloaded
-``package.module:factory``  the user's own code is imported and called
-``model.pt2``, ``model.pt``  a file, by its contents
+- ``torchvision:resnet50``: an architecture of torchvision, without weights; nothing is downloaded.
+- ``package.module:factory``: the user's own code is imported and called.
+- ``model.pt2``, ``model.pt``: a file, by its contents.
 """
 
 from __future__ import annotations

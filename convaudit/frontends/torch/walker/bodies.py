@@ -25,8 +25,9 @@ Body = Callable[..., Any]
 class Follower:
     """Follows the bodies of one operator.
 
-    layers  is told which arm runs, and how often
-    call    calls a body so that what runs in it is recorded
+    Attributes:
+        layers: Is told which arm runs, and how often.
+        call: Calls a body so that what runs in it is recorded.
     """
 
     layers: Layers

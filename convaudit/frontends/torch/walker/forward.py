@@ -39,14 +39,24 @@ def walk_module(
     allow_run: bool = True,
     fake: bool = True,
 ) -> Network:
-    """The convolutions of one forward of ``module`` in eval mode; ``make_inputs`` says what it can be given.
+    """The convolutions of one forward of ``module`` in eval mode.
 
     The forward runs on fake tensors, which have a shape but no values: no memory, no arithmetic. Where it
     needs values, or an operator has no fake form, it is run again for real, unless ``allow_run`` is False.
     With ``fake`` False it is run for real at once.
     The module, its tensors and torch's global state are as before afterwards, whatever happens.
 
-    Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
+    Args:
+        module: What to walk.
+        input_shape: See ``make_inputs``.
+        inputs: See ``make_inputs``.
+        source: What the network is called; the class's name where it is None.
+        allow_run: Whether a forward that needs values may be run for real.
+        fake: False: it is run for real at once.
+
+    Raises:
+        UsageError: The inputs cannot be used.
+        ExecutionError: The forward fails.
     """
     module = private.unwrapped(module)
     arguments = make_inputs(module, input_shape, inputs)
@@ -126,9 +136,15 @@ def real_forward(
 ) -> Recorder:
     """Run a private copy of ``module`` for real, on ``value`` of each of its inputs.
 
-    ``attach`` is given that copy and its tensors before.
+    Args:
+        module: What to run.
+        arguments: What its forward is called with.
+        value: Gives each input its value.
+        observer: Is told of each convolution.
+        attach: Is given the copy and its tensors before.
 
-    Raises  ExecutionError if the forward fails.
+    Raises:
+        ExecutionError: The forward fails.
     """
     try:
         with caches_as_before(module):

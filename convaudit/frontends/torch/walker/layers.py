@@ -62,7 +62,9 @@ class PlacedLayer(ConvLayer):
 class Layers:
     """The convolutions seen so far, equal ones as calls of one row.
 
-    place  where the running thread is; each thread of a forward has its own
+    Args:
+        stored: The tensors of the model.
+        root: How to name what runs outside of all submodules.
     """
 
     def __init__(self, stored: Stored, root: str) -> None:
@@ -76,6 +78,7 @@ class Layers:
 
     @property
     def place(self) -> Place:
+        """Where the running thread is; each thread of a forward has its own."""
         place: Place = getattr(self._thread, "place", self._outermost)
         return place
 
@@ -139,7 +142,8 @@ class Layers:
     def named(self, sizes: Mapping[str, Count] | None = None) -> tuple[PlacedLayer, ...]:
         """The rows in the order of their first call, with unique names and their number of calls.
 
-        sizes  of symbolic dimensions
+        Args:
+            sizes: Of symbolic dimensions.
         """
         layers: dict[str, PlacedLayer] = {}
         for symbolic, calls in self._rows.items():

@@ -39,10 +39,15 @@ def walk_program(
 ) -> Network:
     """The convolutions of an exported program, symbolic where it was exported with dynamic shapes.
 
-    input_shapes  sizes of inputs by name ("" is the only one), which fix symbolic dimensions
-    dims          symbolic dimensions by name, as the report shows them
+    Args:
+        program: What to walk.
+        input_shapes: Sizes of inputs by name ("" is the only one), which fix symbolic dimensions.
+        dims: Symbolic dimensions by name, as the report shows them.
+        source: What the network is called; the exported class's name where it is None.
 
-    Raises  UsageError for an unknown name or a size that the program does not accept.
+    Raises:
+        UsageError: A name is unknown, or a size is not one that the program accepts.
+        ExecutionError: The program cannot be followed.
     """
     values = {node.name: node.meta["val"] for node in _placeholders(program)}
     inputs = {name: values[name] for name in _tensor_inputs(program)}
@@ -84,7 +89,9 @@ def run_program(
 ) -> None:
     """Interpret the program on values, one for each of its input tensors, in order.
 
-    Raises  UsageError for another number of them, ExecutionError if the program fails.
+    Raises:
+        UsageError: There are more or fewer.
+        ExecutionError: The program fails.
     """
     values = {node.name: node.meta["val"] for node in _placeholders(program)}  # numbers stay as exported
     names = _tensor_inputs(program)
@@ -113,7 +120,8 @@ def stored_in_program(program: ExportedProgram) -> dict[str, Tensor]:
 def random_inputs(program: ExportedProgram, network: Network) -> list[RandomTensor]:
     """Stand-ins for the inputs of the shapes that ``network`` reports.
 
-    Raises  UsageError if one of them is symbolic.
+    Raises:
+        UsageError: One of them is symbolic.
     """
     values = {node.name: node.meta["val"] for node in _placeholders(program)}
     tensors = []

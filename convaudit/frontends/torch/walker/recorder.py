@@ -35,10 +35,11 @@ Observer = Callable[[ConvLayer, ConvCall, Tensor], None]
 class Recorder(private.TorchDispatchMode):
     """Records the operators that run inside ``with recorder:``.
 
-    layers  the convolutions
-    stored  the tensors of the model
-    used    names of those that an operator read
-    closed  whether the forward is over: a thread that goes on is left alone
+    Attributes:
+        layers: The convolutions.
+        stored: The tensors of the model.
+        used: Names of those that an operator read.
+        closed: Whether the forward is over: a thread that goes on is left alone.
     """
 
     supports_higher_order_operators = True

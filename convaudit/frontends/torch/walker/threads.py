@@ -30,8 +30,9 @@ _current = threading.local()  # .threads: who follows the running thread, if any
 class Threads:
     """Follows one forward through its threads.
 
-    surroundings  is called in a thread that hands work out, and makes the context in which to do it
-    unseen        is told of what runs where nobody can follow
+    Args:
+        surroundings: Is called in a thread that hands work out, and makes the context in which to do it.
+        unseen: Is told of what runs where nobody can follow.
     """
 
     def __init__(self, surroundings: Callable[[], Context], unseen: Callable[[str], None]) -> None:

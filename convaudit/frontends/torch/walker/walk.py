@@ -41,13 +41,19 @@ def walk_torch(
 ) -> Network:
     """The convolutions of a torch model.
 
-    input_shape, inputs  what a module is called with, see ``make_inputs``; a program knows its inputs, and
-                         only its symbolic dimensions can be fixed
-    dims                 symbolic dimensions of a program by name
-    allow_run            whether a forward that needs values may be run for real
-    fake                 False: it is run for real at once; a program has no forward of its own to run
+    Args:
+        model: A module or an exported program.
+        input_shape: What a module is called with, see ``make_inputs``; a program knows its inputs, and only
+            its symbolic dimensions can be fixed.
+        inputs: The same.
+        dims: Symbolic dimensions of a program by name.
+        source: What the network is called.
+        allow_run: Whether a forward that needs values may be run for real.
+        fake: False: it is run for real at once; a program has no forward of its own to run.
 
-    Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
+    Raises:
+        UsageError: The inputs cannot be used.
+        ExecutionError: The forward fails.
     """
     if isinstance(model, ExportedProgram):
         if not fake:
@@ -78,12 +84,19 @@ def run_torch(
 ) -> None:
     """Run the model once on values and tell ``observer`` of each convolution.
 
-    input_shape, inputs  as for the walk that made ``network``
-    arrays               NumPy arrays in the order of ``network.inputs``, in place of those
-    seed                 draws the values where only shapes are given
-    attach               is given the copy of a module that is going to run, and its tensors
+    Args:
+        model: A module or an exported program.
+        network: What walking it found.
+        observer: Is told of each convolution.
+        attach: Is given the copy of a module that is going to run, and its tensors.
+        input_shape: As for the walk that made ``network``.
+        inputs: The same.
+        arrays: NumPy arrays in the order of ``network.inputs``, in place of those.
+        seed: Draws the values where only shapes are given.
 
-    Raises  UsageError for unusable inputs, ExecutionError if the forward fails.
+    Raises:
+        UsageError: The inputs cannot be used.
+        ExecutionError: The forward fails.
     """
     values = Values(seed, arrays)
     if isinstance(model, ExportedProgram):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from convaudit.frontends.torch.verifier.compiled import compiled_parts
-from convaudit.frontends.torch.verifier.verify import verify_in_situ
+from convaudit.frontends.torch.verifier.in_situ import verify_in_situ
 from convaudit.frontends.torch.walker.walk import walk_torch
 from convaudit.records import Verification
 
@@ -208,6 +208,6 @@ def test_the_module_stays_as_it_was() -> None:
 def test_a_module_that_is_not_compiled_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compiled_parts(Net()) == set()
     monkeypatch.setattr(
-        "convaudit.frontends.torch.verifier.verify.compare_compiled", None
+        "convaudit.frontends.torch.verifier.in_situ.compare_compiled", None
     )  # would fail if called
     assert {verdict.status for verdict in verdicts(Net())} == {"within_rounding"}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional, utils
 from torch.nn.utils import prune
 
-from convaudit.frontends.torch.verifier.verify import verify_in_situ
+from convaudit.frontends.torch.verifier.in_situ import verify_in_situ
 from convaudit.frontends.torch.walker.walk import walk_torch
 from convaudit.records import Verification
 

@@ -17,7 +17,8 @@ from torch.ao.nn import quantized
 
 import convaudit
 from convaudit.errors import UsageError
-from convaudit.frontends.torch.verifier.verify import verify_in_situ, verify_isolated
+from convaudit.frontends.torch.verifier.in_situ import verify_in_situ
+from convaudit.frontends.torch.verifier.isolated import verify_isolated
 from convaudit.frontends.torch.walker.walk import walk_torch
 from convaudit.records import Verification
 from tests.frontends.torch import modules
@@ -158,7 +159,7 @@ def test_of_several_calls_the_worst_verdict_counts(monkeypatch: pytest.MonkeyPat
     def judge(*_: object, **__: object) -> Verification:
         return Verification(status=next(statuses), reason="told")  # type: ignore[arg-type]
 
-    monkeypatch.setattr("convaudit.frontends.torch.verifier.verify.judge", judge)
+    monkeypatch.setattr("convaudit.frontends.torch.verifier.evidence.judge", judge)
     (verdict,) = in_situ(nn.Sequential(*[nn.Conv2d(4, 4, 3, padding=1)] * 3), IMAGE)
     assert verdict.status == "mismatch"
 
@@ -171,7 +172,7 @@ def test_only_one_convolution_is_held_at_a_time(monkeypatch: pytest.MonkeyPatch)
         alive.append(weakref.ref(execution.x))
         return Verification(status="exact", reason="")
 
-    monkeypatch.setattr("convaudit.frontends.torch.verifier.verify.judge", judge)
+    monkeypatch.setattr("convaudit.frontends.torch.verifier.evidence.judge", judge)
     in_situ(modules.Nested(), IMAGE)
     assert len(alive) == 5
 

@@ -15,7 +15,8 @@ from convaudit.analyzer.costs import macs
 from convaudit.frontends.torch.ops import CONV_OPS, conv_call, read_conv
 from convaudit.frontends.torch.other_ops import MAC_COUNTERS, count_macs, unknown_cost
 from convaudit.frontends.torch.stored import Stored
-from convaudit.frontends.torch.verifier.verify import verify_in_situ, verify_isolated
+from convaudit.frontends.torch.verifier.in_situ import verify_in_situ
+from convaudit.frontends.torch.verifier.isolated import verify_isolated
 from convaudit.frontends.torch.walker.layers import Layers
 from convaudit.frontends.torch.walker.script import out_of_sight
 from convaudit.frontends.torch.walker.walk import walk_torch

@@ -146,7 +146,7 @@ def frozen(value: Any) -> Any:
 
 def live_fakes() -> int:
     gc.collect()
-    return sum(type(item) is FakeTensor for item in gc.get_objects())
+    return sum(type(item) is FakeTensor for item in gc.get_referrers(FakeTensor))
 
 
 @pytest.mark.parametrize("forward", [fake, real])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convaudit.cli.errors import ExitCode, report_failure
+from convaudit.cli.errors import ExitCode, fail, report_failure
 from convaudit.cli.group import Command
 from convaudit.cli.options import LIST, audit_keywords, source_options, verify_options
 from convaudit.cli.output import colored, progress_bar, write_result
@@ -15,6 +15,7 @@ from convaudit.cli.view import check_view, output_options
 from convaudit.reporters import FORMATS, Document, View, chosen_format
 
 if TYPE_CHECKING:
+    from convaudit.records import AuditReport
     from convaudit.report import Report
 
 EPILOG = """
@@ -69,7 +70,6 @@ def audit(
     **source: Any,
 ) -> None:
     """List every convolution of each MODEL; the default command."""
-    from convaudit.cli import findings
     from convaudit.reporters.grid import terminal_width
 
     document: Document = "models" if len(models) > 1 else "audit"
@@ -82,10 +82,8 @@ def audit(
         text = FORMATS[name].render(document, reports if document == "models" else reports[0], view)
         write_result(colored(text) if name == "table" and output is None else text, output)
     failed = len(reports) < len(models)
-    unproven = findings.reported_unproven(reports)
-    finding = any(map(findings.failed_verification, reports)) | (
-        strict and findings.reported_unknowns(reports)
-    )
+    unproven = reported_unproven(reports)
+    finding = any(map(failed_verification, reports)) | (strict and reported_unknowns(reports))
     click.get_current_context().exit(
         ExitCode.TROUBLE if failed or unproven else ExitCode.FINDING if finding else ExitCode.OK
     )
@@ -103,3 +101,29 @@ def audited(models: Sequence[str], keywords: dict[str, Any]) -> list[Report]:
         except Exception as error:  # one model's failure must not hide the others
             report_failure(error, model)
     return reports
+
+
+def failed_verification(report: AuditReport) -> bool:
+    """Whether verification caught a layer, or its accounting, to be wrong."""
+    return any(layer.verification and layer.verification.failed for layer in report.layers)
+
+
+def reported_unproven(reports: Sequence[AuditReport]) -> bool:
+    """Name on stderr every report whose verification compared nothing at all: that is no pass."""
+    unproven = False
+    for report in reports:
+        verdicts = [layer.verification for layer in report.layers if layer.verification]
+        if verdicts and not any(verdict.verified or verdict.failed for verdict in verdicts):
+            fail(f"{report.source}: not one layer could be verified; the report says why")
+            unproven = True
+    return unproven
+
+
+def reported_unknowns(reports: Sequence[AuditReport]) -> bool:
+    """Name on stderr what is unknown; whether anything is."""
+    from convaudit.analyzer import unknowns
+
+    lines = [f"{report.source}: {line}" for report in reports for line in unknowns(report)]
+    for line in lines:
+        fail(f"strict: {line}")
+    return bool(lines)

@@ -49,36 +49,38 @@ def audit(
 ) -> Report:
     """What every convolution of a model costs, what its ``groups`` save, and whether it is right.
 
-    source        a path to a model file, a ModelProto, a torch module or exported program, or the text
-                  ``package.module:factory`` or ``torchvision:NAME``, which run the Python code they name
-    input_shape   sizes of the input, of several in a list, or by name; what it leaves open stays symbolic;
-                  with an element type as text, "1x20:int64"; a scalar's value as {"sr": 16000}
-    inputs        for a torch module, instead: a tensor, a tuple of arguments, a mapping of keyword arguments
-    dims          values of an ONNX model's symbolic dimensions, by name
-    kwargs        arguments of the factory
-    allow_run     whether the model may be run once where its structure does not determine a shape
-    fake          False: run a torch module's forward for real at once, where one without values cannot do or
-                  leaves something behind
-    verify        True or "in-situ": re-execute every convolution on the activations of one run of the model;
-                  "isolated": each alone, with its weights and random input
-    data          the inputs themselves, arrays by name or an .npz file of them: their sizes, and the values
-                  of a run, to verify or where only a run tells a shape; else random, from ``seed``
-    seed          of random input to verify on, by default 0
-    memory_bytes  bound on what verifying in situ holds beside what onnxruntime needs, by default 1 GiB:
-                  it decides how many activations are kept at a time, and so how often the model is run; the
-                  judge works on an eighth of it, 8 to 128 MiB. One layer's input and output are always held;
-                  where these alone are too large, onnxruntime makes no layout of its own
-    provider      what onnxruntime verifies an ONNX model on, "openvino" or "OpenVINOExecutionProvider"; by
-                  default "cpu"
-    threads       of the runtime while verifying; by default as many as this process may run on, for a torch
-                  module as many as torch is set to
-    optimization  onnxruntime's graph optimisation while verifying: by default "all", "extended", "basic" or
-                  "disabled"
-    progress      is called with how many convolutions are verified so far, and of how many
+    Args:
+        source: A path to a model file, a ModelProto, a torch module or exported program, or the text
+            ``package.module:factory`` or ``torchvision:NAME``, which run the Python code that they name.
+        input_shape: Sizes of the input, of several in a list, or by name; what it leaves open stays symbolic.
+            With an element type as text, ``"1x20:int64"``; a scalar's value as ``{"sr": 16000}``.
+        inputs: For a torch module, instead: a tensor, a tuple of arguments, a mapping of keyword arguments.
+        dims: Values of an ONNX model's symbolic dimensions, by name.
+        kwargs: Arguments of the factory.
+        allow_run: Whether the model may be run once where its structure does not determine a shape.
+        fake: False runs a torch module's forward for real at once, where one without values cannot do or
+            leaves something behind.
+        verify: True or "in-situ" re-executes every convolution on the activations of one run of the model,
+            "isolated" each alone, with its weights and random input.
+        data: The inputs themselves, arrays by name or an .npz file of them: their sizes, and the values of a
+            run, to verify or where only a run tells a shape; else random, from ``seed``.
+        seed: Of random input to verify on, by default 0.
+        memory_bytes: Bound on what verifying in situ holds beside what onnxruntime needs, by default 1 GiB.
+            It decides how many activations are kept at a time, and so how often the model is run; the judge
+            works on an eighth of it, 8 to 128 MiB. One layer's input and output are always held; where these
+            alone are too large, onnxruntime makes no layout of its own.
+        provider: What onnxruntime verifies an ONNX model on, "openvino" or "OpenVINOExecutionProvider"; by
+            default "cpu".
+        threads: Of the runtime while verifying; by default as many as this process may run on, for a torch
+            module as many as torch is set to.
+        optimization: onnxruntime's graph optimisation while verifying: "all" by default, "extended", "basic"
+            or "disabled".
+        progress: Is called with how many convolutions are verified so far, and of how many.
 
-    Raises  ConvauditError: LoadError for a file that is no readable and safe model, ModelError for one whose
-            convolutions break a rule, UsageError for inputs that the model does not have and for arguments
-            that would do nothing.
+    Raises:
+        LoadError: The source is not a readable and safe model.
+        ModelError: A convolution breaks a rule.
+        UsageError: The model does not have an input that is named, or an argument would do nothing.
     """
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise UsageError(f"kwargs must be arguments by name, got {kwargs!r:.100}")

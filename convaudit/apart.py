@@ -55,7 +55,7 @@ def user_code_runs_apart() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CodeLimits:
     """What code out of a file may take; on systems that can say so."""
 
     seconds: int  # of the clock
@@ -63,12 +63,12 @@ class Limits:
     file_bytes: int = 0  # of each file that it writes
 
 
-def file_limits(size: int, *, computes: bool) -> Limits:
+def file_limits(size: int, *, computes: bool) -> CodeLimits:
     """For the code of a file of ``size`` bytes: a walk needs shapes only, a verification ``computes``."""
     from convaudit.units import parse_bytes
 
     seconds, memory = os.environ.get(SECONDS_VARIABLE, ""), os.environ.get(MEMORY_VARIABLE, "")
-    return Limits(
+    return CodeLimits(
         seconds=int(seconds) if seconds.isdigit() and int(seconds) else 3600 if computes else 120,
         memory_bytes=parse_bytes(memory) if memory else (2**34 if computes else 2**32) + 4 * size,
     )
@@ -79,7 +79,7 @@ def call_apart(
     *arguments: Any,
     who: str,
     prepared: tuple[str, ...],
-    limits: Limits | None = None,
+    limits: CodeLimits | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Any:
     """Call ``module:function`` in a child process, which also gets a function to report progress with.
@@ -119,7 +119,7 @@ def call_apart(
     raise _ended(who, limits, answer[0] if answer else None)
 
 
-def _ended(who: str, limits: Limits | None, status: int | None) -> ConvauditError:
+def _ended(who: str, limits: CodeLimits | None, status: int | None) -> ConvauditError:
     if limits is not None and status == -signal.SIGALRM:
         return LoadError(
             f"{who}: its code ran for more than {limits.seconds} s and was stopped; "
@@ -132,7 +132,7 @@ def _ended(who: str, limits: Limits | None, status: int | None) -> ConvauditErro
     return kind(f"{who}: its code {how} the process before the audit was done")
 
 
-def _out_of_memory(who: str, limits: Limits | None, text: str) -> ConvauditError:
+def _out_of_memory(who: str, limits: CodeLimits | None, text: str) -> ConvauditError:
     if limits is None:
         return ExecutionError(f"{who}: out of memory: {text}")
     return LoadError(
@@ -319,7 +319,7 @@ def _is_of_memory(error: BaseException | None) -> bool:
     return isinstance(error, MemoryError) or any(w in text for w in words) or _is_of_memory(error.__cause__)
 
 
-def _confine(limits: Limits) -> None:
+def _confine(limits: CodeLimits) -> None:
     """Bound this process. What libraries and the file's code say is dropped."""
     if not os.environ.get("CONVAUDIT_DEBUG"):
         os.dup2(0, 1)

@@ -127,11 +127,12 @@ def check(
     Raises:
         UsageError: ``budgets`` limits nothing, since then every model would pass; else as ``audit``.
     """
-    from convaudit.checks.budgets import check as check_report
+    from convaudit.checks.budgets import check_budgets
 
     verify = not isinstance(model, AuditReport) and getattr(budgets, "require_verified", False)
     asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, "verify": verify}
-    return check_report(report_of(model, asked), budgets)
+    outcomes = check_budgets(report_of(model, asked), budgets)
+    return [outcome for outcome in outcomes if outcome.status == "failed"]
 
 
 def diff(
@@ -152,7 +153,7 @@ def diff(
     Raises:
         ConvauditError: As ``audit`` does.
     """
-    from convaudit.checks.diff import diff as diff_reports
+    from convaudit.checks.diff import difference_of
 
     asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims}
     both = isinstance(before, AuditReport) and isinstance(after, AuditReport)
@@ -160,7 +161,7 @@ def diff(
         model if isinstance(model, AuditReport) and not both else report_of(model, asked)
         for model in (before, after)
     )
-    return diff_reports(*sides)
+    return difference_of(*sides)
 
 
 def report_of(model: Source | AuditReport, asked: Mapping[str, Any]) -> AuditReport:

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convaudit.engine.operands import Array
 from convaudit.errors import LoadError, UsageError, first_line
 from convaudit.files import open_regular
 from convaudit.formulas import Formula
 from convaudit.records import Network, Shape, TensorInfo
 from convaudit.shapes import as_text
-
-Array = NDArray[Any]
 
 _BATCH, _SIGNAL, _IMAGE = 1, 512, 64
 """Sizes for dimensions that the model leaves open: leading axes, axes of up to 3-D inputs, and of others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from convaudit.api import report_of
-from convaudit.checks.budgets import evaluate
+from convaudit.checks.budgets import check_budgets
 from convaudit.checks.outcome import CheckedModel
 from convaudit.checks.settings import read_budgets
 from convaudit.records import AuditReport
@@ -43,7 +43,7 @@ def assert_within(
     verify = not isinstance(model, AuditReport) and limits.require_verified
     asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, "verify": verify}
     report = Report.of(report_of(model, asked))
-    checked = CheckedModel(source=report.source, outcomes=tuple(evaluate(report, limits)))
+    checked = CheckedModel(source=report.source, outcomes=tuple(check_budgets(report, limits)))
     if checked.failures:
         raise AssertionError(FORMATS["table"].render("check", [checked]))
     return report

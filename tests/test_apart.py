@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from convaudit.apart import Limits, call_apart
+from convaudit.apart import CodeLimits, call_apart
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError
 from convaudit.records import Branch
 
-LIMITS = Limits(seconds=60, memory_bytes=2**28)
+LIMITS = CodeLimits(seconds=60, memory_bytes=2**28)
 
 
 def echo(value: Any, _progress: Any) -> Any:
@@ -82,7 +82,7 @@ def apart(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any
 
 @pytest.mark.parametrize("limits", [None, LIMITS])
 @pytest.mark.parametrize("value", [1, "text", (1.5, None), Branch(choice="c", arm="a"), {"n": [2**100]}])
-def test_values_come_back(value: Any, limits: Limits | None) -> None:
+def test_values_come_back(value: Any, limits: CodeLimits | None) -> None:
     assert apart(echo, value, limits=limits) == value
 
 
@@ -130,14 +130,14 @@ def test_what_is_left_running_changes_nothing() -> None:
 
 
 LIMITED = [
-    pytest.param(run_for_ever, (), Limits(1, 2**28), r"ran for more than 1 s and was stopped", id="time"),
+    pytest.param(run_for_ever, (), CodeLimits(1, 2**28), r"ran for more than 1 s and was stopped", id="time"),
     pytest.param(allocate, (), LIMITS, r"needs more than the 256 MiB of memory", id="memory"),
     pytest.param(leave, (0,), LIMITS, r"ended with exit code 0", id="exit"),
 ]
 
 
 @pytest.mark.parametrize(("function", "arguments", "limits", "message"), LIMITED)
-def test_a_files_code_is_limited(function: Any, arguments: Any, limits: Limits, message: str) -> None:
+def test_a_files_code_is_limited(function: Any, arguments: Any, limits: CodeLimits, message: str) -> None:
     with pytest.raises(LoadError, match=message):
         apart(function, *arguments, limits=limits)
 

@@ -74,10 +74,10 @@ def weight_bytes(layer: ConvLayer) -> Count | None:
         return add(weight, bias_bytes(layer))
     computed = [weight] if layer.weight_name is None else []
     computed += [bias_bytes(layer)] if layer.bias_name is None else []
-    return add(*(size for _, _, size in stored_tensors(layer)), *computed)
+    return add(*(size for _, _, size in stored_sizes(layer)), *computed)
 
 
-def stored_tensors(layer: ConvLayer) -> Iterator[tuple[str, Count | None, Count | None]]:
+def stored_sizes(layer: ConvLayer) -> Iterator[tuple[str, Count | None, Count | None]]:
     """Name, elements and bytes of each tensor that the model stores for the layer."""
     for info in layer.stored:
         elements = product(info.shape)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from convaudit.analyzer.costs import stored_tensors, weight_elements
+from convaudit.analyzer.costs import stored_sizes, weight_elements
 from convaudit.formulas import Count, add, largest, multiply
 from convaudit.records import Branch, LayerCost, Network, Totals
 
-Part = tuple[tuple[Branch, ...], Count | None]
+ArmCount = tuple[tuple[Branch, ...], Count | None]
 """The exclusive arms a count sits in, the outermost first, and the count."""
 
 
@@ -49,7 +49,7 @@ def sum_of_calls(layers: Iterable[LayerCost], count: Callable[[LayerCost], Count
     return exclusive_sum((layer.branches, multiply(count(layer), layer.calls)) for layer in layers)
 
 
-def exclusive_sum(parts: Iterable[Part]) -> Count | None:
+def exclusive_sum(parts: Iterable[ArmCount]) -> Count | None:
     """Sum in which of every choice only the costliest arm counts, to any depth; None if a part is unknown.
 
     >>> then, other = Branch(choice="If_0", arm="then_branch"), Branch(choice="If_0", arm="else_branch")
@@ -57,7 +57,7 @@ def exclusive_sum(parts: Iterable[Part]) -> Count | None:
     51
     """
     always: list[Count | None] = []
-    choices: dict[str, dict[str, list[Part]]] = {}
+    choices: dict[str, dict[str, list[ArmCount]]] = {}
     for branches, count in parts:
         if branches:
             arms = choices.setdefault(branches[0].choice, {})
@@ -69,7 +69,7 @@ def exclusive_sum(parts: Iterable[Part]) -> Count | None:
 
 def _stored_once(layers: Iterable[LayerCost]) -> tuple[Count | None, Count | None]:
     """Elements and bytes of the stored tensors, each counted once; one computed at run time has no name."""
-    tensors = {name: sizes for layer in layers for name, *sizes in stored_tensors(layer)}
+    tensors = {name: sizes for layer in layers for name, *sizes in stored_sizes(layer)}
     return add(*(elements for elements, _ in tensors.values())), add(*(size for _, size in tensors.values()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from convaudit.analyzer.totals import Part, calls_macs, exclusive_sum
+from convaudit.analyzer.totals import ArmCount, calls_macs, exclusive_sum
 from convaudit.formulas import Count
 from convaudit.records import COSTS, AuditReport, LayerCost, OtherOp, Totals
 from convaudit.units import human
@@ -60,7 +60,7 @@ def _iterations(layers: Sequence[LayerCost], totals: Totals) -> Iterator[str]:
 
 
 def _branches(layers: Sequence[LayerCost]) -> Iterator[str]:
-    choices: dict[str, dict[str, list[Part]]] = {}
+    choices: dict[str, dict[str, list[ArmCount]]] = {}
     for layer in layers:
         for depth, branch in enumerate(layer.branches, start=1):
             parts = choices.setdefault(branch.choice, {}).setdefault(branch.arm, [])

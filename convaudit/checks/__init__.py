@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from convaudit.checks.baseline import compare
-from convaudit.checks.budgets import Budgets, check, evaluate
-from convaudit.checks.diff import Change, Difference, LayerChange, Total, diff
+from convaudit.checks.baseline import check_baseline
+from convaudit.checks.budgets import Budgets, check_budgets
+from convaudit.checks.diff import Difference, FieldChange, LayerChange, Total, difference_of
 from convaudit.checks.outcome import Contributor, Outcome
 
 __all__ = [
     "Budgets",
-    "Change",
     "Contributor",
     "Difference",
+    "FieldChange",
     "LayerChange",
     "Outcome",
     "Total",
-    "check",
-    "compare",
-    "diff",
-    "evaluate",
+    "check_baseline",
+    "check_budgets",
+    "difference_of",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from convaudit.checks.diff import Difference, diff
-from convaudit.checks.outcome import Contributor, Outcome, Status
+from convaudit.checks.diff import Difference, difference_of
+from convaudit.checks.outcome import Contributor, Outcome, OutcomeStatus
 from convaudit.checks.quantities import (
     ACTIVATION_BYTES,
+    FILE_SIZE,
     MACS,
     PARAMS,
-    SIZE,
     WEIGHT_BYTES,
     Quantity,
     why_unknown,
@@ -23,16 +23,18 @@ from convaudit.shapes import as_text
 QUANTITIES = {
     "baseline-params": PARAMS,
     "baseline-macs": MACS,
-    "baseline-size": SIZE,
+    "baseline-size": FILE_SIZE,
     "baseline-weight-bytes": WEIGHT_BYTES,
     "baseline-activation-bytes": ACTIVATION_BYTES,
 }
 """What may not grow, by the rule's name."""
 
 
-def compare(baseline: AuditReport, report: AuditReport, tolerance: Fraction = Fraction(0)) -> list[Outcome]:
+def check_baseline(
+    baseline: AuditReport, report: AuditReport, tolerance: Fraction = Fraction(0)
+) -> list[Outcome]:
     """One outcome for each quantity: failed if it grew by more than ``tolerance`` of its old value."""
-    difference = diff(baseline, report)
+    difference = difference_of(baseline, report)
     return [_compare(rule, quantity, difference, tolerance) for rule, quantity in QUANTITIES.items()]
 
 
@@ -45,7 +47,7 @@ def _compare(rule: str, quantity: Quantity, difference: Difference, tolerance: F
         message = f"{why_unknown(quantity, difference.after)} (in the baseline {old:,})"
         return Outcome(rule=rule, status="failed", message=message, value=new, limit=old)
     limit = old + int(old * tolerance)
-    status: Status = "failed" if new > limit else "passed"
+    status: OutcomeStatus = "failed" if new > limit else "passed"
     return Outcome(
         rule=rule,
         status=status,

@@ -15,7 +15,7 @@ from convaudit.errors import UsageError
 from convaudit.formulas import Formula, parse
 from convaudit.records import COSTS, AuditReport, LayerCost, TensorInfo, Totals
 
-SCHEMA_VERSION = 1
+BASELINE_VERSION = 1
 """Rises when a stored field goes or changes its meaning; one that is added is ignored by older readers."""
 
 _TEXT, _FLAG, _INTEGER = (str,), (bool,), (int,)
@@ -56,7 +56,7 @@ def dumps(reports: Mapping[str, AuditReport]) -> str:
     Raises  UsageError if a total is a formula.
     """
     models = {name: _model_text(name, report) for name, report in sorted(reports.items())}
-    return _object({"models": _object(models, 2), "schema_version": str(SCHEMA_VERSION)}, 0) + "\n"
+    return _object({"models": _object(models, 2), "schema_version": str(BASELINE_VERSION)}, 0) + "\n"
 
 
 def loads(text: str, where: str) -> dict[str, AuditReport]:
@@ -70,7 +70,7 @@ def loads(text: str, where: str) -> dict[str, AuditReport]:
         version = _checked("schema_version", document["schema_version"], _INTEGER)
         if version < 1:
             raise ValueError(f"schema_version is {version}")
-        if version <= SCHEMA_VERSION:
+        if version <= BASELINE_VERSION:
             return {name: _report(name, model) for name, model in document["models"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
@@ -78,8 +78,9 @@ def loads(text: str, where: str) -> dict[str, AuditReport]:
             "remove it, and make a new one with --write-baseline"
         ) from error
     raise UsageError(
-        f"{where}: a newer convaudit wrote this baseline (schema_version {version}, here {SCHEMA_VERSION} is "
-        "read); update convaudit, or remove the file and make a new one with --write-baseline"
+        f"{where}: a newer convaudit wrote this baseline (schema_version {version}, here "
+        f"{BASELINE_VERSION} is read); update convaudit, or remove the file and make a new one with "
+        "--write-baseline"
     )
 
 

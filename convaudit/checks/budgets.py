@@ -13,7 +13,7 @@ from typing import Any
 
 from convaudit.checks import rules, values
 from convaudit.checks.outcome import Outcome
-from convaudit.checks.quantities import ACTIVATION_BYTES, FLOPS, MACS, PARAMS, SIZE, WEIGHT_BYTES
+from convaudit.checks.quantities import ACTIVATION_BYTES, FILE_SIZE, FLOPS, MACS, PARAMS, WEIGHT_BYTES
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport
 
@@ -67,14 +67,14 @@ READERS: dict[str, Callable[[object], Any]] = {
     "min_saving": values.share,
     "groups_multiple_of": values.positive,
     "forbid": values.kinds,
-    "forbid_unknown": values.flag,
-    "require_verified": values.flag,
+    "forbid_unknown": values.boolean,
+    "require_verified": values.boolean,
 }
-_RULES: dict[str, rules.Rule] = {
+_RULES: dict[str, rules.BudgetRule] = {
     "max_params": rules.at_most(PARAMS),
     "max_macs": rules.at_most(MACS),
     "max_flops": rules.at_most(FLOPS),
-    "max_size": rules.at_most(SIZE),
+    "max_size": rules.at_most(FILE_SIZE),
     "max_weight_bytes": rules.at_most(WEIGHT_BYTES),
     "max_activation_bytes": rules.at_most(ACTIVATION_BYTES),
     "max_layer_macs": rules.layer_macs,
@@ -86,15 +86,7 @@ _RULES: dict[str, rules.Rule] = {
 }
 
 
-def check(report: AuditReport, budgets: Budgets) -> list[Outcome]:
-    """Every budget that ``report`` breaks; an empty list says that the model keeps all of them.
-
-    Raises  UsageError if ``budgets`` limits nothing, since then every model would pass.
-    """
-    return [outcome for outcome in evaluate(report, budgets) if outcome.status == "failed"]
-
-
-def evaluate(report: AuditReport, budgets: Budgets) -> list[Outcome]:
+def check_budgets(report: AuditReport, budgets: Budgets) -> list[Outcome]:
     """One outcome for each limit and rule that ``budgets`` sets, in the order of its fields."""
     if not isinstance(budgets, Budgets):
         raise UsageError(f"budgets must be convaudit.Budgets(...), got a {type(budgets).__name__}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convaudit.checks.settings import Settings, Values, make_settings, read_values
+from convaudit.checks.settings import CheckSettings, GivenSettings, make_settings, read_values
 from convaudit.errors import LoadError, UsageError
 from convaudit.files import read_text
 from convaudit.frontends import names_code
@@ -32,8 +32,10 @@ class Config:
     """The settings of one file; without a path, of none."""
 
     path: Path | None = None
-    values: Values = field(default_factory=dict)
-    models: Mapping[str, Values] = field(default_factory=dict)  # by glob, or by a source that is no file
+    values: GivenSettings = field(default_factory=dict)
+    models: Mapping[str, GivenSettings] = field(
+        default_factory=dict
+    )  # by glob, or by a source that is no file
 
     def sources(self) -> list[str]:
         """Every model that the file names, once; paths as seen from the current folder.
@@ -48,7 +50,7 @@ class Config:
             found |= dict.fromkeys(matches)
         return list(found)
 
-    def settings(self, source: str, command_line: Values) -> Settings:
+    def settings(self, source: str, command_line: GivenSettings) -> CheckSettings:
         """What ``source`` is checked by: the command line over the tables that match it over the top."""
         own = [values for pattern, values in self.models.items() if self._matches(pattern, source)]
         return make_settings(self.values, *own, command_line)

@@ -28,7 +28,7 @@ TOTALS = tuple(field.name for field in fields(Totals) if field.name != "macs_at_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class FieldChange:
     """One field of a layer, or one total, that differs."""
 
     field: str
@@ -46,7 +46,7 @@ class LayerChange:
 
     before: LayerCost
     after: LayerCost
-    changes: tuple[Change, ...]
+    changes: tuple[FieldChange, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Difference:
         )
 
 
-def diff(before: AuditReport, after: AuditReport) -> Difference:
+def difference_of(before: AuditReport, after: AuditReport) -> Difference:
     """Compare two audits layer by layer, whatever formats they come from."""
     pairs = match_layers(before.layers, after.layers)
     matched = [(before.layers[i], after.layers[j]) for i, j in pairs]
@@ -112,9 +112,9 @@ def diff(before: AuditReport, after: AuditReport) -> Difference:
     )
 
 
-def _changes(before: LayerCost, after: LayerCost) -> tuple[Change, ...]:
+def _changes(before: LayerCost, after: LayerCost) -> tuple[FieldChange, ...]:
     values = [(name, of(before), of(after)) for name, of in FIELDS.items()]
-    return tuple(Change(field=name, before=a, after=b) for name, a, b in values if a != b)
+    return tuple(FieldChange(field=name, before=a, after=b) for name, a, b in values if a != b)
 
 
 def _notes(

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-Key = Callable[[LayerCost], Hashable]
-Pair = tuple[int, int]
+LayerKey = Callable[[LayerCost], Hashable]
+Match = tuple[int, int]
 
 
-def channels_first(shape: Shape | None, layout: str) -> Shape | None:
+def as_channels_first(shape: Shape | None, layout: str) -> Shape | None:
     """An activation's shape with its channels behind the batch, however the model stores it."""
     if shape is None or layout != "channels_last":
         return shape
     return (shape[0], shape[-1], *shape[1:-1])
 
 
-OPERATION: dict[str, Key] = {
+OPERATION: dict[str, LayerKey] = {
     "transposed": lambda layer: layer.transposed,
     "deformable": lambda layer: layer.deformable,
     "in_channels": lambda layer: layer.in_channels,
@@ -42,9 +42,9 @@ OPERATION: dict[str, Key] = {
     "groups": lambda layer: layer.groups,
 }
 """What defines the operation. Neither ``op`` nor the name, whose spelling differs between torch and ONNX."""
-SHAPES: dict[str, Key] = {
-    "input_shape": lambda layer: channels_first(layer.input_shape, layer.layout),
-    "output_shape": lambda layer: channels_first(layer.output_shape, layer.layout),
+SHAPES: dict[str, LayerKey] = {
+    "input_shape": lambda layer: as_channels_first(layer.input_shape, layer.layout),
+    "output_shape": lambda layer: as_channels_first(layer.output_shape, layer.layout),
 }
 """What the operation is applied to."""
 
@@ -56,7 +56,7 @@ _SAME_OPERATION = 2 * len(OPERATION)
 _SAME_NAME = 2
 
 
-def match_layers(before: Sequence[LayerCost], after: Sequence[LayerCost]) -> list[Pair]:
+def match_layers(before: Sequence[LayerCost], after: Sequence[LayerCost]) -> list[Match]:
     """Pairs of indices into ``before`` and ``after``, in the order of ``after``; the rest has no partner.
 
     Takes ``len(before) * len(after)`` bytes, and vector operations of that many elements.
@@ -79,7 +79,7 @@ def _signature(layer: LayerCost) -> Hashable:
     return (*(key(layer) for key in OPERATION.values()), _shapes(layer))
 
 
-def _align(before: Sequence[LayerCost], after: Sequence[LayerCost]) -> list[Pair]:
+def _align(before: Sequence[LayerCost], after: Sequence[LayerCost]) -> list[Match]:
     """Of all order-preserving pairings, the one with most evidence (Needleman & Wunsch 1970, gaps free)."""
     import numpy as np
 
@@ -100,7 +100,7 @@ def _align(before: Sequence[LayerCost], after: Sequence[LayerCost]) -> list[Pair
 _PAIR, _SKIP_BEFORE, _SKIP_AFTER = range(3)
 
 
-def _trace_back(steps: npt.NDArray[np.int8]) -> list[Pair]:
+def _trace_back(steps: npt.NDArray[np.int8]) -> list[Match]:
     i, j = steps.shape
     pairs = []
     while i and j:
@@ -137,8 +137,8 @@ def _evidence(layer: npt.NDArray[np.intp], others: npt.NDArray[np.intp]) -> npt.
 
 
 def _pair_the_rest(
-    before: Sequence[LayerCost], after: Sequence[LayerCost], pairs: Sequence[Pair], identity: Key
-) -> list[Pair]:
+    before: Sequence[LayerCost], after: Sequence[LayerCost], pairs: Sequence[Match], identity: LayerKey
+) -> list[Match]:
     """Pairs among the layers that have no partner yet, by an equal identity and otherwise in order."""
     paired_before, paired_after = {i for i, _ in pairs}, {j for _, j in pairs}
     waiting: dict[Hashable, list[int]] = defaultdict(list)

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from convaudit.formulas import Count
 
-Status = Literal["passed", "failed", "skipped"]
-Value: TypeAlias = Count | Fraction | None
+OutcomeStatus = Literal["passed", "failed", "skipped"]
+Measured: TypeAlias = Count | Fraction | None
 """What was measured or is allowed: an exact count or share; None where it is unknown or not a number."""
 
 
@@ -27,10 +27,10 @@ class Outcome:
     """One rule's verdict on one model."""
 
     rule: str  # as the option is spelled: "max-params", "baseline-macs"
-    status: Status
+    status: OutcomeStatus
     message: str  # one line: the value, the limit, and what to do
-    value: Value = None
-    limit: Value = None
+    value: Measured = None
+    limit: Measured = None
     contributors: tuple[Contributor, ...] = ()  # the most telling first
 
 

@@ -31,7 +31,7 @@ def why_unknown(quantity: Quantity, report: AuditReport) -> str:
     total = quantity.total(report)
     if isinstance(total, Formula):
         return depends_text(quantity.noun, total)
-    if quantity is SIZE:
+    if quantity is FILE_SIZE:
         return "the file size is unknown: the model is not a file, or its external data is missing"
     return "; ".join([f"{quantity.noun} are unknown", *unknowns(report)[:1]])
 
@@ -104,7 +104,7 @@ FLOPS = Quantity(
     of_layer=calls_flops,
     of_others=lambda report: [(name, multiply(macs, 2)) for name, macs in _other_macs(report)],
 )
-SIZE = Quantity(
+FILE_SIZE = Quantity(
     noun="bytes of the file and its external data",
     total=lambda report: report.file_bytes,
     of_layer=lambda layer: layer.weight_bytes,

@@ -18,11 +18,11 @@ from convaudit.checks.wording import percent
 from convaudit.formulas import floor_divide
 from convaudit.records import AuditReport, LayerCost
 
-Rule: TypeAlias = Callable[[str, AuditReport, Any], Outcome]
+BudgetRule: TypeAlias = Callable[[str, AuditReport, Any], Outcome]
 """``rule(name, report, limit)``; the limit has the type of the budget's field."""
 
 
-def at_most(quantity: Quantity) -> Rule:
+def at_most(quantity: Quantity) -> BudgetRule:
     """The rule that a total stays within a limit."""
 
     def rule(name: str, report: AuditReport, limit: int) -> Outcome:

@@ -13,12 +13,12 @@ from convaudit.checks.budgets import READERS, Budgets
 from convaudit.errors import UsageError, did_you_mean
 from convaudit.records import KINDS
 
-Values: TypeAlias = Mapping[str, Any]
-"""Settings that were given, by key, each of the type that its field in Settings or Budgets has."""
+GivenSettings: TypeAlias = Mapping[str, Any]
+"""Settings that were given, by key, each of the type that its field in CheckSettings or Budgets has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class CheckSettings:
     """Everything that decides how one model is audited and what it has to keep."""
 
     budgets: Budgets
@@ -28,11 +28,11 @@ class Settings:
     dim: tuple[str, ...] = ()  # NAME=VALUE
 
 
-def make_settings(*sources: Values) -> Settings:
+def make_settings(*sources: GivenSettings) -> CheckSettings:
     """Settings of the given values; a later source overrides an earlier one, key by key."""
     given = {key.replace("-", "_"): value for source in sources for key, value in source.items()}
     limits = {field.name: given.pop(field.name) for field in fields(Budgets) if field.name in given}
-    return Settings(budgets=Budgets(**limits), **given)
+    return CheckSettings(budgets=Budgets(**limits), **given)
 
 
 def read_budgets(limits: Mapping[str, object], where: str) -> Budgets:

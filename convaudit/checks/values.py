@@ -48,7 +48,7 @@ def share(value: object) -> Fraction:
     return found
 
 
-def flag(value: object) -> bool:
+def boolean(value: object) -> bool:
     """True or False."""
     if not isinstance(value, bool):
         raise UsageError(f"{value!r} is neither true nor false")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convaudit.records import AuditReport
     from convaudit.report import Report
 
-EPILOG = """
+_EPILOG = """
 MODEL is one of:
   model.onnx               ONNX; .onnxtxt and .json too
   model.pt2, model.pt      what torch.export.save or torch.jit.save wrote
@@ -40,7 +40,7 @@ Exit codes:
 """
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, epilog=_EPILOG)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @source_options
 @verify_options

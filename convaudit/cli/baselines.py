@@ -7,7 +7,7 @@ from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
 
-from convaudit.checks.baseline import compare
+from convaudit.checks.baseline import check_baseline
 from convaudit.checks.baseline_file import dumps, loads
 from convaudit.checks.outcome import Outcome
 from convaudit.cli.output import write_result
@@ -34,7 +34,7 @@ class Baselines:
             raise UsageError(f"the baseline {str(path)!r} does not exist; make it with --write-baseline")
         if name not in self._models(path):
             raise UsageError(f"{name!r} is not in the baseline {str(path)!r}; add it with --write-baseline")
-        return compare(self._models(path)[name], report, tolerance)
+        return check_baseline(self._models(path)[name], report, tolerance)
 
     def keep(self, path: Path, report: AuditReport) -> None:
         """Remember to write ``report`` into the file.

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from convaudit.arguments import read_input
-from convaudit.checks.budgets import evaluate
+from convaudit.checks.budgets import check_budgets
 from convaudit.checks.config import Config, find_config, load_config
 from convaudit.checks.outcome import CheckedModel, Outcome
-from convaudit.checks.settings import KEYS, Settings
+from convaudit.checks.settings import KEYS, CheckSettings
 from convaudit.cli.baselines import Baselines
 from convaudit.cli.errors import ExitCode, failure_text, report_failure
 from convaudit.cli.group import Command
@@ -36,7 +36,7 @@ from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_FORMAT, FORMATS
 from convaudit.reporters.text import printable
 
-EPILOG = """
+_EPILOG = """
 Examples:
   convaudit check model.onnx --max-params 5M --max-macs 600M --max-size 20MB
   convaudit check model.onnx --baseline base.json --write-baseline
@@ -69,7 +69,7 @@ def _option(name: str) -> Callable[[Decorated], Decorated]:
     return click.option(f"--{name}", type=Value(key.metavar, key.read), multiple=several, help=key.help)
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, epilog=_EPILOG)
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @budget_options
 @click.option("--write-baseline", is_flag=True, help="Write the baseline instead of comparing with it.")
@@ -114,7 +114,11 @@ def check(
 
 
 def checked_model(
-    source: str, settings: Settings, options: Mapping[str, Any], baselines: Baselines, write_baseline: bool
+    source: str,
+    settings: CheckSettings,
+    options: Mapping[str, Any],
+    baselines: Baselines,
+    write_baseline: bool,
 ) -> CheckedModel:
     """Audit one model and judge it; one model's failure must not hide the others."""
     from convaudit.api import audit
@@ -137,9 +141,9 @@ def checked_model(
 
 
 def _outcomes(
-    report: AuditReport, settings: Settings, baselines: Baselines, write_baseline: bool
+    report: AuditReport, settings: CheckSettings, baselines: Baselines, write_baseline: bool
 ) -> list[Outcome]:
-    outcomes = evaluate(report, settings.budgets) if settings.budgets.given() else []
+    outcomes = check_budgets(report, settings.budgets) if settings.budgets.given() else []
     if settings.baseline is not None and write_baseline:
         baselines.keep(settings.baseline, report)
     elif settings.baseline is not None:
@@ -173,7 +177,7 @@ def _nearest_config() -> Config:
         return Config()  # the working directory is gone, which the models need not be
 
 
-def _refuse_idle(options: Mapping[str, Any], settings: Sequence[Settings], write_baseline: bool) -> None:
+def _refuse_idle(options: Mapping[str, Any], settings: Sequence[CheckSettings], write_baseline: bool) -> None:
     """Refuse options that would do nothing for any of the models."""
     if not any(own.budgets.require_verified for own in settings):
         verify_keywords(options)
@@ -190,7 +194,7 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
-def _keywords(settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+def _keywords(settings: CheckSettings, options: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments of ``audit``. Sizes on the command line beat those of the file name by name.
 
     An input's shape there leaves nothing of the file's sizes: it may fix the very dimensions that they do.

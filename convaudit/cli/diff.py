@@ -19,7 +19,7 @@ from convaudit.reporters import FORMATS, View, chosen_format
 if TYPE_CHECKING:
     from convaudit.report import Report
 
-EPILOG = """
+_EPILOG = """
 Examples:
   convaudit diff before.onnx after.onnx
   convaudit diff torchvision:mobilenet_v2 exported.onnx -i 1x3x224x224
@@ -34,24 +34,24 @@ Exit codes:
 """
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, epilog=_EPILOG)
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @source_options
 @output_options("diff")
 def diff(before: str, after: str, format_name: str | None, output: str | None, **options: Any) -> None:
     """Compare two models: layers added, removed and changed, and the totals."""
-    from convaudit.checks.diff import diff as difference_of
+    from convaudit.checks.diff import difference_of
     from convaudit.reporters.grid import terminal_width
 
     name = chosen_format("diff", format_name, output)
     view = View(width=terminal_width() if output is None else None)
-    difference = difference_of(*audited([before, after], source_keywords(options)))
+    difference = difference_of(*audited_pair([before, after], source_keywords(options)))
     write_result(FORMATS[name].render("diff", difference, view), output)
     click.get_current_context().exit(ExitCode.OK if difference.equal else ExitCode.FINDING)
 
 
-def audited(sources: list[str], keywords: dict[str, Any]) -> list[Report]:
+def audited_pair(sources: list[str], keywords: dict[str, Any]) -> list[Report]:
     """The reports of both models, each with what of the options concerns it.
 
     Arguments of a factory go to factories, and a dimension is fixed in the models that leave it open.

@@ -15,7 +15,7 @@ from convaudit.errors import UsageError
 from convaudit.reporters.text import printable
 
 NAME = "digits.onnx"
-EPILOG = f"""
+_EPILOG = f"""
 Examples:
   convaudit example
   convaudit {NAME} --verify
@@ -30,7 +30,7 @@ Exit codes:
 """
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, epilog=_EPILOG)
 @click.option("-o", "--output", type=FILE, default=NAME, show_default=True, help="Where to write it.")
 def example(output: str) -> None:
     """Write a small trained network to try convaudit on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from convaudit.formulas.polynomial import Atom, Count, Monomial, in_order, polynomial, terms_of
+from convaudit.formulas.polynomial import Atom, Count, Monomial, polynomial, sorted_atoms, terms_of
 
 _MOST_STEPS = 64
 
@@ -35,7 +35,7 @@ def quotient(value: Count, divisor: Count) -> Count | None:
         left.subtract(lead)
         if coefficient % factor or any(power < 0 for power in left.values()):
             return None
-        part = polynomial([(in_order(tuple(left.elements())), coefficient // factor)])
+        part = polynomial([(sorted_atoms(tuple(left.elements())), coefficient // factor)])
         result, rest = result + part, rest - part * divisor
     return None
 

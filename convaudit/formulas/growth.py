@@ -18,7 +18,7 @@ from convaudit.formulas.polynomial import (
     Maximum,
     Minimum,
     Monomial,
-    in_order,
+    sorted_atoms,
 )
 
 LeadingTerms: TypeAlias = dict[Monomial, Fraction]
@@ -101,6 +101,6 @@ def _multiply(left: LeadingTerms, right: LeadingTerms) -> LeadingTerms:
     result: LeadingTerms = {}
     for first, a in left.items():
         for second, b in right.items():
-            monomial = in_order(first + second)
+            monomial = sorted_atoms(first + second)
             result[monomial] = result.get(monomial, Fraction(0)) + a * b
     return result

@@ -82,7 +82,7 @@ class Formula:
         if not isinstance(other, int | Formula):
             return NotImplemented
         return polynomial(
-            (in_order(left + right), a * b) for left, a in self.terms for right, b in terms_of(other)
+            (sorted_atoms(left + right), a * b) for left, a in self.terms for right, b in terms_of(other)
         )
 
     def __floordiv__(self, divisor: object) -> Count:
@@ -190,7 +190,7 @@ def of_atom(atom: Atom) -> Formula:
     return Formula((((atom,), 1),))
 
 
-def in_order(monomial: Monomial) -> Monomial:
+def sorted_atoms(monomial: Monomial) -> Monomial:
     """A monomial's atoms sorted, so that equal products are identical."""
     return tuple(sorted(monomial, key=str))
 

@@ -21,7 +21,7 @@ from convaudit.formulas.polynomial import (
     Maximum,
     Minimum,
     Monomial,
-    in_order,
+    sorted_atoms,
     term_count,
     terms_of,
 )
@@ -123,7 +123,7 @@ def _is_positive_polynomial(terms: _Rational) -> bool:
         expanded: _Rational = {(): coefficient}
         for name in monomial:
             # (x' + 1) * expanded
-            expanded = _sum(expanded, {in_order((*other, name)): c for other, c in expanded.items()})
+            expanded = _sum(expanded, {sorted_atoms((*other, name)): c for other, c in expanded.items()})
         shifted = _sum(shifted, expanded)
     return shifted.pop((), Fraction(0)) > -1 and all(value >= 0 for value in shifted.values())
 
@@ -176,5 +176,5 @@ def _scaled(terms: _Rational, factor: Fraction) -> _Rational:
 def _times(left: _Rational, right: _Rational) -> _Rational:
     result: _Rational = {}
     for first, a in left.items():
-        result = _sum(result, {in_order(first + second): a * b for second, b in right.items()})
+        result = _sum(result, {sorted_atoms(first + second): a * b for second, b in right.items()})
     return result

@@ -72,7 +72,7 @@ def ranges(size: int, step: int) -> Iterator[slice]:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class InputWindow:
     """The input positions that some output positions of one axis need, as a convolution of their own."""
 
     inputs: slice
@@ -80,7 +80,7 @@ class Window:
     own: int  # of the inputs: in each axis every input position belongs to one window, and may be in several
 
 
-def windows(geometry: Geometry, block: Sequence[slice], *, transposed: bool) -> list[Window]:
+def windows(geometry: Geometry, block: Sequence[slice], *, transposed: bool) -> list[InputWindow]:
     """Find the input that a block of output positions needs.
 
     Args:
@@ -98,11 +98,11 @@ def windows(geometry: Geometry, block: Sequence[slice], *, transposed: bool) -> 
         start = min(max(first, 0), size)
         stop = max(min(end, size), start)
         padding = (start - first, end - stop) if stop > start else (end - first, 0)
-        found.append(Window(slice(start, stop), padding, stop - start))
+        found.append(InputWindow(slice(start, stop), padding, stop - start))
     return found
 
 
-def _scattering(geometry: Geometry, axis: int, part: slice) -> Window:
+def _scattering(geometry: Geometry, axis: int, part: slice) -> InputWindow:
     """The inputs of a transposed convolution that reach these outputs, and how much of that to cut off."""
     stride, before = geometry.stride[axis], geometry.before[axis]
     size, out = geometry.coarse[axis], geometry.fine[axis]
@@ -119,7 +119,7 @@ def _scattering(geometry: Geometry, axis: int, part: slice) -> Window:
     stop = max(owned.stop, start + 1)
     cut = before + part.start - start * stride
     rest = (stop - start - 1) * stride + reach + 1 - cut - (part.stop - part.start)
-    return Window(slice(start, stop), (cut, rest), owned.stop - owned.start)
+    return InputWindow(slice(start, stop), (cut, rest), owned.stop - owned.start)
 
 
 def longest_window(geometry: Geometry, positions: Sequence[int], *, transposed: bool) -> int:

@@ -15,10 +15,10 @@ from convaudit.engine.deformable import check_offsets
 from convaudit.engine.geometry import Geometry, conv_geometry, conv_transpose_geometry
 from convaudit.engine.operands import Array, check_operands
 from convaudit.judge.execution import Execution
-from convaudit.judge.partition import BlockSize, Window, fitting, longest_window, ranges, windows
+from convaudit.judge.partition import BlockSize, InputWindow, fitting, longest_window, ranges, windows
 from convaudit.judge.reference import Change, Part, ReferenceSummary
 
-WORKSPACE_BYTES = 128 * 2**20
+JUDGE_BYTES = 128 * 2**20
 """What judging one convolution may allocate, unless it is told otherwise."""
 
 INPUT_BYTES, OUTPUT_BYTES, INTEGER_BYTES, WEIGHT_BYTES = 24, 32, 88, 24
@@ -34,7 +34,7 @@ class Problem:
     """
 
     execution: Execution
-    workspace_bytes: int = WORKSPACE_BYTES
+    workspace_bytes: int = JUDGE_BYTES
     on_x: Change | None = None  # hypothesis: every element of the input was changed like this
     on_weight: Change | None = None  # hypothesis: every element of the weight was changed like this
     dealt: bool = False  # hypothesis: the input's channels are dealt out to the groups in turn
@@ -200,7 +200,7 @@ class Problem:
         start, last = (group * self._filters for group in (groups.start, groups.stop - 1))
         return slice(start + filters.start, last + filters.stop)
 
-    def _window(self, images: slice, groups: slice, cuts: list[Window]) -> Array:
+    def _window(self, images: slice, groups: slice, cuts: list[InputWindow]) -> Array:
         """The input of some groups in the windows."""
         execution, x = self.execution, self._x
         inputs = x.shape[1] // execution.groups

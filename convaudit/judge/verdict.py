@@ -19,7 +19,7 @@ from convaudit.judge.activations import ACTIVATIONS
 from convaudit.judge.comparison import Comparison, compare, footprint, within_any_order
 from convaudit.judge.execution import Accounted, Execution
 from convaudit.judge.formats import explain
-from convaudit.judge.problem import WORKSPACE_BYTES, Problem, summarise
+from convaudit.judge.problem import JUDGE_BYTES, Problem, summarise
 from convaudit.judge.quantized import IntegerComparison, compare_integers, integers_agree
 from convaudit.judge.reference import ReferenceSummary
 from convaudit.records import Status, Verification
@@ -29,7 +29,7 @@ ADVICE = "try real inputs (--data)"
 
 
 def judge(
-    execution: Execution, *, accounted: Accounted | None = None, workspace_bytes: int = WORKSPACE_BYTES
+    execution: Execution, *, accounted: Accounted | None = None, workspace_bytes: int = JUDGE_BYTES
 ) -> Verification:
     """Re-execute a convolution in float64 with convaudit's own engine and judge the runtime's output by it.
 

@@ -16,7 +16,7 @@ Kind = Literal["dense", "pointwise", "grouped", "depthwise", "transposed", "defo
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ShapeSource = Literal["run", "declared"]
 """One run of the model, at whose input other sizes may be others; or what the file itself declares."""
-Layout = Literal["channels_first", "channels_last", "reordered"]
+ChannelLayout = Literal["channels_first", "channels_last", "reordered"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class ConvLayer:
     input_shape: Shape | None = None  # as the model stores it: see layout
     output_shape: Shape | None = None
     weight_shape: Shape | None = None  # (out, in/groups, *kernel); transposed (in, out/groups, *kernel)
-    layout: Layout = "channels_first"
+    layout: ChannelLayout = "channels_first"
     dtype: str = "unknown"  # of the input
     weight_dtype: str = "unknown"
     output_dtype: str = "unknown"

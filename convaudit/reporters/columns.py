@@ -28,7 +28,7 @@ from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
 from convaudit.units import human, human_multiples, human_percentage
 
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Column:
     left: bool = False  # text; numbers stand at the right
 
 
-Number: TypeAlias = Callable[[LayerCost], Count | float | None]
+SortKey: TypeAlias = Callable[[LayerCost], Count | float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class LayerColumn:
 
 
 def text_column(
-    header: str, cell: Callable[[LayerCost], str], *, left: bool = True, number: Number | None = None
+    header: str, cell: Callable[[LayerCost], str], *, left: bool = True, number: SortKey | None = None
 ) -> LayerColumn:
     """A cell for each layer, without a total; sorted by ``number``, the largest first."""
 
@@ -232,7 +232,7 @@ def model_columns(reports: Sequence[AuditReport]) -> dict[str, Column]:
     return columns
 
 
-def lookup(table: Mapping[str, Value], key: str, what: str) -> Value:
+def lookup(table: Mapping[str, _Value], key: str, what: str) -> _Value:
     """What a table has under a name that somebody typed.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convaudit.analyzer import analyze
-from convaudit.checks import baseline_file, compare, diff
+from convaudit.checks import baseline_file, check_baseline, difference_of
 from convaudit.checks.baseline_file import dumps, loads
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
@@ -28,7 +28,7 @@ REPORT = audit(NET)
 
 
 def statuses(before: AuditReport, after: AuditReport, tolerance: str = "0") -> dict[str, str]:
-    outcomes = compare(before, after, Fraction(tolerance))
+    outcomes = check_baseline(before, after, Fraction(tolerance))
     return {outcome.rule.removeprefix("baseline-"): outcome.status for outcome in outcomes}
 
 
@@ -64,7 +64,7 @@ def test_golden_bytes(golden: Callable[[str, str], None]) -> None:
 )
 def test_what_is_read_back_does_not_differ(report: AuditReport) -> None:
     (back,) = loads(dumps({"m": report}), "baseline.json").values()
-    difference = diff(back, report)
+    difference = difference_of(back, report)
     assert difference.equal
     assert not difference.renamed
     assert dumps({"m": back}) == dumps({"m": report})
@@ -175,7 +175,7 @@ def test_what_the_baseline_does_not_know_is_skipped_and_said() -> None:
 
 
 def test_a_regression_names_the_layer_and_its_change() -> None:
-    outcomes = {outcome.rule: outcome for outcome in compare(REPORT, audit(DENSE_B))}
+    outcomes = {outcome.rule: outcome for outcome in check_baseline(REPORT, audit(DENSE_B))}
     outcome = outcomes["baseline-macs"]
     assert outcome.message.endswith("more than the tolerance of 0.0%")
     assert [(part.name, part.detail) for part in outcome.contributors] == [
@@ -185,7 +185,7 @@ def test_a_regression_names_the_layer_and_its_change() -> None:
 
 def test_an_added_layer_is_named() -> None:
     grown = audit([*NET, conv_layer("extra", 16, 16, (1, 1), (16, 16))])
-    outcomes = {outcome.rule: outcome for outcome in compare(REPORT, grown)}
+    outcomes = {outcome.rule: outcome for outcome in check_baseline(REPORT, grown)}
     assert [(c.name, c.detail) for c in outcomes["baseline-params"].contributors] == [("extra", "+256: new")]
 
 
@@ -193,14 +193,14 @@ def test_a_layer_of_unknown_size_explains_no_growth() -> None:
     unknown = replace(stem(), weight_shape=None, in_channels=None)
     outcomes = {
         outcome.rule: outcome
-        for outcome in compare(REPORT, audit([unknown, *DENSE_B[1:]], file_bytes=55_712))
+        for outcome in check_baseline(REPORT, audit([unknown, *DENSE_B[1:]], file_bytes=55_712))
     }
     assert [part.name for part in outcomes["baseline-size"].contributors] == ["b.dw"]
     assert outcomes["baseline-weight-bytes"].message.startswith("bytes of convolution weights are unknown")
 
 
 def test_an_improvement_is_said() -> None:
-    outcomes = {outcome.rule: outcome for outcome in compare(audit(DENSE_B), REPORT)}
+    outcomes = {outcome.rule: outcome for outcome in check_baseline(audit(DENSE_B), REPORT)}
     assert "improved" in outcomes["baseline-params"].message
     assert "--write-baseline" in outcomes["baseline-params"].message
 
@@ -208,5 +208,5 @@ def test_an_improvement_is_said() -> None:
 def test_another_input_is_said_beside_what_it_changed() -> None:
     before = audit([stem()])
     after = audit([conv_layer("stem", 3, 32, (3, 3), (64, 64), padding=((1, 1), (1, 1)))])
-    outcomes = {outcome.rule: outcome for outcome in compare(before, after)}
+    outcomes = {outcome.rule: outcome for outcome in check_baseline(before, after)}
     assert outcomes["baseline-macs"].message.endswith("the input changed from 1x3x32x32 to 1x3x64x64")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from convaudit.analyzer import analyze
-from convaudit.checks import Budgets, check, evaluate
+from convaudit.api import check
+from convaudit.checks import Budgets, check_budgets
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
 from convaudit.records import AuditReport, OtherOp, Verification
@@ -157,7 +158,7 @@ def test_parts_smaller_than_the_three_layers_go_unsaid() -> None:
     ],
 )
 def test_rules_that_are_kept(budgets: dict[str, object]) -> None:
-    (outcome,) = evaluate(REPORT, Budgets(**budgets))
+    (outcome,) = check_budgets(REPORT, Budgets(**budgets))
     assert outcome.status == "passed"
     assert outcome.contributors == ()
 
@@ -230,7 +231,7 @@ def test_only_a_proof_verifies(status: str, passes: bool) -> None:
 def test_a_model_without_convolutions_keeps_no_rule_by_having_nothing(
     budgets: dict[str, object], status: str
 ) -> None:
-    (outcome,) = evaluate(analyze(network()), Budgets(**budgets))
+    (outcome,) = check_budgets(analyze(network()), Budgets(**budgets))
     assert outcome.status == status
 
 
@@ -247,7 +248,7 @@ def test_a_model_without_convolutions_keeps_no_rule_by_having_nothing(
 )
 def test_convolutions_that_run_unseen_keep_no_rule(layers: Any, budgets: dict[str, Any]) -> None:
     hidden = OtherOp(op="my.op", count=1, macs=None, reason="a custom operator", opaque=True)
-    (outcome,) = evaluate(analyze(network(*layers, other_ops=(hidden,))), Budgets(**budgets))
+    (outcome,) = check_budgets(analyze(network(*layers, other_ops=(hidden,))), Budgets(**budgets))
     assert outcome.status == "failed"
     assert "unseen" in outcome.message or "unknown" in outcome.message
 
@@ -268,7 +269,7 @@ def test_every_budget_is_judged() -> None:
         require_verified=True,
     )
     names = [field.name.replace("_", "-") for field in fields(Budgets)]
-    assert [outcome.rule for outcome in evaluate(REPORT, everything)] == names
+    assert [outcome.rule for outcome in check_budgets(REPORT, everything)] == names
 
 
 @pytest.mark.parametrize(

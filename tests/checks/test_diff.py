@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convaudit.analyzer import analyze
-from convaudit.checks import Difference, diff
+from convaudit.checks import Difference, difference_of
 from convaudit.checks.matching import match_layers
 from convaudit.formulas import symbol
 from convaudit.records import AuditReport, ConvLayer
@@ -40,7 +40,7 @@ def block(prefix: str, groups: int = 32) -> list[ConvLayer]:
 
 
 def compare(before: list[ConvLayer], after: list[ConvLayer]) -> Difference:
-    return diff(analyze(network(*before)), analyze(network(*after)))
+    return difference_of(analyze(network(*before)), analyze(network(*after)))
 
 
 def numbered(*layers: ConvLayer) -> list[ConvLayer]:
@@ -156,7 +156,7 @@ def test_totals_carry_their_deltas() -> None:
 def test_totals_differ_though_no_convolution_does() -> None:
     before = analyze(network(*NET))
     after = analyze(network(*NET, model_params=before.totals.model_params + 1))
-    difference = diff(before, after)
+    difference = difference_of(before, after)
     assert summary(difference) == only()
     assert not difference.equal
 
@@ -219,10 +219,10 @@ def test_what_an_exporter_does_is_explained(
     before: list[ConvLayer], after: list[ConvLayer], changes: dict[str, Any], note: str
 ) -> None:
     original = analyze(network(*before, format="torch"))
-    difference = diff(original, analyze(network(*after, format="onnx", **changes)))
+    difference = difference_of(original, analyze(network(*after, format="onnx", **changes)))
     assert not difference.equal
     assert [line for line in difference.notes if line.startswith(note)]
-    same_format = diff(original, analyze(network(*after, format="torch", **changes)))
+    same_format = difference_of(original, analyze(network(*after, format="torch", **changes)))
     assert not same_format.notes
 
 
@@ -234,7 +234,7 @@ def test_an_open_dimension_in_one_model_is_explained() -> None:
 
 def test_what_is_unknown_in_both_is_said_not_called_equal() -> None:
     report = analyze(mixed_network())
-    difference = diff(report, report)
+    difference = difference_of(report, report)
     assert [note for note in difference.notes if note.startswith("unknown in both") and "macs" in note]
 
 
@@ -258,7 +258,7 @@ def test_one_removed_layer_is_the_only_difference(letters: str, data: st.DataObj
     gone = data.draw(st.integers(0, len(letters) - 1))
     before = report_of(letters)
     after = analyze(network(*(layer for i, layer in enumerate(before.layers) if i != gone)))
-    difference = diff(before, after)
+    difference = difference_of(before, after)
     assert [layer.name for layer in difference.removed] == [before.layers[gone].name]
     assert not difference.added
     assert not difference.changed

@@ -12,7 +12,7 @@ import junitparser
 import pytest
 
 from convaudit.analyzer import analyze
-from convaudit.checks import Budgets, compare, diff, evaluate
+from convaudit.checks import Budgets, check_baseline, check_budgets, difference_of
 from convaudit.checks.outcome import CheckedModel, Contributor, Outcome
 from convaudit.errors import DependencyError
 from convaudit.reporters import FORMATS, View, formats_of
@@ -32,11 +32,11 @@ BEFORE = analyze(network(*NET, source="before.onnx"))
 AFTER = analyze(network(*DENSE_B[:-1], project("last"), stem("extra", stride=(2, 2)), source="after.onnx"))
 LIMITS = Budgets(max_params=5_000, max_macs=12_000, groups_multiple_of=4, forbid=("dense", "grouped"))
 MODELS = [
-    CheckedModel(source="nets/a.onnx", outcomes=tuple(evaluate(REPORT, LIMITS))),
-    CheckedModel(source="nets/b.onnx", outcomes=tuple(compare(BEFORE, AFTER))),
+    CheckedModel(source="nets/a.onnx", outcomes=tuple(check_budgets(REPORT, LIMITS))),
+    CheckedModel(source="nets/b.onnx", outcomes=tuple(check_baseline(BEFORE, AFTER))),
     CheckedModel(source="package.module:factory", error="cannot be loaded: 100% broken"),
 ]
-GOOD = [CheckedModel(source="good.onnx", outcomes=tuple(evaluate(REPORT, Budgets(max_params=5_000))))]
+GOOD = [CheckedModel(source="good.onnx", outcomes=tuple(check_budgets(REPORT, Budgets(max_params=5_000))))]
 # What a hostile file may call its layers: markup of every format, and a terminal's control codes.
 NASTY = "a|b`c<b>]]>&\"'\x1b[2J\x00\n::error::%0A\u202e"
 HOSTILE = [
@@ -53,7 +53,7 @@ HOSTILE = [
     ),
     CheckedModel(source=NASTY, error=NASTY),
 ]
-CHANGED = diff(BEFORE, AFTER)
+CHANGED = difference_of(BEFORE, AFTER)
 
 OUTPUTS = {
     "outcomes.txt": ("table", "check", MODELS, View()),
@@ -186,7 +186,7 @@ def test_markdown_tables_have_as_many_cells_in_every_row(models: list[CheckedMod
 
 
 def test_markdown_difference_rows() -> None:
-    nasty = diff(BEFORE, analyze(network(*NET, stem(NASTY))))
+    nasty = difference_of(BEFORE, analyze(network(*NET, stem(NASTY))))
     tables: list[set[int]] = []
     for block in render_difference_markdown(nasty).split("\n\n"):
         if block.startswith("|"):

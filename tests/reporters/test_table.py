@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convaudit.analyzer import analyze
-from convaudit.checks.budgets import Budgets, evaluate
+from convaudit.checks.budgets import Budgets, check_budgets
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
 from convaudit.reporters import FORMATS, View
@@ -229,7 +229,7 @@ def test_the_last_line_counts_the_verdicts():
 @pytest.mark.parametrize(("index", "verdict"), list(enumerate(VERDICTS)), ids=[v.status for v in VERDICTS])
 def test_the_summary_of_a_model_counts_as_verified_what_the_check_takes_for_verified(index, verdict):
     report = replace(MIXED, layers=tuple(replace(x, verification=verdict) for x in MIXED.layers[:1]))
-    (outcome,) = evaluate(report, Budgets(require_verified=True))
+    (outcome,) = check_budgets(report, Budgets(require_verified=True))
     number = 1 if outcome.status == "passed" else 0
     assert number == (index < 3)
     failed = f", 1 {verdict.words}" if verdict.failed else ""

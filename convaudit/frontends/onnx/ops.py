@@ -14,7 +14,7 @@ from onnx import NodeProto
 
 from convaudit.formulas import Count, multiply
 from convaudit.frontends.onnx.attributes import Attributes
-from convaudit.records import Layout, Shape
+from convaudit.records import ChannelLayout, Shape
 
 Role = Literal[
     "x",
@@ -50,7 +50,7 @@ class ConvOp:
     transposed: bool = False
     deformable: bool = False
     causal: bool = False  # depthwise, its output as long as its input: its attribute is ``dilation``
-    layout: Layout = "channels_first"
+    layout: ChannelLayout = "channels_first"
     layout_attribute: str | None = None  # an integer attribute: channels are last where it is not 0
     any_weight_layout: bool = False  # (out, in/groups, *kernel), or (out, *kernel, in/groups)
     stand_in: str | None = None  # ONNX's op of the same shapes while channels are first: onnx infers that one
@@ -87,7 +87,7 @@ class ConvOp:
         """Names of the tensors that a node of this op has, by role; absent ones are left out."""
         return {role: name for role, name in zip(self.roles, node.input, strict=False) if name}
 
-    def layout_of(self, attributes: Attributes) -> Layout:
+    def layout_of(self, attributes: Attributes) -> ChannelLayout:
         """How the input and the output of a node lie in memory."""
         last = self.layout_attribute is not None and attributes.integer(self.layout_attribute, 0)
         return "channels_last" if last else self.layout
@@ -152,14 +152,14 @@ def op_of(node: NodeProto) -> str:
     return op_name(node.domain, node.op_type)
 
 
-def split_axes(shape: tuple[_Size, ...], layout: Layout) -> tuple[_Size, _Size, tuple[_Size, ...]]:
+def split_axes(shape: tuple[_Size, ...], layout: ChannelLayout) -> tuple[_Size, _Size, tuple[_Size, ...]]:
     """Batch, channels and spatial sizes of a shape of at least two axes."""
     if layout == "channels_last":
         return shape[0], shape[-1], shape[1:-1]
     return shape[0], shape[1], shape[2:]
 
 
-def join_axes(batch: Count | None, channels: Count | None, sizes: Shape, layout: Layout) -> Shape:
+def join_axes(batch: Count | None, channels: Count | None, sizes: Shape, layout: ChannelLayout) -> Shape:
     """The shape of these sizes: the inverse of ``split_axes``."""
     return (batch, *sizes, channels) if layout == "channels_last" else (batch, channels, *sizes)
 

@@ -29,7 +29,7 @@ def stages(inputs: Inputs, inferred: Inferred) -> Iterator[str | None]:
     yield None
 
 
-def execute(
+def execute_once(
     source: OnnxModel,
     inputs: Inputs,
     feeds: Feeds | None,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
 
+from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError
 from convaudit.feeds import given_feeds, open_sizes, random_feeds, sizes_of
 from convaudit.frontends.onnx.graphs import Graphs
@@ -33,8 +32,6 @@ from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
 from convaudit.records import ConvLayer, Verification, Verified
-
-Array = NDArray[Any]
 
 
 def verify_in_situ(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
+from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import open_sizes, settled
 from convaudit.frontends.onnx.graphs import Address, Graphs, bodies
@@ -29,8 +28,6 @@ from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
 from convaudit.records import ConvLayer, Verification, Verified
-
-Array = NDArray[Any]
 
 _IR_OF_UNDECLARED_INITIALIZERS = 4  # before, initializers had to be declared as inputs
 _LONGEST_CHAIN = 64  # of nodes between a stored tensor and an operand

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod, sqrt
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import NodeProto
 
+from convaudit.engine.operands import Array
 from convaudit.errors import UsageError
 from convaudit.feeds import known_shape, random_array
 from convaudit.frontends.onnx.attributes import Attributes
@@ -20,7 +19,6 @@ from convaudit.judge.execution import Accounted, Activation, Deformation, Execut
 from convaudit.records import ConvLayer, Shape, Verification
 from convaudit.shapes import Pair
 
-Array = NDArray[Any]
 Values = Mapping[str, Array]
 """Operands by role, and the output as ``output``."""
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from convaudit.analyzer import costs
+from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError
 from convaudit.feeds import known_shape
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.runtime import Placement, Settings
-from convaudit.judge.problem import WORKSPACE_BYTES
+from convaudit.judge.problem import JUDGE_BYTES
 from convaudit.records import ConvLayer, Network, Optimization, RuntimeInfo, Shape, Verification, Verified
-
-Array = NDArray[Any]
 
 LEAST_WORKSPACE = 2**23
 """Below it, judging in ever smaller parts takes ever longer."""
@@ -43,7 +40,7 @@ class Memory:
 
     @property
     def _share(self) -> int:
-        return min(WORKSPACE_BYTES, self.bytes // 8)
+        return min(JUDGE_BYTES, self.bytes // 8)
 
 
 def captured_bytes(layer: ConvLayer, sizes: Mapping[str, int]) -> int:

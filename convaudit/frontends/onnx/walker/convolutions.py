@@ -12,7 +12,7 @@ from convaudit.frontends.onnx.shapes.inferred import first_known
 from convaudit.frontends.onnx.walker.scopes import Node
 from convaudit.frontends.onnx.walker.weights import TracedOperand, stored_integers, trace
 from convaudit.frontends.onnx.window import Window, conv_window
-from convaudit.records import ConvLayer, Layout, Shape
+from convaudit.records import ChannelLayout, ConvLayer, Shape
 from convaudit.shapes import as_text, check_groups
 
 PADS_IGNORED = "has auto_pad and pads; auto_pad is followed (onnxruntime refuses the model)"
@@ -86,7 +86,7 @@ def ignores_pads(node: Node) -> bool:
     return "pads" in attributes and attributes.string("auto_pad", "") not in ("", "NOTSET")
 
 
-def _input_shape(node: Node, op: ConvOp, layout: Layout) -> Shape | None:
+def _input_shape(node: Node, op: ConvOp, layout: ChannelLayout) -> Shape | None:
     shape = node.input_shape(op.roles.index("x"))
     if op.causal and layout == "channels_last" and shape is not None and len(shape) > 3:
         # batch, length, and channels that may be spread over any number of axes
@@ -130,7 +130,7 @@ def _kernel_size(
 
 
 def _axes(
-    shape: Shape | None, kernel_size: tuple[int, ...] | None, layout: Layout, who: str
+    shape: Shape | None, kernel_size: tuple[int, ...] | None, layout: ChannelLayout, who: str
 ) -> tuple[Count | None, Count | None, Shape]:
     """Batch, channels and spatial sizes of an input, whatever its layout."""
     if shape is None:
@@ -193,7 +193,7 @@ def _notes(
     node: Node,
     input_shape: Shape | None,
     weight: TracedOperand,
-    layout: Layout,
+    layout: ChannelLayout,
     window: Window | None,
 ) -> tuple[str, ...]:
     notes = []

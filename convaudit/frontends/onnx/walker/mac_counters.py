@@ -16,18 +16,18 @@ from convaudit.records import Shape
 Counter: TypeAlias = Callable[[Node], "Count | None"]
 
 
-def matmul(node: Node, *, left: int = 0) -> Count | None:
+def matmul_macs(node: Node, *, left: int = 0) -> Count | None:
     """``prod(output) * K``, where K is the contracted (last) axis of the left operand."""
     return multiply(product(node.output_shape()), _size(node.input_shape(left), -1))
 
 
-def gemm(node: Node) -> Count | None:
+def gemm_macs(node: Node) -> Count | None:
     """``M * N * K`` of a matrix product whose left operand may be transposed."""
     contracted = 0 if node.attributes.integer("transA", 0) else -1
     return multiply(product(node.output_shape()), _size(node.input_shape(0), contracted))
 
 
-def fused_matmul(node: Node) -> Count | None:
+def fused_matmul_macs(node: Node) -> Count | None:
     """A batched matrix product; ``transA`` makes the last but one axis the contracted one.
 
     ``transBatchA`` moves the row axis in front of the batch axes.
@@ -40,7 +40,7 @@ def fused_matmul(node: Node) -> Count | None:
     )
 
 
-def matmul_of_packed(node: Node) -> Count | None:
+def matmul_of_packed_macs(node: Node) -> Count | None:
     """The weight is packed: its attributes ``K`` and ``N`` hold the logical sizes."""
     rows = node.input_shape(0)
     size = node.attributes.size("K", default=0, minimum=0)
@@ -48,7 +48,7 @@ def matmul_of_packed(node: Node) -> Count | None:
     return None if rows is None else multiply(*rows[:-1], size, columns)
 
 
-def recurrent(node: Node) -> Count | None:
+def recurrent_macs(node: Node) -> Count | None:
     """Every time step multiplies the input with W and the hidden state with R, in every direction."""
     x, w, r = node.input_shape(0), node.input_shape(1), node.input_shape(2)
     if x is None or len(x) != 3 or w is None or r is None:
@@ -56,7 +56,7 @@ def recurrent(node: Node) -> Count | None:
     return multiply(x[0], x[1], add(product(w), product(r)))
 
 
-def attention(node: Node) -> Count | None:
+def attention_macs(node: Node) -> Count | None:
     """ai.onnx Attention: ``Q @ K.T`` and the scores times V, over the past keys as well."""
     heads = node.attributes.integer("q_num_heads", 0)
     key_heads = node.attributes.integer("kv_num_heads", 0)
@@ -68,7 +68,7 @@ def attention(node: Node) -> Count | None:
     return multiply(scores, add(query[3], value[3]))
 
 
-def multi_head_attention(node: Node) -> Count | None:
+def multi_head_attention_macs(node: Node) -> Count | None:
     """com.microsoft.MultiHeadAttention with separate query, key and value of rank 3."""
     query, key, value = (node.input_shape(index) for index in range(3))
     if query is None or key is None or value is None or not len(query) == len(key) == len(value) == 3:
@@ -77,7 +77,7 @@ def multi_head_attention(node: Node) -> Count | None:
     return multiply(query[0], query[1], keys, add(query[2], value[2]))
 
 
-def projected_attention(node: Node, *, weight: int = 1, past: int = 4) -> Count | None:
+def projected_attention_macs(node: Node, *, weight: int = 1, past: int = 4) -> Count | None:
     """com.microsoft.Attention: the projections to Q, K and V, then the attention itself."""
     x, w = node.input_shape(0), node.input_shape(weight)
     if x is None or w is None or len(x) != 3 or len(w) != 2 or w[1] is None:
@@ -91,7 +91,7 @@ def projected_attention(node: Node, *, weight: int = 1, past: int = 4) -> Count 
     return add(projection, scores)
 
 
-def affine_grid(node: Node) -> Count | None:
+def affine_grid_macs(node: Node) -> Count | None:
     """Every output coordinate is a product with one row of an affine matrix."""
     shape = node.output_shape()
     axes = _size(shape, -1)

@@ -11,7 +11,7 @@ from convaudit.frontends.onnx.functions import Expanded, Origin, expand_function
 from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.ops import CONV_OPS
-from convaudit.frontends.onnx.shapes.inference import declare, execute, stages
+from convaudit.frontends.onnx.shapes.inference import declare, execute_once, stages
 from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
 from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer, ignores_pads
@@ -68,7 +68,7 @@ def walk_onnx(
     else:
         if allow_run:
             arrays = feeds(inputs.tensors) if feeds is not None else None
-            warnings.append(execute(model, inputs, arrays, inferred))
+            warnings.append(execute_once(model, inputs, arrays, inferred))
             found = look().telling("run", found)
         if not found.complete:
             declare(expanded.model, inputs, inferred)

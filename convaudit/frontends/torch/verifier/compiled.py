@@ -33,7 +33,7 @@ _SPREAD = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Agreement:
     """What the compiled code returned, compared with the eager run."""
 
     outcome: Literal["agrees", "differs", "undecided"]
@@ -47,7 +47,7 @@ def compiled_parts(module: nn.Module) -> set[str]:
 
 def compare_compiled(
     module: nn.Module, arguments: Inputs, value: Callable[[Tensor | RandomTensor], Tensor]
-) -> Comparison:
+) -> Agreement:
     """Run copies of ``module`` compiled, eagerly, and eagerly with everything rounded another way.
 
     Args:
@@ -71,14 +71,14 @@ def compare_compiled(
         eager, nudged = run("force_eager"), run("force_eager", nudged=True)
         compiled = run("default")
     except Exception as error:
-        return Comparison("undecided", f"the compiled code cannot be run: {in_one_line(error, 160)}")
+        return Agreement("undecided", f"the compiled code cannot be run: {in_one_line(error, 160)}")
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
     if not eager:
-        return Comparison("undecided", "the module returns no tensor by which to judge its compiled code")
+        return Agreement("undecided", "the module returns no tensor by which to judge its compiled code")
     if len(compiled) != len(eager):
-        return Comparison("differs", f"it returns {len(compiled)} tensors, not {len(eager)}")
+        return Agreement("differs", f"it returns {len(compiled)} tensors, not {len(eager)}")
     found = [_compared(*outputs) for outputs in zip(eager, nudged, compiled, strict=False)]
     numbered = [
         replace(comparison, reason=f"output {number}: {comparison.reason}")
@@ -89,7 +89,7 @@ def compare_compiled(
 
 
 def with_compiled(
-    layers: Sequence[ConvLayer], verdicts: Sequence[Verification], parts: set[str], comparison: Comparison
+    layers: Sequence[ConvLayer], verdicts: Sequence[Verification], parts: set[str], comparison: Agreement
 ) -> list[Verification]:
     """The verdicts, where a layer lies in a compiled part with what its compiled code was found to do."""
     return [
@@ -104,7 +104,7 @@ def _inside(path: str, parts: set[str]) -> bool:
     return any(not part or path == part or path.startswith(f"{part}.") for part in parts)
 
 
-def _as_compiled(verdict: Verification, comparison: Comparison) -> Verification:
+def _as_compiled(verdict: Verification, comparison: Agreement) -> Verification:
     if not verdict.verified:
         return verdict
     if comparison.outcome == "agrees":
@@ -180,30 +180,30 @@ def _nudge(leaves: Sequence[Any]) -> None:
                 leaf.mul_(1 + step * torch.finfo(leaf.dtype).eps)
 
 
-def _compared(eager: Tensor, nudged: Tensor, compiled: Tensor) -> Comparison:
+def _compared(eager: Tensor, nudged: Tensor, compiled: Tensor) -> Agreement:
     shapes = [f"{tuple(tensor.shape)} {tensor.dtype}".replace("torch.", "") for tensor in (compiled, eager)]
     if shapes[0] != shapes[1]:
-        return Comparison("differs", f"it is {shapes[0]}, not {shapes[1]}")
+        return Agreement("differs", f"it is {shapes[0]}, not {shapes[1]}")
     if torch.equal(compiled, eager):
-        return Comparison("agrees", "equal")
+        return Agreement("agrees", "equal")
     if nudged.shape != eager.shape:
-        return Comparison("undecided", "its size depends on rounding")
+        return Agreement("undecided", "its size depends on rounding")
     if eager.is_floating_point() or eager.is_complex():
         return _compared_numbers(eager, nudged, compiled)
     if torch.equal(nudged, eager):
-        return Comparison("differs", "its values are others")
-    return Comparison("undecided", "its values are others, but rounding alone changes them too")
+        return Agreement("differs", "its values are others")
+    return Agreement("undecided", "its values are others, but rounding alone changes them too")
 
 
-def _compared_numbers(eager: Tensor, nudged: Tensor, compiled: Tensor) -> Comparison:
+def _compared_numbers(eager: Tensor, nudged: Tensor, compiled: Tensor) -> Agreement:
     signal, error = _rms(eager), _rms(compiled, eager)
     noise = max(_rms(nudged, eager), signal * torch.finfo(eager.dtype).eps)
     if error <= _SPREAD * noise < signal:
-        return Comparison("agrees", "within rounding")
+        return Agreement("agrees", "within rounding")
     share = f"by {error / signal:.2g} of its RMS" if signal > 0 and math.isfinite(error) else "without bound"
     if noise * _SPREAD >= signal:
-        return Comparison("undecided", f"it differs {share}, but rounding or chance alone changes it as much")
-    return Comparison("differs", f"it differs {share}, rounding changes it by {noise / signal:.2g}")
+        return Agreement("undecided", f"it differs {share}, but rounding or chance alone changes it as much")
+    return Agreement("differs", f"it differs {share}, rounding changes it by {noise / signal:.2g}")
 
 
 def _rms(values: Tensor, other: Tensor | None = None) -> float:

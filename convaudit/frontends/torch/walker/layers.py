@@ -21,7 +21,7 @@ from convaudit.frontends.torch.stored import Parameter, Stored
 from convaudit.records import Branch, ConvLayer, Shape, TensorInfo
 from convaudit.shapes import as_text, kernel_extent, split_padding
 
-Body = TypeVar("Body")
+_Body = TypeVar("_Body")
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class Layers:
         with self.at(replace(self.place, times=multiply(self.place.times, number))):
             yield
 
-    def arms(self, taken: Any, then: Body, other: Body) -> Iterator[Body]:
+    def arms(self, taken: Any, then: _Body, other: _Body) -> Iterator[_Body]:
         """The arms of a ``cond`` that may run, both where ``taken`` has no value.
 
         Whatever is added while one is in the caller's hands is in that arm.

@@ -22,7 +22,7 @@ from convaudit.frontends.torch import _private as private
 if TYPE_CHECKING:
     from convaudit.frontends.torch.fake import SharedFakeMode
 
-Kind = Callable[[Any], bool]
+_Kind = Callable[[Any], bool]
 _DEPTH = 4  # containers in containers
 _MOST = 20_000  # containers that are looked at
 _MISSING = object()
@@ -36,7 +36,7 @@ class Surroundings:
     def __init__(self, module: nn.Module) -> None:
         self._before = [(place, _contents(place)) for place in _places(module)]
 
-    def put_back(self, left: Kind = private.is_fake, caches: Mapping[int, Any] | None = None) -> None:
+    def put_back(self, left: _Kind = private.is_fake, caches: Mapping[int, Any] | None = None) -> None:
         """Undo changes by which a tensor was left, and clear the caches of functions with one.
 
         Args:
@@ -170,7 +170,7 @@ def _caches() -> list[Any]:
     return [item for item in gc.get_referrers(kind) if type(item) is kind]
 
 
-def _holds(value: Any, left: Kind, depth: int = 0) -> bool:
+def _holds(value: Any, left: _Kind, depth: int = 0) -> bool:
     if left(value):
         return True
     if depth > _DEPTH:
@@ -183,7 +183,7 @@ def _holds(value: Any, left: Kind, depth: int = 0) -> bool:
     return False
 
 
-def _restore(place: Any, before: Any, now: Any, left: Kind) -> None:
+def _restore(place: Any, before: Any, now: Any, left: _Kind) -> None:
     """Write back what a forward changed; plain values go with the tensors, since they may tell of them."""
     if isinstance(place, list | deque):
         place.clear()

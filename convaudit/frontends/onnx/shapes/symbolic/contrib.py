@@ -137,7 +137,7 @@ def _dequantize(call: Call) -> Sequence[Tensor]:
     return [Tensor(call.dtype(1), call.shape())]
 
 
-RULES: dict[tuple[str, str], Rule] = {
+CONTRIB_RULES: dict[tuple[str, str], Rule] = {
     ("", "SimplifiedLayerNormalization"): _same,
     **{(MICROSOFT, op): _same for op in _LIKE_FIRST},
     (MICROSOFT, "Attention"): _attention,

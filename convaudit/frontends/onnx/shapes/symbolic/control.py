@@ -15,7 +15,7 @@ from convaudit.records import Shape
 
 Look: TypeAlias = "Callable[[GraphProto, Address, Mapping[str, Tensor]], Mapping[str, Tensor]]"
 """Tells what is known of the tensors of a body, from what is known around it."""
-Rule: TypeAlias = "Callable[[Look, Call, Address, Mapping[str, Tensor]], Sequence[Tensor]]"
+BodyRule: TypeAlias = "Callable[[Look, Call, Address, Mapping[str, Tensor]], Sequence[Tensor]]"
 _MOST_ROUNDS = 8
 
 
@@ -164,5 +164,5 @@ def _body(call: Call) -> GraphProto:
     return graphs["body"]
 
 
-BODIES: dict[str, Rule] = {"If": _if, "Loop": _loop, "Scan": _scan}
+BODIES: dict[str, BodyRule] = {"If": _if, "Loop": _loop, "Scan": _scan}
 """By op type."""

@@ -246,7 +246,7 @@ def range_(call: Call) -> Sequence[Tensor]:
         return [Tensor(call.dtype(), (None,))]
 
 
-RULES: dict[str, Rule] = {
+CUTTING: dict[str, Rule] = {
     "CenterCropPad": center_crop_pad,
     "Concat": concat,
     "ConstantOfShape": constant_of_shape,

@@ -18,11 +18,11 @@ from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, Unknown, ch
 from convaudit.frontends.onnx.shapes.symbolic.values import evaluate
 from convaudit.records import Shape
 
-Known = dict[str, Tensor]
+Tensors = dict[str, Tensor]
 _MOST_ASSUMED = 32
 
 
-def infer(model: ModelProto, inferred: Inferred) -> dict[Address, Known]:
+def infer(model: ModelProto, inferred: Inferred) -> dict[Address, Tensors]:
     """What is known of the tensors of every graph, by the graph's address and the tensor's name.
 
     ``inferred`` holds what earlier stages found: it is used where no rule of ours knows more.
@@ -42,9 +42,9 @@ class Engine:
         self._imports = list(model.opset_import)
         self._tokens: dict[str, Count] = {}
         self._assumed: list[Formula] = []
-        self.found: dict[Address, Known] = {}
+        self.found: dict[Address, Tensors] = {}
 
-    def graph(self, graph: GraphProto, address: Address, outer: Mapping[str, Tensor]) -> Known:
+    def graph(self, graph: GraphProto, address: Address, outer: Mapping[str, Tensor]) -> Tensors:
         """What is known of the tensors of one graph, and of those around it."""
         known = dict(outer)
         own = self.found[address] = {}

@@ -124,7 +124,7 @@ _REDUCTIONS = frozenset(
     {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean"}
     | {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
 )
-RULES: dict[str, Rule] = {
+GATHERING: dict[str, Rule] = {
     **dict.fromkeys(_REDUCTIONS, reduce_),
     "ArgMax": arg_reduce,
     "ArgMin": arg_reduce,

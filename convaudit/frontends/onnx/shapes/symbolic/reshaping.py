@@ -174,7 +174,7 @@ def col2im(call: Call) -> Sequence[Tensor]:
     return [Tensor(call.dtype(), (batch, None if rows is None else divided(rows, block), *image))]
 
 
-RULES: dict[str, Rule] = {
+RESHAPING: dict[str, Rule] = {
     "Col2Im": col2im,
     "DepthToSpace": depth_to_space,
     "Flatten": flatten,

@@ -107,7 +107,7 @@ RULES: dict[tuple[str, str], Rule] = {
     **{("", op): _broadcast for op in _ARITHMETIC},
     **{("", op): _broadcast_truth for op in _COMPARISON},
     **{("", op): _broadcast_all for op in ("Max", "Mean", "Min", "Sum")},
-    **{("", op): rule for op, rule in (reshaping.RULES | cutting.RULES | gathering.RULES).items()},
+    **{("", op): rule for op, rule in (reshaping.RESHAPING | cutting.CUTTING | gathering.GATHERING).items()},
     **{("", op): spatial.pooling() for op in ("AveragePool", "LpPool", "MaxPool")},
     **{("", op): spatial.global_pooling() for op in ("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool")},
     ("", "AffineGrid"): spatial.affine_grid,
@@ -138,7 +138,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("", "Size"): lambda call: [Tensor(TensorProto.INT64, ())],
     ("", "Upsample"): spatial.upsample,
     ("", "Where"): _where,
-    **contrib.RULES,
+    **contrib.CONTRIB_RULES,
 }
 """By domain and op type; of convolutions see ``CONV_OPS``."""
 

@@ -15,7 +15,7 @@ from convaudit.frontends.onnx.shapes.symbolic import reals
 from convaudit.frontends.onnx.shapes.symbolic.calls import Call, Rule, fixed, normalized_all
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Tensor, Unknown
 from convaudit.frontends.onnx.window import Window, conv_window, read_window
-from convaudit.records import Layout, Shape
+from convaudit.records import ChannelLayout, Shape
 from convaudit.shapes import kernel_extent
 
 # --- convolutions ----------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def pooling(*, last: bool = False) -> Rule:
     return rule
 
 
-def _layout(call: Call, last: bool) -> Layout:
+def _layout(call: Call, last: bool) -> ChannelLayout:
     return "channels_last" if last or call.attributes.integer("channels_last", 0) else "channels_first"
 
 

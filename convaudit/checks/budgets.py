@@ -7,15 +7,23 @@ model. Where a field says otherwise, it says so.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any
 
 from convaudit.checks import rules, values
 from convaudit.checks.outcome import Outcome
 from convaudit.checks.quantities import ACTIVATION_BYTES, FILE_SIZE, FLOPS, MACS, PARAMS, WEIGHT_BYTES
+from convaudit.checks.values import Setting
 from convaudit.errors import UsageError
-from convaudit.records import AuditReport
+from convaudit.records import KINDS, AuditReport
+
+
+def _row(
+    read: Callable[[object], Any], rule: rules.BudgetRule, metavar: str, words: str
+) -> dict[str, Setting | rules.BudgetRule]:
+    """All that there is to know of a budget: the setting that gives it and the rule that checks it."""
+    return {"setting": Setting(read, metavar, words), "rule": rule}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,64 +34,117 @@ class Budgets:
     Raises  UsageError for a value that its reader does not know.
     """
 
-    max_params: int | None = None  # stored parameters
-    max_macs: int | None = None  # multiply-accumulates of one run
-    max_flops: int | None = None  # 2 * macs
-    max_size: int | None = None  # bytes of the file and its external data
-    max_weight_bytes: int | None = None  # of the convolutions
-    max_activation_bytes: int | None = None  # input and output of the largest convolution
-    max_layer_macs: int | None = None  # of each convolution, over all its calls
-    min_saving: Fraction | None = None  # of the convolutions' MACs, against groups=1
-    groups_multiple_of: int | None = None  # input and output channels a group, of grouped convolutions
-    forbid: tuple[str, ...] = ()  # kinds of layers, as in ``ConvLayer.kinds``
-    forbid_unknown: bool = False
-    require_verified: bool = False
+    max_params: int | None = field(
+        default=None,
+        metadata=_row(
+            values.count, rules.at_most(PARAMS), "COUNT", "Most parameters that the model may have: 5M."
+        ),
+    )
+    max_macs: int | None = field(
+        default=None,
+        metadata=_row(
+            values.count, rules.at_most(MACS), "COUNT", "Most multiply-accumulates of one run: 600M."
+        ),
+    )
+    max_flops: int | None = field(
+        default=None,
+        metadata=_row(
+            values.count,
+            rules.at_most(FLOPS),
+            "COUNT",
+            "Most floating-point operations of one run, 2 for each MAC: 1.2G.",
+        ),
+    )
+    max_size: int | None = field(
+        default=None,
+        metadata=_row(
+            values.size, rules.at_most(FILE_SIZE), "SIZE", "Largest file, external data included: 20MB."
+        ),
+    )
+    max_weight_bytes: int | None = field(
+        default=None,
+        metadata=_row(
+            values.size,
+            rules.at_most(WEIGHT_BYTES),
+            "SIZE",
+            "Most bytes of convolution weights and biases: 14MB.",
+        ),
+    )
+    max_activation_bytes: int | None = field(
+        default=None,
+        metadata=_row(
+            values.size,
+            rules.at_most(ACTIVATION_BYTES),
+            "SIZE",
+            "Most bytes of one convolution's input and output: 10MiB.",
+        ),
+    )
+    max_layer_macs: int | None = field(
+        default=None,
+        metadata=_row(
+            values.count,
+            rules.layer_macs,
+            "COUNT",
+            "Most MACs of any one convolution, over all its calls: 50M.",
+        ),
+    )
+    min_saving: Fraction | None = field(
+        default=None,
+        metadata=_row(
+            values.share, rules.min_saving, "PERCENT", "Least share of the MACs that groups save: 40%."
+        ),
+    )
+    groups_multiple_of: int | None = field(
+        default=None,
+        metadata=_row(
+            values.positive,
+            rules.groups_multiple_of,
+            "N",
+            "Channels a group of grouped, not depthwise, convolutions: a multiple of N.",
+        ),
+    )
+    forbid: tuple[str, ...] = field(
+        default=(),
+        metadata=_row(
+            values.kinds, rules.forbid, "KIND", f"Forbid a kind of convolution: {', '.join(KINDS)}."
+        ),
+    )
+    forbid_unknown: bool = field(
+        default=False,
+        metadata=_row(
+            values.boolean, rules.forbid_unknown, "", "Fail if anything that is counted is unknown."
+        ),
+    )
+    require_verified: bool = field(
+        default=False,
+        metadata=_row(
+            values.boolean,
+            rules.require_verified,
+            "",
+            "Fail unless every convolution is re-executed and found right.",
+        ),
+    )
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not field.default:  # an array's != would not be a bool
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not each.default:  # an array's != would not be a bool
                 try:
-                    object.__setattr__(self, field.name, READERS[field.name](value))
+                    object.__setattr__(self, each.name, each.metadata["setting"].read(value))
                 except UsageError as error:
-                    raise UsageError(f"{field.name}: {error}") from None
+                    raise UsageError(f"{each.name}: {error}") from None
 
     def given(self) -> dict[str, Any]:
         """The limits that are set, by their field's name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            field.name: values[field.name] for field in fields(self) if values[field.name] != field.default
-        }
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {each.name: values[each.name] for each in fields(self) if values[each.name] != each.default}
 
 
-READERS: dict[str, Callable[[object], Any]] = {
-    "max_params": values.count,
-    "max_macs": values.count,
-    "max_flops": values.count,
-    "max_size": values.size,
-    "max_weight_bytes": values.size,
-    "max_activation_bytes": values.size,
-    "max_layer_macs": values.count,
-    "min_saving": values.share,
-    "groups_multiple_of": values.positive,
-    "forbid": values.kinds,
-    "forbid_unknown": values.boolean,
-    "require_verified": values.boolean,
+BUDGETS: dict[str, Setting] = {
+    each.name.replace("_", "-"): each.metadata["setting"] for each in fields(Budgets)
 }
-_RULES: dict[str, rules.BudgetRule] = {
-    "max_params": rules.at_most(PARAMS),
-    "max_macs": rules.at_most(MACS),
-    "max_flops": rules.at_most(FLOPS),
-    "max_size": rules.at_most(FILE_SIZE),
-    "max_weight_bytes": rules.at_most(WEIGHT_BYTES),
-    "max_activation_bytes": rules.at_most(ACTIVATION_BYTES),
-    "max_layer_macs": rules.layer_macs,
-    "min_saving": rules.min_saving,
-    "groups_multiple_of": rules.groups_multiple_of,
-    "forbid": rules.forbid,
-    "forbid_unknown": rules.forbid_unknown,
-    "require_verified": rules.require_verified,
-}
+"""How each budget is given, by its name in a file and, after ``--``, on the command line."""
+_RULES: dict[str, rules.BudgetRule] = {each.name: each.metadata["rule"] for each in fields(Budgets)}
 
 
 def check_budgets(report: AuditReport, budgets: Budgets) -> list[Outcome]:

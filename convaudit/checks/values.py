@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,15 @@ from convaudit.records import KINDS
 from convaudit.units import parse_bytes, parse_count, parse_percentage
 
 Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: how its value is read, what kind of value it is, and what it is for."""
+
+    read: Callable[[object], Any]
+    metavar: str
+    help: str
 
 
 def _parsed(parse: Callable[[str], Parsed]) -> Callable[[object], Parsed]:

@@ -150,6 +150,64 @@ def test_the_import_test_can_pass(room, source):
     assert violations(room, source) == []
 
 
+SAME_NAMES = {
+    "add": "formulas.add is of counts, reals.add of what a float tensor holds",
+    "multiply": "as add",
+    "audit": "the command is called as the function that it calls",
+    "check": "as audit",
+    "diff": "as audit",
+    "render_audit": "each format's own, which reporters.FORMATS names",
+    "render_models": "as render_audit",
+    "render_check": "as render_audit",
+    "render_diff": "as render_audit",
+}
+"""Public names that two modules may define, with the reason."""
+
+
+def defined_names(source: str) -> set[str]:
+    """Public classes, functions, types and constants at the top of a module."""
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return {name for name in names if not name.startswith("_")}
+
+
+def repeated_names(sources: dict[str, str]) -> dict[str, list[str]]:
+    """Names with several owners; the front ends, none of which sees another, may use each other's words."""
+    owners: dict[str, list[str]] = {}
+    for module, source in sources.items():
+        for name in defined_names(source):
+            owners.setdefault(name, []).append(module)
+    repeated = {}
+    for name, modules in owners.items():
+        systems = [module.split(".")[1] for module in modules if module.startswith("frontends.")]
+        if len(modules) > 1 and (len(systems) < len(modules) or len(set(systems)) < len(systems)):
+            repeated[name] = sorted(modules)
+    return repeated
+
+
+def test_each_public_name_has_one_owner():
+    sources = {module_of(path): path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
+    assert {name: owners for name, owners in repeated_names(sources).items() if name not in SAME_NAMES} == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "repeated"),
+    [
+        pytest.param("records", "checks.outcome", True, id="two-rooms"),
+        pytest.param("records", "frontends.onnx.ops", True, id="front-end-and-room"),
+        pytest.param("frontends.onnx.ops", "frontends.onnx.walker.walk", True, id="one-front-end"),
+        pytest.param("frontends.onnx.ops", "frontends.torch.ops", False, id="two-front-ends"),
+    ],
+)
+def test_the_test_of_owners_can_fail(first, second, repeated):
+    sources = {first: "class Status: ...\n_A = B, C = 1", second: "Status: object = 1\n_A = 2"}
+    assert set(repeated_names(sources)) == ({"Status"} if repeated else set())
+
+
 def loaded_by(code: str) -> set[str]:
     """Top-level packages that a fresh interpreter has imported after ``code``."""
     script = f"{code}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"

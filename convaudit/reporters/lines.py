@@ -63,7 +63,7 @@ def verdicts(report: AuditReport) -> list[str]:
         return []
     lines = []
     if report.runtime is not None:
-        placed = _placed(report.runtime.provider, [verdict for _, verdict in verified])
+        placed = _placed(report.runtime, [verdict for _, verdict in verified])
         lines.append(f"verified with {'; '.join([_ran_on(report.runtime), *placed])}")
     reasons = {
         status: [(name, verdict.reason) for name, verdict in verified if verdict.status == status]
@@ -110,14 +110,14 @@ def _ran_on(runtime: RuntimeInfo) -> str:
     return ", ".join(parts)
 
 
-def _placed(provider: str | None, verdicts: Sequence[Verification]) -> Iterator[str]:
+def _placed(runtime: RuntimeInfo, verdicts: Sequence[Verification]) -> Iterator[str]:
     """How many layers ran elsewhere than was asked for, or inside what the provider compiled."""
     layers = "1 layer" if len(verdicts) == 1 else f"{len(verdicts)} layers"
     ran = [verdict for verdict in verdicts if STATUSES[verdict.status].told != "with_reasons"]
     for other, number in Counter(verdict.provider for verdict in ran).items():
-        if other is None and provider is not None:
-            yield f"of {number} of {layers} it is not told what ran them"
-        elif other != provider:
+        if other is None and runtime.provider is not None:
+            yield f"{runtime.name} does not tell what ran {number} of {layers}"
+        elif other != runtime.provider:
             yield f"{number} of {layers} handed back to {other}"
     compiled = sum((verdict.compiled_nodes or 1) > 1 for verdict in verdicts)
     if compiled:

@@ -137,7 +137,7 @@ PLACED = [
     pytest.param(
         {"head": Placement(NPU)},
         [(None, None, " (simulated 1.0 does not tell whether NpuExecutionProvider ran it)"), (NPU, 1, "")],
-        "; of 1 of 2 layers it is not told what ran them",
+        "; simulated does not tell what ran 1 of 2 layers",
         id="not-told",
     ),
 ]

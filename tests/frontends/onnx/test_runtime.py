@@ -88,8 +88,8 @@ def test_a_provider_that_is_not_there_is_refused_with_those_that_are(name: str) 
 class Parts:
     """A session that tells where nodes are, as onnxruntime-openvino 1.24.1 did of a small network."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
+    def __init__(self, model: bytes, options: Any, *, providers: list[Any], enable_fallback: int) -> None:
+        self.started_with = (providers, options.intra_op_num_threads, enable_fallback)
 
     def get_providers(self) -> list[str]:
         return ["OpenVINOExecutionProvider", CPU]
@@ -125,6 +125,15 @@ def test_placements_are_those_that_the_session_tells(
     monkeypatch.setattr(onnxruntime, "InferenceSession", Parts)
     session = OnnxSession(b"", Settings(provider="OpenVINOExecutionProvider"))
     assert session.placement(node) == placement
+
+
+def test_threads_and_device_are_those_that_the_record_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Parts)
+    settings = Settings(provider="OpenVINOExecutionProvider", threads=3)
+    session: Any = OnnxSession(b"", settings)
+    options = {"device_type": "CPU", "num_of_threads": "3"}
+    assert session._session.started_with == ([(settings.provider, options), (CPU, {})], 3, 0)
+    assert settings.runtime.device(settings.provider) == "cpu"
 
 
 def test_an_onnxruntime_that_does_not_tell_placements(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,12 @@ _ROWS = (
         "such values stay unknown",
     ),
     PrivateName(
+        "torch.utils._python_dispatch:_disable_current_modes",
+        "computes by itself while a forward is watched",
+        "none: a mode can only be left by whoever entered it",
+        "that is watched too, which takes longer",
+    ),
+    PrivateName(
         _FAKE + "DataDependentOutputException",
         "knows an operator that needs values",
         "none: it is a RuntimeError like any other",
@@ -303,6 +309,12 @@ def is_fake(value: object) -> bool:
 def with_values() -> AbstractContextManager[Any]:
     """Have the body compute with values inside of a forward without."""
     made: AbstractContextManager[Any] = find_or("unset_fake_temporarily", nullcontext)()
+    return made
+
+
+def unwatched() -> AbstractContextManager[Any]:
+    """Have no mode see what the body computes."""
+    made: AbstractContextManager[Any] = find_or("_disable_current_modes", nullcontext)()
     return made
 
 

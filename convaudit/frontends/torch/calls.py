@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,18 @@ _OVERLOAD = type(torch.ops.aten.convolution.default)
 def op_name(func: Any) -> str:
     """``aten.convolution`` of ``aten.convolution.default``."""
     return f"higher_order.{func.name()}" if is_higher_order(func) else str(func.overloadpacket)
+
+
+def tensors_in(nest: Any) -> Iterator[Tensor]:
+    """The tensors among an operator's arguments or results, which come in lists, tuples and dictionaries."""
+    if isinstance(nest, Tensor):
+        yield nest
+    elif isinstance(nest, list | tuple):
+        for item in nest:
+            yield from tensors_in(item)
+    elif isinstance(nest, dict):
+        for item in nest.values():
+            yield from tensors_in(item)
 
 
 def takes_no_values(op: str) -> bool:

@@ -11,7 +11,7 @@ from weakref import ref
 from torch import Tensor
 
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.calls import is_higher_order
+from convaudit.frontends.torch.calls import is_higher_order, tensors_in
 
 
 class SharedFakeMode(private.FakeTensorMode):
@@ -66,7 +66,7 @@ class SharedFakeMode(private.FakeTensorMode):
         if is_higher_order(func):
             return func.python_key_table[private.FakeTensorMode](self, *args, **(kwargs or {}))
         output = super().__torch_dispatch__(func, types, args, kwargs or {})
-        self._made.extend(ref(leaf) for leaf in private.tree_leaves(output) if private.is_fake(leaf))
+        self._made.extend(ref(tensor) for tensor in tensors_in(output) if private.is_fake(tensor))
         return output
 
     def likeness(self, tensor: Tensor) -> Tensor:

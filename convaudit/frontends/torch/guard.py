@@ -18,7 +18,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.calls import is_higher_order
+from convaudit.frontends.torch.calls import is_higher_order, tensors_in
 from convaudit.frontends.torch.stored import storages
 
 if TYPE_CHECKING:
@@ -189,5 +189,5 @@ def _handles(tensor: Tensor) -> list[int]:
 
 
 def _all_storages(nest: Any) -> Iterator[Any]:
-    for leaf in private.tree_leaves(nest):
-        yield from storages(leaf)
+    for tensor in tensors_in(nest):
+        yield from storages(tensor)

@@ -95,14 +95,17 @@ class Declarations:
         given = [*args, *kwargs.values()]
         x = given[0] if given and isinstance(given[0], Tensor) else None
         transformed = private.is_transformed()
-        kept = None if x is None or transformed or _has_own_forward(module) else _kept(x)
+        with private.unwatched():
+            kept = None if x is None or transformed or _has_own_forward(module) else _kept(x)
         self._running.append(_Running(module, x, len(given) > 1, transformed, kept))
 
     def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
         running = self._running.pop()
         if len(running.ran) == 1:
             (ran,) = running.ran
-            findings = [*ran.findings, *_changed_output(running, ran, output), *_own_call(running.module)]
+            with private.unwatched():
+                changed = list(_changed_output(running, ran, output))
+            findings = [*ran.findings, *changed, *_own_call(running.module)]
             self.found.setdefault(ran.place, []).extend(findings)
         elif running.x is None or not running.x.is_complex():  # several make up one of complex numbers
             for ran in running.ran:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from convaudit.formulas import Count, add, multiply
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.calls import is_higher_order, op_name, takes_no_values
+from convaudit.frontends.torch.calls import is_higher_order, op_name, takes_no_values, tensors_in
 from convaudit.frontends.torch.ops import ConvCall, read_conv
 from convaudit.frontends.torch.other_ops import count_macs, may_convolve, unknown_cost
 from convaudit.frontends.torch.stored import Stored
@@ -113,7 +113,7 @@ class Recorder(private.TorchDispatchMode):
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
-        tensors = _tensors((args, kwargs))
+        tensors = [*tensors_in((args, kwargs))]
         body = python_body(func, tensors)
         if body is not None:
             with suppress(Exception):  # one in NumPy, say, cannot run without values
@@ -126,7 +126,7 @@ class Recorder(private.TorchDispatchMode):
         with self._lock:
             self.used.update(name for name in map(self.stored.name, tensors) if name)
             sources = [] if takes_no_values(op_name(func)) else tensors
-            self.stored.follow(sources, _tensors(output))
+            self.stored.follow(sources, tensors_in(output))
             if tensors:  # whatever takes none only makes one
                 self._account(func, args, kwargs, output)
         return output
@@ -141,7 +141,7 @@ class Recorder(private.TorchDispatchMode):
             output = call.arranged(output)
             row = self.layers.add(call, output)
             if self._observer is not None:
-                with unfollowed():
+                with unfollowed(), private.unwatched():
                     self._observer(row, call, output)
             return
         op, macs = op_name(func), count_macs(func, args, kwargs)
@@ -162,10 +162,6 @@ def in_one_line(error: Exception, width: int = 400) -> str:
     if isinstance(error, kinds):
         return f"what {op_name(vars(error)['func'])} returns depends on the input's values"
     return shorten(str(error), width, placeholder=" ...") or type(error).__name__
-
-
-def _tensors(nest: Any) -> list[Tensor]:
-    return [leaf for leaf in private.tree_leaves(nest) if isinstance(leaf, Tensor)]
 
 
 @cache

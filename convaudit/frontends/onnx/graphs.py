@@ -13,6 +13,9 @@ In a model's file, a step into a local function is called "function".
 """
 
 
+_GRAPH = AttributeProto.GRAPH  # looked up for every attribute of every node
+
+
 class GraphIndex:
     """One graph, with its names."""
 
@@ -81,11 +84,9 @@ def graphs(graph: GraphProto, address: Address = ()) -> Iterator[tuple[Address, 
             yield from graphs(inner, (*address, index, attribute))
 
 
-def bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
+def bodies(node: NodeProto) -> list[tuple[str, GraphProto]]:
     """All graphs in the attributes of a node, by attribute name."""
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            yield attribute.name, attribute.g
+    return [(item.name, item.g) for item in node.attribute if item.type == _GRAPH]
 
 
 def body(node: NodeProto, attribute: str) -> GraphProto:

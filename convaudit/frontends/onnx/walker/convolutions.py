@@ -62,7 +62,7 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
         transposed=op.transposed,
         deformable=op.deformable,
         input_shape=input_shape,
-        output_shape=first_known(shape, node.output_shape()),
+        output_shape=shape if is_known(shape) else first_known(shape, node.output_shape()),
         weight_shape=weight.shape,
         dtype=node.scope.dtype(operands.get("x", "")),
         weight_dtype=weight.dtype,
@@ -80,10 +80,15 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
     )
 
 
+def is_known(shape: Shape | None) -> bool:
+    """Whether all sizes of a shape are known."""
+    return shape is not None and None not in shape
+
+
 def ignores_pads(node: Node) -> bool:
     """Whether a convolution says its padding in two ways, of which ``auto_pad`` counts."""
-    attributes = node.attributes
-    return "pads" in attributes and attributes.string("auto_pad", "") not in ("", "NOTSET")
+    given = {item.name: item.s for item in node.proto.attribute if item.name in ("auto_pad", "pads")}
+    return "pads" in given and given.get("auto_pad", b"") not in (b"", b"NOTSET")
 
 
 def _input_shape(node: Node, op: ConvOp, layout: ChannelLayout) -> Shape | None:
@@ -102,7 +107,9 @@ def _arranged(
         return weight, False
     channels = input_shape[-1] if input_shape else None
     arranged = op.arranged(weight.shape, attributes, channels, groups)
-    return (weight, True) if arranged is None else (replace(weight, shape=arranged), False)
+    if arranged is None or arranged == weight.shape:
+        return weight, arranged is None
+    return replace(weight, shape=arranged), False
 
 
 def _kernel_size(

@@ -14,7 +14,7 @@ from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.shapes.inference import declare, execute_once, stages
 from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
-from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer, ignores_pads
+from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer, ignores_pads, is_known
 from convaudit.frontends.onnx.walker.loops import choice, iterations
 from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops
 from convaudit.frontends.onnx.walker.params import count_parameters
@@ -111,6 +111,7 @@ class _Findings:
     """What the graphs hold, with the shapes known so far."""
 
     nodes: list[Node]
+    convolutions: list[Node]  # the node of each layer
     layers: tuple[ConvLayer, ...]
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
@@ -118,12 +119,8 @@ class _Findings:
     @classmethod
     def of(cls, scope: Scope) -> _Findings:
         nodes = list(_visit(scope, Names()))
-        return cls(nodes, _layers(nodes), *count_other_ops(nodes))
-
-    @property
-    def convolutions(self) -> list[Node]:
-        """The node of each layer."""
-        return _convolutions(self.nodes)
+        convolutions = [node for node in nodes if node.op in CONV_OPS]
+        return cls(nodes, convolutions, _layers(convolutions), *count_other_ops(nodes))
 
     @property
     def addresses(self) -> dict[str, Address]:
@@ -178,17 +175,13 @@ def _nested_calls(outer: Count | None, inner: Count | None) -> Count | None:
     return 0 if 0 in (outer, inner) else multiply(outer, inner)
 
 
-def _layers(nodes: Sequence[Node]) -> tuple[ConvLayer, ...]:
+def _layers(convolutions: Sequence[Node]) -> tuple[ConvLayer, ...]:
     names = Names()
-    return tuple([conv_layer(node, names.of_layer(node.origin)) for node in _convolutions(nodes)])
-
-
-def _convolutions(nodes: Sequence[Node]) -> list[Node]:
-    return [node for node in nodes if node.op in CONV_OPS]
+    return tuple([conv_layer(node, names.of_layer(node.origin)) for node in convolutions])
 
 
 def _is_known(layer: ConvLayer) -> bool:
-    return all(shape is not None and None not in shape for shape in _shapes(layer))
+    return all(map(is_known, _shapes(layer)))
 
 
 def _shapes(layer: ConvLayer) -> tuple[Shape | None, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from convaudit.apart import Limits, call_apart
+from convaudit.apart import CodeLimits, call_apart
 from convaudit.errors import ShapeError
 from convaudit.frontends.onnx.shapes.misinferred import hazard
 from tests.frontends.onnx.models import walk
@@ -128,6 +128,6 @@ LONG = [
 
 @pytest.mark.parametrize("model", LONG)
 def test_no_list_is_written_out(model: ModelProto) -> None:
-    limits = Limits(seconds=20, memory_bytes=2**28)
+    limits = CodeLimits(seconds=20, memory_bytes=2**28)
     call = f"{__name__}:walked_here"
     assert call_apart(call, uninferred(model), who="m", limits=limits, prepared=(__name__,)) is None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from convaudit.checks.diff import Difference, difference_of
-from convaudit.checks.outcome import Contributor, Outcome, OutcomeStatus
+from convaudit.checks.outcome import Contributor, Outcome, OutcomeStatus, percent
 from convaudit.checks.quantities import (
     ACTIVATION_BYTES,
     FILE_SIZE,
@@ -16,7 +16,6 @@ from convaudit.checks.quantities import (
     Quantity,
     why_unknown,
 )
-from convaudit.checks.wording import percent
 from convaudit.records import AuditReport
 from convaudit.shapes import as_text
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 
 from convaudit.checks.matching import OPERATION, SHAPES, match_layers
 from convaudit.checks.quantities import params_elsewhere
-from convaudit.checks.wording import value_text
 from convaudit.formulas import Count, subtract
 from convaudit.records import AuditReport, LayerCost, Totals
 
@@ -145,3 +144,28 @@ def _export_notes(before: AuditReport, after: AuditReport, changed: Sequence[Lay
             f"parameters outside of convolutions: {value_text(elsewhere[0])} -> {value_text(elsewhere[1])}; "
             "exporters fold those of BatchNorm into convolutions"
         )
+
+
+def value_text(value: object) -> str:
+    """A field of a layer, or a count, as people write it.
+
+    >>> value_text(1204224), value_text((3, 3)), value_text(((1, 1), (0, 1))), value_text(None)
+    ('1,204,224', '3x3', '1:1x0:1', '?')
+    """
+    match value:
+        case None:
+            return "?"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case tuple():
+            return "x".join(_size_text(size) for size in value)
+        case _:
+            return str(value)
+
+
+def _size_text(size: object) -> str:
+    if isinstance(size, tuple):
+        return ":".join(map(str, size))
+    return "?" if size is None else str(size)

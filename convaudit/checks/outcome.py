@@ -46,3 +46,12 @@ class CheckedModel:
     def failures(self) -> tuple[Outcome, ...]:
         """The outcomes that failed."""
         return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")
+
+
+def percent(share: Fraction) -> str:
+    """A share with one digit after the point.
+
+    >>> percent(Fraction(1, 3))
+    '33.3%'
+    """
+    return f"{float(share):.1%}"

@@ -8,8 +8,7 @@ from fractions import Fraction
 
 from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
-from convaudit.checks.outcome import Contributor
-from convaudit.checks.wording import percent
+from convaudit.checks.outcome import Contributor, percent
 from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.records import AuditReport, LayerCost
 

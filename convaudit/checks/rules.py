@@ -12,9 +12,8 @@ from typing import Any, TypeAlias
 
 from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
-from convaudit.checks.outcome import Contributor, Outcome
+from convaudit.checks.outcome import Contributor, Outcome, percent
 from convaudit.checks.quantities import CONVOLUTION_MACS, Quantity, largest_parts, why_unknown
-from convaudit.checks.wording import percent
 from convaudit.formulas import floor_divide
 from convaudit.records import AuditReport, LayerCost
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convaudit.checks.diff import Difference, LayerChange, Total
-from convaudit.checks.wording import value_text
+from convaudit.checks.diff import Difference, LayerChange, Total, value_text
 from convaudit.formulas import Count, Formula
 from convaudit.formulas.growth import ratio
 from convaudit.records import LayerCost

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from convaudit.errors import ConvauditError, ExecutionError, UsageError
+from convaudit.errors import ConvauditError, DependencyError, ExecutionError, UsageError
 from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.guard import quiet, untouched, without_autocast_cache
 from convaudit.frontends.torch.inputs import Inputs, RandomTensor, Values, make_inputs
@@ -60,28 +60,38 @@ def walk_module(
     """
     module = private.unwrapped(module)
     arguments = make_inputs(module, input_shape, inputs)
-    if not fake:
-        if _has_no_values(module):
-            raise UsageError(f"{_class_name(module)}: it is on the meta device and has no values to run on")
-        recorder = real_forward(module, arguments, Values())
+    if fake:
+        try:
+            return _walk_without_values(module, arguments, source)
+        except DependencyError as error:  # of a torch that lacks fake tensors
+            if not allow_run or _has_no_values(module):
+                raise
+            notes = [str(error)]
+        except ConvauditError:
+            raise
+        except Exception as error:
+            if not allow_run or _has_no_values(module):
+                raise _failure(module, arguments, error) from error
+            notes = [
+                f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}"
+            ]
+    elif _has_no_values(module):
+        raise UsageError(f"{_class_name(module)}: it is on the meta device and has no values to run on")
+    else:
         notes = ["the forward was run for real, as was asked for: counts are those of its inputs' values"]
-        return _network(module, arguments, recorder, source, notes)
-    if (mode := _fake_mode()) is None:
-        recorder = real_forward(module, arguments, Values())
-        return _network(module, arguments, recorder, source, [])
-    surroundings = Surroundings(module)
+    return _network(module, arguments, real_forward(module, arguments, Values()), source, notes)
+
+
+def _walk_without_values(module: nn.Module, arguments: Inputs, source: str | None) -> Network:
+    private.find("FakeTensorMode")
+    from convaudit.frontends.torch.fake import SharedFakeMode
+
+    mode, surroundings = SharedFakeMode(), Surroundings(module)
     try:
         recorder = _fake_forward(module, arguments, mode)
-    except BaseException as error:
+    except BaseException:
         surroundings.put_back()
-        if isinstance(error, ConvauditError) or not isinstance(error, Exception):
-            raise
-        if not allow_run or _has_no_values(module):
-            raise _failure(module, arguments, error) from error
-        notes = [f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}"]
-        del error
-        recorder = real_forward(module, arguments, Values())
-        return _network(module, arguments, recorder, source, notes)
+        raise
     network = _network(module, arguments, recorder, source, [])
     del recorder
     return replace(network, warnings=(*network.warnings, *left_behind(mode, surroundings)))
@@ -107,15 +117,6 @@ def _network(
             *_never_ran(recorder, getattr(module, "training", False)),
         ),
     )
-
-
-def _fake_mode() -> SharedFakeMode | None:
-    """A mode without values, or None: then another one must do, which runs the forward for real."""
-    if private.find_or("FakeTensorMode", None) is None:
-        return None
-    from convaudit.frontends.torch.fake import SharedFakeMode
-
-    return SharedFakeMode()
 
 
 def warm_up() -> None:

@@ -67,20 +67,26 @@ def walk_program(
     return Network(
         source=source or _root(program),
         format="torch.export",
-        inputs=tuple(
-            TensorInfo(
-                name=name,
-                shape=shape_with_sizes(shape(value), sizes),
-                dtype=dtype_name(value),
-                value=given[name].value if name in given else None,
-            )
-            for name, value in inputs.items()
-        ),
+        inputs=_infos(inputs, given, sizes),
         layers=recorder.layers.named(sizes),
         other_ops=tuple(replace(other, macs=substitute(other.macs, sizes)) for other in recorder.other_ops()),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
         warnings=(*private.losses(), *recorder.stored.fixed_kernels(recorder.layers.weights())),
+    )
+
+
+def _infos(
+    inputs: Mapping[str, Tensor], given: Mapping[str, GivenInput], sizes: Mapping[str, Count]
+) -> tuple[TensorInfo, ...]:
+    return tuple(
+        TensorInfo(
+            name=name,
+            shape=shape_with_sizes(shape(value), sizes),
+            dtype=dtype_name(value),
+            value=given[name].value if name in given else None,
+        )
+        for name, value in inputs.items()
     )
 
 

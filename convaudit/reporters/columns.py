@@ -75,10 +75,8 @@ def count_column(header: str, key: str, *, summed: bool = True) -> LayerColumn:
     of = attrgetter(key)
 
     def fill(layers: Sequence[LayerCost], totals: Totals) -> Column:
-        counts = [of(layer) for layer in layers]
-        return (
-            _counts(header, counts, of(totals)) if summed else replace(_counts(header, counts, 0), total="")
-        )
+        column = _counts(header, [of(layer) for layer in layers], of(totals) if summed else 0)
+        return column if summed else replace(column, total="")
 
     return LayerColumn(fill=fill, order=lambda layer, totals: _largest_first(of(layer)))
 

@@ -10,6 +10,7 @@ are added without that: a reader should ignore keys that it does not know.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convaudit.records import AuditReport
@@ -25,12 +26,12 @@ DIFF_SCHEMA_VERSION = 1
 
 def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
     """The report as an object."""
-    return json_text(report_dict(report, view))
+    return json_text(report_dict(report, view, lazy=True))
 
 
 def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
     """A list of the reports' objects."""
-    return json_text([report_dict(report, view) for report in reports])
+    return json_text(map(partial(report_dict, view=view, lazy=True), reports))
 
 
 def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:

@@ -34,21 +34,25 @@ LAST = ("notes", "verification")
 _SCALARS = frozenset({str, int, bool, type(None)})
 
 
-def report_dict(report: AuditReport, view: View = DEFAULT_VIEW) -> dict[str, Any]:
+def report_dict(report: AuditReport, view: View = DEFAULT_VIEW, *, lazy: bool = False) -> dict[str, Any]:
     """A report as its JSON Schema describes it; the totals are those of all layers.
 
     Args:
         report: What an audit found.
         view: Which of its layers to list.
+        lazy: Whether ``layers`` is an iterator, by which only one layer's dictionary is in memory at a time.
     """
+    layers = map(plain, select(report, view))
     values = {
-        "layers": select(report, view),
+        "layers": layers if lazy else list(layers),
         "uncounted_ops": [{"op": op, "count": count} for op, count in report.uncounted_ops],
     }
     return {
         "schema_version": SCHEMA_VERSION,
         "convaudit_version": __version__,
-        **{key: plain(values.get(key, getattr(report, key))) for key in keys_of(AuditReport)},
+        **{
+            key: values[key] if key in values else plain(getattr(report, key)) for key in keys_of(AuditReport)
+        },
     }
 
 
@@ -81,9 +85,9 @@ def _dictionary(record: Any) -> dict[str, Any]:
     values = zip(plan.keys, plan.values(record), strict=True)
     document = {key: value if type(value) in _SCALARS else plain(value) for key, value in values}
     if plan.counts:
-        open_counts = {key: document[key] for key in plan.counts if not isinstance(document[key], int)}
-        document.update(dict.fromkeys(open_counts))
-        document["formula"] = dict(sorted(open_counts.items(), key=lambda count: count[1] is None))
+        formulas = {key: document[key] for key in plan.counts if not isinstance(document[key], int)}
+        document |= dict.fromkeys(formulas)
+        document["formula"] = dict(sorted(formulas.items(), key=lambda formula: formula[1] is None))
     return document
 
 

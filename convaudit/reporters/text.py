@@ -13,6 +13,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<#|&~])")
 _LINK = re.compile(r"(?<=@)(?=\w)|(?<=:)(?=//)|(?<=www)(?=\.)", re.I)
 _AT_LINE_START = re.compile(r"(?:^|(?<=\s)):(?=:)")
 _ANYWHERE = re.compile(r"##(\w*)\[")
+_INTEGERS = frozenset({int})
 _encode = json.JSONEncoder(allow_nan=False).encode
 
 
@@ -36,10 +37,10 @@ def json_text(document: Any) -> str:
     """A document as JSON, exact, in which no runner finds a command: JSON can spell any character.
 
     Args:
-        document: Dictionaries with text as keys, lists, text, numbers and None; numbers are finite.
+        document: Dictionaries with text as keys, lists or ``map`` objects, text, finite numbers and None.
 
     Returns:
-        The text that ``json.dumps(document, indent=2)`` makes, in a third of the time.
+        The text that ``json.dumps(document, indent=2)`` makes, in half of the time.
     """
     return _ANYWHERE.sub(r"##\1\\u005b", _json_value(document, "\n")) + "\n"
 
@@ -61,12 +62,19 @@ def _json_value(value: Any, line: str) -> str:
             for item in value.values()
         ]
         return _json_object(tuple(value), line) % tuple(texts)
-    if kind is list and value:
+    if kind is list and _INTEGERS.issuperset(map(type, value)):
+        return _json_integers(tuple(value), line)
+    if kind is list or kind is map:
         inner = line + "  "
-        integers = {*map(type, value)} == {int}
-        texts = list(map(repr, value)) if integers else [_json_value(item, inner) for item in value]
-        return f"[{inner}{f',{inner}'.join(texts)}{line}]"
+        texts = [_json_value(item, inner) for item in value]
+        return f"[{inner}{f',{inner}'.join(texts)}{line}]" if texts else "[]"
     return "null" if value is None else _encode(value)
+
+
+@lru_cache(4096)
+def _json_integers(values: tuple[int, ...], line: str) -> str:
+    """A list's text; the sizes of many layers are the same."""
+    return f"[{line}  {f',{line}  '.join(map(repr, values))}{line}]" if values else "[]"
 
 
 @lru_cache

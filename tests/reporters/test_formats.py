@@ -116,6 +116,12 @@ def test_json_text_is_what_the_standard_encoder_makes(value):
     assert json_text(value).replace("\\u005b", "[") == json.dumps(value, indent=2) + "\n"
 
 
+@pytest.mark.parametrize("report", REPORTS)
+def test_a_report_is_written_as_the_standard_encoder_would(report):
+    assert render_json(report) == json.dumps(json.loads(render_json(report)), indent=2) + "\n"
+    assert json.loads(render_json(report)) == report_dict(report)
+
+
 @pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": {1, 2}}], ids=["nan", "inf", "set"])
 def test_json_text_refuses_what_json_cannot_say(value):
     with pytest.raises((ValueError, TypeError), match="not JSON"):

@@ -121,8 +121,11 @@ def check(
     """Every budget that a model breaks; an empty list says that it keeps all of them.
 
     Args:
-        model: What ``audit`` takes, together with ``input_shape``, ``inputs`` and ``dims``; or its report.
+        model: What ``audit`` takes, or its report.
         budgets: The limits; with ``require_verified`` a model is verified in situ.
+        input_shape: As in ``audit``; a report takes none, and neither ``inputs`` nor ``dims``.
+        inputs: As in ``audit``.
+        dims: As in ``audit``.
 
     Raises:
         UsageError: ``budgets`` limits nothing, since then every model would pass; else as ``audit``.
@@ -146,9 +149,11 @@ def diff(
     """Compare two models layer by layer, whatever formats they come from.
 
     Args:
-        before: What ``audit`` takes, together with ``input_shape``, ``inputs`` and ``dims``; or its report.
-        after: The same of the other model.
-        input_shape: Of both models, unless they are reports; ``inputs`` and ``dims`` likewise.
+        before: What ``audit`` takes, or its report.
+        after: The other model, or its report.
+        input_shape: As in ``audit``, for both models; reports take none, and neither ``inputs`` nor ``dims``.
+        inputs: As in ``audit``.
+        dims: As in ``audit``.
 
     Raises:
         ConvauditError: As ``audit`` does.

@@ -34,7 +34,8 @@ def open_sizes(network: Network) -> dict[str, int]:
 def random_feeds(network: Network, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
     """Random arrays for the model's inputs, by name.
 
-    Raises  UsageError if an input's shape or type is not known.
+    Raises:
+        UsageError: An input's shape or type is not known.
     """
     generator = np.random.default_rng(seed)
     feeds = {}
@@ -55,7 +56,8 @@ def given_feeds(
 ) -> dict[str, Array]:
     """The user's arrays by input name, from a mapping or an ``.npz`` file, in the order of the inputs.
 
-    Raises  UsageError if a name, a number of axes or a size does not fit the audited inputs.
+    Raises:
+        UsageError: A name, a number of axes or a size does not fit the audited inputs.
     """
     arrays = read_arrays(data)
     wanted = {tensor.name: tensor for tensor in inputs}
@@ -129,7 +131,8 @@ def random_array(generator: np.random.Generator, shape: Sequence[int], dtype: st
 
     Texts are "1": a word, and a number for a model that reads one.
 
-    Raises  UsageError for a type that has no numbers.
+    Raises:
+        UsageError: The type has no numbers.
     """
     kind = _dtype(dtype)
     if kind.kind == "U":

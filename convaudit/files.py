@@ -15,7 +15,8 @@ _MOST_BYTES = 2**29  # a sparse file of any size costs nothing to make
 def open_regular(path: Path, source: str) -> BinaryIO:
     """Open a file for reading, but only a regular one: opening a pipe would wait for ever.
 
-    Raises  LoadError if it is missing, unreadable, or no regular file.
+    Raises:
+        LoadError: The file is missing, unreadable, or not a regular file.
     """
     try:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
@@ -44,7 +45,8 @@ def regular_size(path: Path) -> int | None:
 def read_all(file: BinaryIO, source: str) -> bytes:
     """All of a regular file that is to be parsed as a whole, unless no parser should be given so much.
 
-    Raises  LoadError if it is too large.
+    Raises:
+        LoadError: The file is too large.
     """
     size = os.fstat(file.fileno()).st_size
     if size > _MOST_BYTES:
@@ -55,7 +57,8 @@ def read_all(file: BinaryIO, source: str) -> bytes:
 def read_text(path: Path) -> str:
     """All of a regular file in UTF-8.
 
-    Raises  LoadError as ``open_regular`` does, and if it is not UTF-8.
+    Raises:
+        LoadError: As ``open_regular`` does, or the text is not UTF-8.
     """
     with open_regular(path, str(path)) as file:
         try:

@@ -22,8 +22,9 @@ Pair: TypeAlias = tuple[int, int]
 def per_axis(value: int | Sequence[int], rank: int, name: str, *, most: int | None = None) -> tuple[int, ...]:
     """One integer for all ``rank`` spatial axes, or one for each.
 
-    Raises  UsageError if one is not an integer, or more than ``most``; ShapeError if a sequence has another
-            length than ``rank``.
+    Raises:
+        UsageError: One is not an integer, or more than ``most``.
+        ShapeError: A sequence has another length than ``rank``.
     """
     if not is_several(value):
         return (whole(value, name, least=None, most=most),) * rank
@@ -36,7 +37,8 @@ def per_axis(value: int | Sequence[int], rank: int, name: str, *, most: int | No
 def check_groups(in_channels: int, out_channels: int, groups: int, *, layer: str) -> None:
     """Refuse channel counts that ``groups`` does not divide, in torch's own words.
 
-    Raises  GroupsError with both values and the layer's name.
+    Raises:
+        GroupsError: ``groups`` does not divide a count; the message has both, and the layer's name.
     """
     if groups < 1:
         raise GroupsError(f"{layer}: groups must be a positive integer, got groups={groups}")
@@ -57,7 +59,8 @@ def conv_output_size(
 ) -> Count:
     """Output positions of one axis: ``floor((size + before + after - dilation*(kernel-1) - 1)/stride) + 1``.
 
-    Raises  ShapeError if the kernel does not fit into the padded input.
+    Raises:
+        ShapeError: The kernel does not fit into the padded input.
     """
     extent = kernel_extent(kernel, dilation)
     padded = size + before + after
@@ -80,7 +83,8 @@ def conv_transpose_output_size(
 ) -> Count:
     """Output positions: ``stride*(size-1) + output_padding + dilation*(kernel-1) + 1 - before - after``.
 
-    Raises  ShapeError if nothing is left.
+    Raises:
+        ShapeError: No position is left.
     """
     out = (size - 1) * stride + output_padding + kernel_extent(kernel, dilation) - before - after
     if isinstance(out, int) and out < 1 and size != 0:

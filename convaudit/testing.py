@@ -28,12 +28,20 @@ def assert_within(
 ) -> Report:
     """Fail the test, naming what contributes most, unless a model keeps all budgets; return its report.
 
-    model        what ``convaudit.audit`` takes, together with ``input_shape``, ``inputs`` and ``dims``;
-                 or the report of an audit
-    budgets      fields of ``Budgets``, as numbers or as on the command line: ``max_params="5M"``,
-                 ``min_saving="40%"``; ``require_verified=True`` verifies in situ
+    Args:
+        model: What ``convaudit.audit`` takes, or the report of an audit.
+        input_shape: As in ``convaudit.audit``.
+        inputs: As in ``convaudit.audit``.
+        dims: As in ``convaudit.audit``.
+        budgets: Fields of ``Budgets``, as numbers or as on the command line: ``max_params="5M"``,
+            ``min_saving="40%"``; ``require_verified=True`` verifies in situ.
 
-    Raises  AssertionError if a budget is broken, UsageError for a budget that does not exist or none at all.
+    Returns:
+        The report of the audit.
+
+    Raises:
+        AssertionError: A budget is broken.
+        UsageError: A budget does not exist, or there is none at all.
 
     >>> def test_fits_the_phone():
     ...     convaudit.assert_within(Net(), input_shape=(1, 3, 224, 224), max_macs="600M", max_params="5M")

@@ -28,7 +28,8 @@ def parse_count(text: str) -> int:
     >>> parse_count("1.5M")
     1500000
 
-    Raises  UsageError with an example if ``text`` is none.
+    Raises:
+        UsageError: ``text`` cannot be read; the message has an example.
     """
     return _whole(text, _DECIMAL, "a whole number such as 5000000, 5M or 1.5G")
 
@@ -39,7 +40,8 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("20MB"), parse_bytes("1GiB")
     (20000000, 1073741824)
 
-    Raises  UsageError with an example if ``text`` is none.
+    Raises:
+        UsageError: ``text`` cannot be read; the message has an example.
     """
     return _whole(text, _BYTES, "a size such as 20MB, 512KiB or 1GiB")
 
@@ -50,7 +52,9 @@ def parse_percentage(text: str) -> Fraction:
     >>> parse_percentage("40%")
     Fraction(2, 5)
 
-    Raises  UsageError with an example if ``text`` is none; the sign is required, ``0.4`` could be either.
+    Raises:
+        UsageError: ``text`` cannot be read; the message has an example. The sign is required: ``0.4`` could
+            be either.
     """
     return _quantity(text, _PERCENT, "a percentage such as 40% or 2.5%")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -262,3 +263,37 @@ def test_type_checkers_see_the_same_public_names():
         alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
     }
     assert set(convaudit.__all__) <= imported
+
+
+OLD_FORMS = re.compile(r"^ *(?:Raises|Returns|Yields) +\S|^ *[\w*`,. ]*?\w`* {2,}\S", re.MULTILINE)
+"""What no editor renders: ``Raises  Error if ...``, and names in a column of their own."""
+
+TABLES = re.compile(r"^=+ =+$.*^=+ =+$", re.MULTILINE | re.DOTALL)
+"""Tables of reStructuredText, which editors do render."""
+
+
+def old_forms(source: str) -> list[str]:
+    """What of a module's docstrings is not in Google style."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [
+        ast.get_docstring(node) or "" for node in ast.walk(ast.parse(source)) if isinstance(node, documented)
+    ]
+    return [match.group() for text in texts for match in OLD_FORMS.finditer(TABLES.sub("", text))]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_are_in_google_style(path):
+    assert old_forms(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Raises  LoadError if it is absent.", id="raises"),
+        pytest.param("Returns the sum.\n    Returns  (N, C)", id="returns"),
+        pytest.param("x        (N, C), of any layout", id="column"),
+        pytest.param("x, weight   both of them", id="columns"),
+    ],
+)
+def test_the_docstring_test_can_fail(text):
+    assert old_forms(f'def f():\n    """Words.\n\n    {text}\n    """') != []

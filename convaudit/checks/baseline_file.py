@@ -53,7 +53,8 @@ Record = TypeVar("Record", LayerCost, Totals)
 def dumps(reports: Mapping[str, AuditReport]) -> str:
     """The file's text for reports by the name under which they will be looked up.
 
-    Raises  UsageError if a total is a formula.
+    Raises:
+        UsageError: A total is a formula.
     """
     models = {name: _model_text(name, report) for name, report in sorted(reports.items())}
     return _object({"models": _object(models, 2), "schema_version": str(BASELINE_VERSION)}, 0) + "\n"
@@ -63,7 +64,9 @@ def loads(text: str, where: str) -> dict[str, AuditReport]:
     """Reports by name, with no more in them than a comparison needs.
 
     Fields that this version does not know are ignored; those that it knows and an older one did not, unknown.
-    Raises  UsageError, naming ``where``, if ``text`` is no baseline, or of a newer form.
+
+    Raises:
+        UsageError: ``text`` is not a baseline, or is of a newer form; the message names ``where``.
     """
     try:
         document = json.loads(text)

@@ -31,7 +31,9 @@ class Budgets:
     """Limits and rules for one model; what is None, False or empty is not checked.
 
     Each may be text as on the command line, ``max_params="5M"``, and is stored as the type below.
-    Raises  UsageError for a value that its reader does not know.
+
+    Raises:
+        UsageError: A value cannot be read.
     """
 
     max_params: int | None = field(

@@ -40,7 +40,8 @@ class Config:
     def sources(self) -> list[str]:
         """Every model that the file names, once; paths as seen from the current folder.
 
-        Raises  UsageError for a glob that matches nothing.
+        Raises:
+            UsageError: A glob matches nothing.
         """
         found: dict[str, None] = {}
         for pattern in self.models:
@@ -84,7 +85,8 @@ def find_config(folder: Path) -> Config:
 def load_config(path: Path) -> Config:
     """The settings of one file.
 
-    Raises  UsageError if it cannot be read, holds no settings, or a key or value is not known.
+    Raises:
+        UsageError: The file cannot be read or holds no settings, or a key or value is not known.
     """
     config = _config(path)
     if config is None:

@@ -47,7 +47,9 @@ def read_budgets(limits: Mapping[str, object], where: str) -> Budgets:
 def read_values(table: Mapping[str, object], where: str) -> dict[str, Any]:
     """The typed value of each key.
 
-    Raises  UsageError that names ``where``, the key and a good value; for an unknown key, the nearest known.
+    Raises:
+        UsageError: A key is unknown or its value is wrong. The message names ``where``, the key and a good
+            value, or the nearest known key.
     """
     values = {}
     for key, value in table.items():

@@ -68,6 +68,7 @@ class Values:
         self._arrays = None if arrays is None else iter(arrays)
 
     def __call__(self, leaf: Tensor | RandomTensor) -> Tensor:
+        """The value of one input."""
         if self._arrays is not None:
             return from_array(next(self._arrays)).to(leaf.device, leaf.dtype)
         if isinstance(leaf, RandomTensor):

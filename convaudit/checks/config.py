@@ -33,9 +33,7 @@ class Config:
 
     path: Path | None = None
     values: GivenSettings = field(default_factory=dict)
-    models: Mapping[str, GivenSettings] = field(
-        default_factory=dict
-    )  # by glob, or by a source that is no file
+    models: Mapping[str, GivenSettings] = field(default_factory=dict)  # by glob, or by a source
 
     def sources(self) -> list[str]:
         """Every model that the file names, once; paths as seen from the current folder.

@@ -64,7 +64,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Difference:
-    """All that differs between two audits. A new name or place alone is no difference, only noted."""
+    """All that differs between two audits. A new name or place alone is not a difference, only noted."""
 
     before: AuditReport
     after: AuditReport

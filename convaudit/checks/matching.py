@@ -80,7 +80,7 @@ def _signature(layer: LayerCost) -> Hashable:
 
 
 def _align(before: Sequence[LayerCost], after: Sequence[LayerCost]) -> list[Match]:
-    """Of all order-preserving pairings, the one with most evidence (Needleman & Wunsch 1970, gaps free)."""
+    """The order-preserving pairing with most evidence (Needleman & Wunsch 1970, gaps free)."""
     import numpy as np
 
     left, right = (np.array(codes, np.intp) for codes in _encode(before, after))

@@ -26,7 +26,7 @@ class Quantity:
 
 
 def why_unknown(quantity: Quantity, report: AuditReport) -> str:
-    """Why a total is no number, and what to do about it."""
+    """Why a total is not a number, and what to do about it."""
     total = quantity.total(report)
     if isinstance(total, Formula):
         return depends_text(quantity.noun, total)

@@ -86,7 +86,7 @@ def layer_macs(name: str, report: AuditReport, limit: int) -> Outcome:
 def groups_multiple_of(name: str, report: AuditReport, limit: int) -> Outcome:
     """The channels of a group fill vectors of ``limit`` lanes, on the way in and out.
 
-    Of grouped layers only: depthwise kernels vectorise over groups, not inside of one.
+    It is about grouped layers only: depthwise kernels vectorise over groups, not inside of one.
     """
 
     def fault(layer: LayerCost) -> str | None:

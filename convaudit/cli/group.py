@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "audit": ("convaudit.cli.audit:audit", "List every convolution of each MODEL; the default command."),
-    "check": ("convaudit.cli.check:check", "Hold models to budgets and a baseline, in CI."),
+    "check": ("convaudit.cli.check:check", "Check models against budgets and a baseline, in CI."),
     "diff": ("convaudit.cli.diff:diff", "Compare two models layer by layer."),
     "example": ("convaudit.cli.example:example", "Write a small trained network to try convaudit on."),
 }

@@ -95,9 +95,9 @@ def patches(source: Array, geometry: Geometry, block: tuple[slice, ...], dtype: 
 
     Args:
         source: (channels, *spatial)
-        geometry: Of the convolution.
+        geometry: Geometry of the convolution.
         block: Output positions, a slice per spatial axis.
-        dtype: Of the view.
+        dtype: Element type of the view.
 
     Returns:
         A strided view (channels, *kernel, *positions) of the source, or of a padded copy of its input window
@@ -159,8 +159,8 @@ def scratch(purpose: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array
 
     Args:
         purpose: The array is valid until the same thread asks for this purpose again.
-        shape: Of the array.
-        dtype: Of the array.
+        shape: Shape of the array.
+        dtype: Element type of the array.
 
     Returns:
         An uninitialised array.

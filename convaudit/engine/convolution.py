@@ -45,7 +45,7 @@ def conv(
         workspace_bytes: Upper limit of what is allocated besides the result.
         threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
         counter: Told the multiply-adds executed.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         ``(N, C_out, *out_spatial)``, dtype of ``x``; half precisions are summed in float32 and rounded once.
@@ -71,7 +71,7 @@ def conv_method(x: Array, weight: Array, geometry: Geometry, groups: int) -> Met
     Args:
         x: ``(N, C_in, *spatial)``
         weight: ``(C_out, C_in // groups, *kernel)``, in the dtype to multiply and sum in.
-        geometry: Of the convolution.
+        geometry: Geometry of the convolution.
         groups: Divides both channel counts.
 
     Returns:
@@ -108,7 +108,7 @@ def causal_conv(
         workspace_bytes: Upper limit of what is allocated besides the result.
         threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
         counter: Told the multiply-adds executed.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         y (N, C, length) and the next call's past_state (N, C, k - 1), both of x's dtype.
@@ -150,8 +150,8 @@ def dense_weight(weight: Array, groups: int, *, name: str = "weight") -> Array:
 
     Args:
         weight: ``(C_out, C_in // groups, *kernel_size)``
-        groups: Of the grouped convolution.
-        name: Of the weight, for error messages.
+        groups: Groups of the grouped convolution.
+        name: Name of the weight, for error messages.
 
     Returns:
         ``(C_out, C_in, *kernel_size)``: ``groups`` times the elements, zero off the diagonal blocks.

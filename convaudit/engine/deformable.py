@@ -60,7 +60,7 @@ def deform_conv(
         workspace_bytes: Upper limit of what is allocated besides the result.
         threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
         counter: Told the multiply-adds with the weight; interpolation does not count.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         (N, C_out, *out_spatial), dtype of the weight.
@@ -110,7 +110,7 @@ def check_offsets(
         mask: (N, offset_groups * taps, *out_spatial)
         offset_groups: Blocks of C_in.
         positions: (taps, *out_spatial)
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Raises:
         GroupsError: ``offset_groups`` does not divide x's channels.

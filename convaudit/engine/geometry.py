@@ -123,7 +123,7 @@ def conv_geometry(
         stride: One integer, or one per spatial axis.
         padding: As in ``conv``.
         dilation: One integer, or one per spatial axis.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         The geometry, with the input as its fine side.
@@ -171,7 +171,7 @@ def conv_transpose_geometry(
             padding at the end.
         output_padding: Positions added at the high end, computed like all others.
         dilation: One integer, or one per spatial axis.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         The geometry, with the output as its fine side.

@@ -48,7 +48,7 @@ def conv_integer(
         workspace_bytes: Upper limit of what is allocated besides the result.
         threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
         counter: Told the multiply-adds executed.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         (N, C_out, *out_spatial), int32; a sum beyond 32 bits wraps around, as ONNX lets accumulators do.
@@ -109,7 +109,7 @@ def conv_qlinear(
         workspace_bytes: Upper limit of what is allocated besides the result.
         threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
         counter: Told the multiply-adds executed.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         (N, C_out, *out_spatial), dtype of ``y_zero_point``.

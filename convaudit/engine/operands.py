@@ -31,7 +31,7 @@ def check_arrays(name: str, **operands: object) -> None:
     """Refuse what is not an array.
 
     Args:
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
         operands: By name; ``bias``, ``mask`` and ``past_state`` may be ``None``.
 
     Raises:
@@ -49,7 +49,7 @@ def check_floating(x: Array, weight: Array, bias: Array | None, *, name: str) ->
         x: Input.
         weight: Weight.
         bias: Bias, or ``None``.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         The dtype to accumulate in.
@@ -80,7 +80,7 @@ def check_operands(
         bias: (C_out,), or ``None``.
         groups: Divides both channel counts.
         transposed: Whether the convolution is transposed.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         The number of output channels, and ``groups`` as an int.
@@ -122,7 +122,7 @@ def per_channel(values: Array, channels: int, rank: int, *, name: str) -> Array:
         values: One or ``channels`` values.
         channels: Number of channels.
         rank: Number of axes after that of the channels.
-        name: Of the values, for error messages.
+        name: Name of the values, for error messages.
 
     Returns:
         (channels, 1, ...), which broadcasts over ``rank`` axes.

@@ -152,7 +152,7 @@ def resolve_limits(workspace_bytes: int, threads: int | None, *, name: str) -> L
     Args:
         workspace_bytes: What all threads together may allocate.
         threads: Upper limit of threads; ``None`` for as many as NumPy's BLAS is set to use.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         The limits.
@@ -206,7 +206,7 @@ def execute(
         method: How to compute a tile.
         bias: (C_out,), added to the sums.
         result: (N, C_out, *spatial), which is filled.
-        limits: Of threads and memory.
+        limits: Limits of threads and memory.
         counter: Told the multiply-adds executed.
         finish: Maps the sums of a tile (groups, filters, *positions) to what the result shall hold; by
             default they are rounded to the result's dtype.

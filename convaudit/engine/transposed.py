@@ -58,7 +58,7 @@ def conv_transpose(
         workspace_bytes: Upper limit of what is allocated besides the result.
         threads: Upper limit of threads; by default as many as NumPy's BLAS is set to use.
         counter: Told the multiply-adds executed.
-        name: Of the layer, for error messages.
+        name: Name of the layer, for error messages.
 
     Returns:
         ``(N, C_out, *out_spatial)``, dtype of ``x``; half precisions are summed in float32 and rounded once.

@@ -28,7 +28,7 @@ _Ratio: TypeAlias = tuple[Count, int]
 def parse(text: str) -> Count:
     """Read a formula's text: ``"batch"``, ``"2*H"``, ``"floor(H/2 - 1/2) + 1"``, ``"s0 // 2"``.
 
-    It reads what formulas print. Text that is no such expression, or an absurdly large one, is a name: models
+    It reads what formulas print. Text that is not such an expression, or is absurdly large, is a name: models
     are free to call a dimension ``"height in pixels"``.
     """
     try:

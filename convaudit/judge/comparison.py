@@ -49,9 +49,7 @@ class ErrorBound:
 
     tolerance: Tolerance
     terms: int  # how many of an element's terms S sums
-    largest: (
-        Array | None
-    )  # (channels,): the S that bounds all errors of a channel; None: each element has its own
+    largest: Array | None  # (channels,): the S that bounds a channel's errors; None: each element has its own
 
     def expectation(self, part: Part) -> Expectation:
         """The expected values of one part, and the bounds on their errors."""
@@ -154,7 +152,7 @@ def footprint(comparison: Comparison, wrong_channels: Array) -> Footprint:
     """Where the elements are that hold the error of these channels.
 
     Args:
-        comparison: Of the problem that explains the output best.
+        comparison: Comparison of the problem that explains the output best.
         wrong_channels: Mask (channels,).
 
     Returns:

@@ -147,7 +147,7 @@ def _candidates(problem: Problem) -> Iterator[tuple[str, Problem]]:
             order = (0, 1, *reversed(spatial))
             yield "of the transposed kernel", but(weight=weight.transpose(order))
     if 1 < execution.groups < execution.in_channels:
-        yield "of input channels dealt out to the groups in turn", replace(problem, dealt=True)
+        yield "of input channels assigned to the groups in turn", replace(problem, dealt=True)
     yield from _moved(problem)
 
 

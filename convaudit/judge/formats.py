@@ -51,7 +51,7 @@ def explain(comparison: Comparison) -> Explanation | None:
     """Find the format or algorithm that explains the errors of an output.
 
     Args:
-        comparison: Of an output with errors that rounding does not explain.
+        comparison: Comparison of an output with errors that rounding does not explain.
 
     Returns:
         The hypothesis that explains most failing channels; ``None`` if none explains at least half of them.

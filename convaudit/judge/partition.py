@@ -84,7 +84,7 @@ def windows(geometry: Geometry, block: Sequence[slice], *, transposed: bool) -> 
     """Find the input that a block of output positions needs.
 
     Args:
-        geometry: Of the whole convolution.
+        geometry: Geometry of the whole convolution.
         block: Output positions, a slice per spatial axis.
         transposed: Whether the convolution is transposed.
 
@@ -126,7 +126,7 @@ def longest_window(geometry: Geometry, positions: Sequence[int], *, transposed: 
     """The most elements that the windows of a block hold.
 
     Args:
-        geometry: Of the whole convolution.
+        geometry: Geometry of the whole convolution.
         positions: Output positions of the block per spatial axis.
         transposed: Whether the convolution is transposed.
 

@@ -16,7 +16,7 @@ from convaudit.engine.geometry import Geometry, conv_geometry, conv_transpose_ge
 from convaudit.engine.operands import Array, check_operands
 from convaudit.judge.execution import Execution
 from convaudit.judge.partition import BlockSize, InputWindow, fitting, longest_window, ranges, windows
-from convaudit.judge.reference import Change, Part, ReferenceSummary
+from convaudit.judge.reference import Elementwise, Part, ReferenceSummary
 
 JUDGE_BYTES = 128 * 2**20
 """What judging one convolution may allocate, unless it is told otherwise."""
@@ -35,8 +35,8 @@ class Problem:
 
     execution: Execution
     workspace_bytes: int = JUDGE_BYTES
-    on_x: Change | None = None  # hypothesis: every element of the input was changed like this
-    on_weight: Change | None = None  # hypothesis: every element of the weight was changed like this
+    on_x: Elementwise | None = None  # hypothesis: every element of the input was changed like this
+    on_weight: Elementwise | None = None  # hypothesis: every element of the weight was changed like this
     dealt: bool = False  # hypothesis: the input's channels are dealt out to the groups in turn
     _only: list[Part] = field(init=False, repr=False, compare=False, default_factory=list)
 

@@ -14,7 +14,7 @@ from convaudit.engine import MacCounter, conv, conv_transpose, deform_conv
 from convaudit.engine.operands import Array
 from convaudit.judge.execution import Deformation, Execution
 
-Change: TypeAlias = Callable[[Array], Array]
+Elementwise: TypeAlias = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Part:
     offset: Array | None  # of a deformable convolution, as is the mask
     mask: Array | None
     returned: Array  # (N, channels, *spatial) of the runtime, whole
-    prepare: Change | None = None  # makes operands of what a deformable convolution reads of x
+    prepare: Elementwise | None = None  # makes operands of what a deformable convolution reads of x
     own: int  # positions of a transposed convolution's window that no earlier part had
     workspace_bytes: int
 
@@ -40,7 +40,7 @@ class Part:
         output = self.returned[self.place]
         return output.reshape(*output.shape[:2], -1)
 
-    def map(self, function: Change) -> Part:
+    def map(self, function: Elementwise) -> Part:
         """The same part with ``function`` applied to each operand."""
 
         def optional(operand: Array | None) -> Array | None:

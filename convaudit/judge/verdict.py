@@ -93,7 +93,7 @@ def _vacuous(problem: Problem, summary: ReferenceSummary) -> Verification | None
 
 def _why_nothing_is_proven(problem: Problem, summary: ReferenceSummary) -> str | None:
     if not summary.finite:
-        return "an operand holds NaN or infinity, which agree with anything"
+        return "an operand holds NaN or infinity, so that nothing can be compared"
     if not summary.products.any():
         return f"{_zero_operand(problem)}, so that any other would agree"
     if problem.execution.quantization is not None:
@@ -101,7 +101,7 @@ def _why_nothing_is_proven(problem: Problem, summary: ReferenceSummary) -> str |
     if _is_denormal(problem, summary.products):
         return "the signal is denormal, and a runtime may take it for zero"
     if _may_overflow(problem, summary):
-        return "the sums may be beyond float32, in which no bound holds"
+        return "the sums may be beyond float32's range, where no bound holds"
     return None
 
 

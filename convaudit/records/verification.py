@@ -83,7 +83,7 @@ class Verification:
 
     @property
     def severity(self) -> int:
-        """Of the verdicts on several calls of a layer, the most severe is the layer's."""
+        """The layer's verdict is the most severe of those on its calls."""
         return STATUSES[self.status].severity
 
     @property

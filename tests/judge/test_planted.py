@@ -113,7 +113,7 @@ def test_groups_ignored_as_interleaved_channels_are_recognised(honest: Layer) ->
     by_group = honest.x.reshape(len(honest.x), honest.groups, -1, *honest.x.shape[2:])
     verdict = judge(honest.ran(by_torch(honest.but(x=by_group.swapaxes(1, 2).reshape(honest.x.shape)))))
     assert verdict.status == "mismatch"
-    assert "dealt out to the groups in turn" in verdict.reason
+    assert "assigned to the groups in turn" in verdict.reason
 
 
 @cases(is_grouped)

@@ -16,7 +16,7 @@ class Attributes:
         """Read the attributes of ``node``.
 
         Args:
-            node: Of an untrusted file.
+            node: Node of an untrusted file.
             who: How error messages name it.
         """
         self._by_name: dict[str, AttributeProto] = {attribute.name: attribute for attribute in node.attribute}
@@ -76,7 +76,7 @@ class Attributes:
         """A list of integers of known length, such as one stride per spatial axis.
 
         Args:
-            name: Of the attribute.
+            name: Name of the attribute.
             count: How many there must be.
             default: Each of them, where the attribute is absent.
             minimum: The smallest that each may be.

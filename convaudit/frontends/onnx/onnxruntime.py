@@ -40,7 +40,7 @@ class OnnxRuntime:
 
     @property
     def version(self) -> str:
-        """Of the installed build."""
+        """Version of the installed build."""
         import onnxruntime
 
         return str(onnxruntime.__version__)

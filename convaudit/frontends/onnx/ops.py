@@ -111,9 +111,9 @@ class ConvOp:
 
         Args:
             weight: As it is stored.
-            attributes: Of the node: ``kernel_shape`` may tell which axes are the kernel's.
+            attributes: Attributes of the node: ``kernel_shape`` may tell which axes are the kernel's.
             channels: The input's.
-            groups: Of the node.
+            groups: Groups of the node.
 
         Returns:
             The shape; None where two layouts fit. Where none fits, as if the channels were last.

@@ -60,7 +60,7 @@ class Runtime(Protocol):
 
     @property
     def version(self) -> str:
-        """Of the one that is installed."""
+        """Version of the one that is installed."""
 
     def providers(self) -> Sequence[str]:
         """What it can run a model on, as it is installed here: ``CPUExecutionProvider``."""
@@ -99,8 +99,8 @@ class Settings:
     Attributes:
         runtime: What runs it.
         provider: What the runtime runs it on, as the runtime says it.
-        threads: Of the runtime on the host.
-        optimization: Of the graph.
+        threads: Threads of the runtime on the host.
+        optimization: Optimisation of the graph.
         copy_weights: Whether the runtime may keep weights in a layout of its own, beside the mapped ones.
         profile: A folder for the profile that onnxruntime writes; None: it writes none.
     """

@@ -190,13 +190,13 @@ _ROWS = (
         "torch._C._functorch:peek_interpreter_stack",
         "knows a forward inside of vmap or grad",
         "none: torch.func does not tell",
-        "what modules declare is not held against what ran",
+        "what modules declare is not compared with what ran",
     ),
     PrivateName(
         "torch.autograd.forward_ad:_current_level",
         "knows a forward inside of dual_level",
         "none: torch.autograd.forward_ad does not tell",
-        "what modules declare is not held against what ran",
+        "what modules declare is not compared with what ran",
     ),
     # --- compiled code
     PrivateName(

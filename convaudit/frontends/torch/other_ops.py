@@ -13,7 +13,7 @@ from convaudit.frontends.torch.calls import Arguments, bind, op_name, shape, siz
 
 
 def count_macs(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Count | None:
-    """MACs of a multiplying operator that is no convolution; None if it is not one of them."""
+    """MACs of a multiplying operator that is not a convolution; None if it is not one of them."""
     counter = MAC_COUNTERS.get(op_name(func).removesuffix("_"))  # in place or not
     return None if counter is None else counter(bind(func, args, kwargs))
 

@@ -35,7 +35,7 @@ class OnnxModel:
     source: str  # what the user named
     path: Path | None  # None: given in memory
     file_bytes: int | None  # of the file and its external data; None if some of it is not there
-    in_memory: Sequence[TensorProto] = ()  # the large tensors of a model that is no binary file
+    in_memory: Sequence[TensorProto] = ()  # the large tensors of a model that is not a binary file
 
     def array(self, tensor: TensorProto) -> np.ndarray:
         """The tensor's elements; of a file, a read-only map of them where the element type allows.

@@ -12,7 +12,7 @@ from onnx import ModelProto, serialization
 from convaudit.errors import LoadError
 
 _MAX_NESTING = 200
-"""Of brackets in ONNX's own syntax. Its parser recurses, and some ten thousand overflow the stack."""
+"""Most levels of brackets in ONNX's syntax. Its parser recurses, and some ten thousand overflow the stack."""
 
 _STRING_COMMENT_OR_BRACKET = re.compile(r'"(?:\\.|[^"\\])*"|#[^\n]*|([({\[])|([)}\]])')
 

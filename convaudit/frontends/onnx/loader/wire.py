@@ -34,7 +34,7 @@ CHILDREN: dict[str, dict[int, str]] = {
     },
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
 }
-"""Of every message that can contain a tensor, the fields that lead there."""
+"""The fields that lead to a tensor, for every message that can contain one."""
 
 DATA_FIELDS: dict[int, str] = {
     4: "float_data",

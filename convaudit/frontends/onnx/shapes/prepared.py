@@ -51,7 +51,7 @@ def prepare(model: ModelProto) -> ModelProto:
 def _forget(graph: GraphProto, runs: str) -> None:
     """Forget what a graph declares of its inner tensors, but for the element types of foreign operators.
 
-    Of a body's inputs the node that ``runs`` it tells more; the first two of a Loop are always scalars.
+    The node that ``runs`` a body tells more of its inputs; the first two of a Loop are always scalars.
 
     Such a claim may be stale (a batch size edited at the input only) and would win over inference; it comes
     last (``with_claims``).

@@ -42,7 +42,7 @@ def run_once(
     Args:
         source: Where the weights are.
         model: A variant of its structure; it is not changed.
-        inputs: Of the model, with fixed sizes.
+        inputs: Inputs of the model, with fixed sizes.
         feeds: Values of the inputs by name; None: made-up ones.
 
     Returns:

@@ -52,7 +52,7 @@ def verify_in_situ(
         settings: How to run it; by default as ``Settings`` says. Where the runtime refuses an optimised
             graph, one that is not optimised takes its place.
         data: Arrays by input name, or an .npz file of them; None: random ones.
-        seed: Of the random ones.
+        seed: Seed of the random ones.
         memory_bytes: Bounds what verifying holds beside what the runtime itself needs: the workspace of the
             judge, and twice, as the runtime may keep them in another layout, the activations of a batch of
             layers. The model is run once per batch. Where one layer alone is too large, the runtime makes no

@@ -49,7 +49,7 @@ def verify_isolated(
     Args:
         walked: What the walker found.
         settings: How to run a layer; by default as ``Settings`` says.
-        seed: Of the random values.
+        seed: Seed of the random values.
         progress: Is told of each layer that is done.
 
     Returns:

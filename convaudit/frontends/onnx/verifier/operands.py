@@ -62,11 +62,11 @@ def made_up(
     """A value for an operand that is computed at run time, to run its layer alone.
 
     Args:
-        role: Of the operand.
+        role: Role of the operand.
         layer: As it was accounted for.
         node: As it will run.
-        sizes: Of the symbolic dimensions.
-        generator: Of the random numbers.
+        sizes: Sizes of the symbolic dimensions.
+        generator: Generator of the random numbers.
 
     Raises:
         UsageError: Its shape or its element type is not known.

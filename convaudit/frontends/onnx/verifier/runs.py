@@ -92,7 +92,7 @@ class Runs:
             settings: Asked for; a run may differ, and says so.
             memory: Where the activations of what is run leave no room in it, the runtime makes no other
                 layout of them: "extended" takes the place of "all".
-            sizes: Of the symbolic dimensions.
+            sizes: Sizes of the symbolic dimensions.
             copy_weights: False: weights stay on the disk, which "disabled" optimisation ensures.
         """
         self._model = model
@@ -183,7 +183,7 @@ class Runs:
         Args:
             verdicts: One for each layer, reached as they are asked for.
             network: The model's.
-            seed: Of random inputs; None: they were given.
+            seed: Seed of random inputs; None: they were given.
             input_shapes: By input name.
             progress: Is told of each layer that is done.
         """

@@ -16,7 +16,7 @@ from convaudit.frontends.onnx.walker.multiplying_ops import MULTIPLYING_OPS, Mul
 from convaudit.frontends.onnx.walker.scopes import Node
 from convaudit.frontends.onnx.walker.weights import PASS_THROUGH, TracedOperand, trace_all
 
-# Of ops that multiply nothing: operands that are settings, statistics or scales even where they are real.
+# Operands of ops that multiply nothing: settings, statistics or scales, even where they are real numbers.
 _SETTINGS: dict[str, frozenset[int]] = {
     "BatchNormalization": frozenset({3, 4}),
     "Clip": frozenset({1, 2}),

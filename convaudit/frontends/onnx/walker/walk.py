@@ -22,7 +22,7 @@ from convaudit.frontends.onnx.walker.scopes import Node, Scope
 from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, ShapeSource, TensorInfo
 
 _SOURCES: dict[ShapeSource, str] = {
-    "run": "its sizes are those of one run; they may be others on another input",
+    "run": "its sizes are those of one run; they may differ on another input",
     "declared": "its sizes are those that the file declares; nothing else tells them",
 }
 """Notes on layers of which not the structure told the shapes."""

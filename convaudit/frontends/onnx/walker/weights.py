@@ -43,7 +43,7 @@ def trace(scope: Scope, name: str) -> TracedOperand:
 
     Args:
         scope: Where the node stands that reads it.
-        name: Of the operand, in that scope.
+        name: Name of the operand, in that scope.
     """
     shape = scope.shape(name)
     home, stored = _stored_tensor(scope, name)

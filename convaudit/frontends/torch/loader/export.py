@@ -38,7 +38,7 @@ _NAMES = """
 _FUNCTIONS = frozenset(_NAMES.split())
 _MOST_TEXT = 20_000
 _MOST_WORK = 10_000
-"""Of one expression: its terms, those under a power as often as the power says."""
+"""Most terms of one expression, where those under a power count as often as the power says."""
 _PACKED = {"in_spec", "out_spec", "context"}
 _FACTORY_MODULES = ("builtins", "collections")
 _POWERS = {"Pow", "PowByNatural", "FloatPow", "LShift"}
@@ -173,7 +173,7 @@ def _is_harmless(node: ast.AST) -> bool:
 
 
 def _is_small(exponent: ast.expr) -> bool:
-    """Of a power that costs nothing to compute: 10**10**10 would never end."""
+    """Largest power that costs nothing to compute: 10**10**10 would never end."""
     match exponent:
         case ast.Call(func=ast.Name(id="Integer"), args=[argument]):
             return _is_small(argument)

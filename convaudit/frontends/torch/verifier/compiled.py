@@ -191,8 +191,8 @@ def _compared(eager: Tensor, nudged: Tensor, compiled: Tensor) -> Agreement:
     if eager.is_floating_point() or eager.is_complex():
         return _compared_numbers(eager, nudged, compiled)
     if torch.equal(nudged, eager):
-        return Agreement("differs", "its values are others")
-    return Agreement("undecided", "its values are others, but rounding alone changes them too")
+        return Agreement("differs", "its values differ")
+    return Agreement("undecided", "its values differ, but rounding alone changes them too")
 
 
 def _compared_numbers(eager: Tensor, nudged: Tensor, compiled: Tensor) -> Agreement:

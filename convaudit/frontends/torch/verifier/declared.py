@@ -3,7 +3,7 @@
 A reader of a model takes a module's ``groups``, ``stride``, ``padding``, ``dilation`` and ``weight`` for what
 it computes. A subclass, a hook, a forward put on the instance or a patched ``torch.nn.functional`` can make
 that untrue. What a subclass's own forward may do in good faith (compute its weight from the stored one, pad
-by itself, go on with the result) is noted and not accused.
+by itself, go on with the result) is noted, and is not a mismatch.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def _replaced(module: Any, name: str, origin: str) -> Iterator[Finding]:
 
 
 def _one_of_several(running: _Running) -> Finding:
-    told = f"{len(running.ran)} convolutions ran in it, so that what it declares is held against none of them"
+    told = f"{len(running.ran)} convolutions ran in it, so what it declares is compared with none of them"
     return Finding("note" if _has_own_forward(running.module) else "open", told)
 
 

@@ -84,6 +84,7 @@ def judge_call(row: ConvLayer, call: ConvCall, output: Tensor) -> Verification:
 
 
 def of_integers(row: ConvLayer, dtype: torch.dtype) -> str | None:
+    """Why an operator that sums integers is not judged; ``None`` if it sums real numbers."""
     real = dtype.is_floating_point or dtype.is_complex
     return None if real else f"it sums integers ({row.dtype}), which may wrap"
 

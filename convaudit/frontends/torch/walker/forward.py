@@ -214,7 +214,7 @@ def _in_all_threads(
         with threads.here(), surroundings()():
             yield
 
-    threads = Threads(surroundings, lambda what: recorder.unseen(what, "nobody sees what it runs"))
+    threads = Threads(surroundings, lambda what: recorder.unseen(what, "what it runs is not seen"))
     if mode is not None:
         mode.stray = lambda: stray() if threads.away() and not recorder.sees_this_thread else None
     try:

@@ -143,7 +143,7 @@ class Layers:
         """The rows in the order of their first call, with unique names and their number of calls.
 
         Args:
-            sizes: Of symbolic dimensions.
+            sizes: Sizes of symbolic dimensions.
         """
         layers: dict[str, PlacedLayer] = {}
         for symbolic, calls in self._rows.items():

@@ -34,7 +34,7 @@ _CONTROLS = frozenset(
         """,
     )
 )
-"""Of the namespace ``prim``: control flow, attributes, lists. No code names them, so that no file can."""
+"""Names in ``prim``: control flow, attributes, lists. No code names them, so that no file can."""
 _MULTIPLIES_NOTHING = _CONTROLS | INTERPRETER - {kind.removeprefix("prim::") for kind in _TWINS}
 
 

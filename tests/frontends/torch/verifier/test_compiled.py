@@ -1,4 +1,4 @@
-"""What ``torch.compile`` made of a module is run and held against the module run eagerly."""
+"""What ``torch.compile`` made of a module is run and compared with the module run eagerly."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ UNKNOWN = r"within rounding when run eagerly, but not known to be as compiled: "
         pytest.param(
             lambda: torch.compile(Classifier(), backend=backend(lambda y: 7 - y)),
             ["mismatch"] * 2,
-            WRONG + "its values are others",
+            WRONG + "its values differ",
             id="integers",
         ),
         pytest.param(lambda: in_place(doubling), ["mismatch"] * 2, WRONG, id="in-place"),

@@ -1,4 +1,4 @@
-"""What a convolution module declares is held against what ran in it."""
+"""What a convolution module declares is compared with what ran in it."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_a_hook_that_convolves_again_is_not_passed() -> None:
     given: Any = IMAGE
     for verdict in verify_in_situ(module, walk_torch(module, **given), **given).verdicts:
         assert verdict.status == "not_supported"
-        assert verdict.reason.startswith("2 convolutions ran in it, so that what it declares is held against")
+        assert verdict.reason.startswith("2 convolutions ran in it, so what it declares is compared with")
 
 
 PATCHES = [

@@ -192,7 +192,7 @@ def test_a_thread_that_goes_on_makes_the_totals_unknown(monkeypatch: pytest.Monk
     assert (report.totals.macs, report.totals.model_macs) == (None, None)
     assert report.warnings == (
         "1 a thread that goes on after the forward: convolutions may run in it unseen, so their totals are "
-        "unknown (nobody sees what it runs, in Endless)",
+        "unknown (what it runs is not seen, in Endless)",
     )
     stop.set()
     threads[0].join()

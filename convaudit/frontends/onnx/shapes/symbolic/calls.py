@@ -80,8 +80,8 @@ class Call:
         """Integers that moved from an attribute to an operand at an opset.
 
         Args:
-            name: Of the attribute.
-            index: Of the operand; None: there is none.
+            name: Name of the attribute.
+            index: Index of the operand; None: there is none.
             since: The opset from which the operand counts.
 
         Returns:

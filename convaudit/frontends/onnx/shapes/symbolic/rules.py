@@ -1,6 +1,6 @@
 """The rules: which op's shape is known, and how. Whatever is in none of these tables is unknown.
 
-Every row is held against what onnxruntime computes, by ``python -m tests.fuzz.shapes``.
+Every row is compared with what onnxruntime computes, by ``python -m tests.fuzz.shapes``.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def agreed(sizes: Iterable[Count | None]) -> Count | None:
 
 
 def simplest(sizes: Sequence[Count]) -> Count:
-    """Of sizes that are equal whenever the model runs, the one that reads best."""
+    """The one that reads best of sizes that are equal whenever the model runs."""
     return min(sizes, key=lambda size: (term_count(size), len(str(size))))
 
 

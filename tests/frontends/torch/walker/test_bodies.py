@@ -15,7 +15,7 @@ from torch._higher_order_ops.while_loop import while_loop
 from torch.export import Dim
 
 from convaudit.analyzer import analyze
-from convaudit.checks import Budgets, evaluate
+from convaudit.checks import Budgets, check_budgets
 from convaudit.frontends.torch.inputs import Values, make_inputs
 from convaudit.frontends.torch.walker.forward import real_forward
 from convaudit.frontends.torch.walker.walk import walk_torch
@@ -152,5 +152,5 @@ def test_a_custom_operator_that_nobody_sees_into_leaves_nothing_known(name: str)
         f"1 convaudit_tests.{name}: convolutions may run in it unseen, so their totals are unknown "
         "(a custom operator, in Body)",
     )
-    outcomes = evaluate(report, Budgets(max_layer_macs=10, forbid=("dense",), max_macs=10**12))
+    outcomes = check_budgets(report, Budgets(max_layer_macs=10, forbid=("dense",), max_macs=10**12))
     assert [outcome.status for outcome in outcomes] == ["failed"] * 3

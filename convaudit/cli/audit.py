@@ -109,7 +109,7 @@ def failed_verification(report: AuditReport) -> bool:
 
 
 def reported_unproven(reports: Sequence[AuditReport]) -> bool:
-    """Name on stderr every report whose verification compared nothing at all: that is no pass."""
+    """Name on stderr every report whose verification compared nothing at all: that is not a pass."""
     unproven = False
     for report in reports:
         verdicts = [layer.verification for layer in report.layers if layer.verification]

@@ -227,7 +227,7 @@ _ROWS = (
 NAMES = {row.path.replace(":", ".").rpartition(".")[2]: row for row in _ROWS}
 """By their last part."""
 FAKE_LOGGER = _FAKE.rstrip(":")
-"""Of the warnings that a fake forward makes; a logger of another name stays silent."""
+"""Logger of the warnings that a fake forward makes; a logger of another name stays silent."""
 WRAPPED = "_orig_mod"
 """The segment that ``torch.compile`` puts into the paths of a wrapped module."""
 CONV_FORWARD = "_conv_forward"

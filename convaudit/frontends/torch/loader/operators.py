@@ -58,7 +58,7 @@ INTERPRETER = frozenset(
         """,
     )
 )
-"""Of the namespace ``prim``, by which TorchScript asks, picks, packs and combines elementwise."""
+"""Names in ``prim``, by which TorchScript asks, picks, packs and combines elementwise."""
 _TORCHVISION = frozenset(["nms", "deform_conv2d", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"])
 _HIGHER_ORDER = frozenset(
     re.findall(

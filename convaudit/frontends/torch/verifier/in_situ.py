@@ -47,8 +47,8 @@ def verify_in_situ(
     """Judge every convolution on the activations of one real forward, as it runs.
 
     Only one convolution's operands are held at a time. A layer that is called several times gets the worst
-    verdict of its calls, each at the size that it ran at. What ``nn.Conv*`` modules declare is held against
-    the operators that ran in them, and what ``torch.compile`` made of the module against this forward.
+    verdict of its calls, each at the size that it ran at. What ``nn.Conv*`` modules declare is compared
+    with the operators that ran in them, and what ``torch.compile`` made of the module with this forward.
 
     Args:
         model: The model that was walked.

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from convaudit.checks.budgets import BUDGETS
 from convaudit.checks.config import find_config, load_config
 from convaudit.checks.settings import KEYS, make_settings, read_values
 from convaudit.errors import UsageError
-from convaudit.records import KINDS
+from tests.checks.test_budgets import some_value
 from tests.programs import ROOT
 
-BUDGETS = """
+SETTINGS = """
 max-params = "5M"
 dim = ["batch=1"]
 
@@ -36,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "nets").mkdir()
     for name in ("large.onnx", "small.onnx"):
         (tmp_path / "nets" / name).touch()
-    (tmp_path / "convaudit.toml").write_text(BUDGETS)
+    (tmp_path / "convaudit.toml").write_text(SETTINGS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -204,13 +205,13 @@ def test_a_path_that_is_not_relative_is_refused(project: Path, pattern: str) -> 
 
 
 def test_every_key_makes_a_setting() -> None:
-    good: dict[str, object] = dict.fromkeys(KEYS, 8)
-    good |= dict.fromkeys(("min-saving", "tolerance"), "5%")
-    good |= dict.fromkeys(("forbid-unknown", "require-verified"), True)
-    good |= {"forbid": list(KINDS), "baseline": "b", "input": ["1x3"], "dim": ["N=1"]}
+    good = {key: some_value(setting) for key, setting in KEYS.items()}
     settings = make_settings(read_values(good, "here"))
-    assert len(settings.budgets.given()) == len(KEYS) - 4
-    assert settings.baseline == Path("b")
+    assert [*settings.budgets.given()] == [key.replace("-", "_") for key in BUDGETS]
+    others = [key for key in KEYS if key not in BUDGETS]
+    assert {key: getattr(settings, key) for key in others} == {
+        key: KEYS[key].read(good[key]) for key in others
+    }
 
 
 def test_the_readme_s_settings_can_be_read(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ GROWING = """
         pytest.param(ENDLESS, {"SECONDS": "6"}, "failed half-way: onnxruntime", id="no-end"),
         pytest.param(GROWING, {"MEMORY": "64MiB"}, "failed half-way: onnxruntime", id="no-bound"),
         pytest.param(
-            "k = ConstantOfShape(wide) l = MatMul(k, k) z = Relu(l)",
+            "k = ConstantOfShape(long) l = ConstantOfShape(gates) all, z = LSTM<hidden_size = 1>(k, l, l)",
             {"SECONDS": "2"},
             "ran for more than 2 s and was stopped; CONVAUDIT_FILE_SECONDS",
             id="not-to-be-asked-to-end",
@@ -177,7 +177,8 @@ def test_a_run_is_bounded(
 ) -> None:
     for name, value in limits.items():
         monkeypatch.setenv(f"CONVAUDIT_FILE_{name}", value)
-    numbers = f"int64 many = {{{2**62}}}, bool on = {{1}}, int64[2] wide = {{8000, 8000}}"
+    numbers = f"int64 many = {{{2**62}}}, bool on = {{1}}, int64[3] gates = {{1, 4, 1}}"
+    numbers += f", int64[3] long = {{{2**24}, 1, 1}}"
     network = walk(
         f"""
     g (float[1,2,9] x) => (float[k] z) <{W}, int64[1] axis = {{0}}, {numbers}> {{

@@ -110,6 +110,29 @@ def test_imports_point_down(path):
     assert violations(room_of(module_of(path)), path.read_text(encoding="utf-8")) == []
 
 
+def rooms_of_the_map() -> dict[str, int]:
+    """In which row of README's map each room stands."""
+    readme = (ROOT.parent / "README.md").read_text(encoding="utf-8").partition("## The map")[2]
+    cells = [line.split("|")[1] for line in readme.splitlines() if line.startswith("| `")]
+    return {
+        name.rstrip("/").replace("/", "."): row
+        for row, cell in enumerate(cells)
+        for name in re.findall(r"`([^`]+)`", cell)
+    }
+
+
+def test_a_room_imports_only_what_stands_above_it_in_the_map():
+    rows = rooms_of_the_map()
+    imports = {
+        tuple(".".join(room_of(name).split(".")[:2]) for name in (module_of(path), imported))
+        for path in ROOT.rglob("*.py")
+        if path.stem != "__main__" and path != ROOT / "__init__.py"
+        for imported in imported_modules(path.read_text(encoding="utf-8"))
+    }
+    assert {room for pair in imports for room in pair} - rows.keys() == set(), "name it in README's map"
+    assert [f"{room} imports {other}" for room, other in sorted(imports) if rows[room] < rows[other]] == []
+
+
 UPWARD = [
     pytest.param("records", "from convaudit.analyzer import analyze", id="up"),
     pytest.param("shapes", "def f():\n    from convaudit.records import Network", id="in-a-function"),

@@ -15,10 +15,11 @@ import pytest
 import convaudit
 from convaudit.frontends.onnx import onnxruntime as onnxruntime_module
 from convaudit.frontends.onnx.runtime import CPU, Placement
+from convaudit.frontends.onnx.verifier.exposure import unvarying
 from convaudit.records import RuntimeInfo
 from convaudit.reporters.lines import verdicts
 from tests.frontends.onnx.verifier import cases
-from tests.frontends.onnx.verifier.runtimes import NPU, Watched, WithNpu
+from tests.frontends.onnx.verifier.runtimes import NPU, Folding, Watched, WithNpu
 
 OPEN = cases.stored("g (float[N,4,H,H] x, float[6,4,3,3] w) => (float[n,c,h,l] y) { y = Conv(x, w) }", "w")
 UNSHAPED = cases.plain()
@@ -163,6 +164,36 @@ def test_each_layer_says_what_ran_it(
     assert report.runtime.provider == NPU
     assert f"NpuExecutionProvider, {report.runtime.threads} thread" in verdicts(report)[0]
     assert verdicts(report)[0].endswith(line)
+
+
+@pytest.mark.parametrize("verify", ["in-situ", "isolated"])
+@pytest.mark.parametrize(("folded", "accused"), [("b", False), ("y", True)], ids=["operand", "output"])
+def test_a_provider_is_accused_of_its_outputs_alone(
+    folded: str, accused: bool, verify: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exporters share equal biases by Identity; what a provider hands out for these proves nothing."""
+    monkeypatch.setattr(onnxruntime_module, "RUNTIME", Folding(folded))
+    source = cases.stored(
+        "g (float[1,4,9,9] x, float[6,4,3,3] w, float[6] b0) => (float[n,c,h,l] y) "
+        "{ b = Identity(b0) y = Conv(x, w, b) }",
+        *("w", "b0"),
+    )
+    (layer,) = convaudit.audit(source, verify=verify, provider="npu").layers
+    assert layer.verification is not None
+    assert (layer.verification.failed, layer.verification.verified) == (accused, not accused)
+
+
+CHANCE = [
+    pytest.param("b = Identity(b0)", {"b"}, id="stored"),
+    pytest.param("a = RandomNormalLike(b0) b = Neg(a)", set(), id="chance"),
+    pytest.param("a = Neg(b0) b = Add(a, x)", {"a"}, id="an-input"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "constant"), CHANCE)
+def test_what_a_graph_makes_of_constants(nodes: str, constant: set[str]) -> None:
+    graph = cases.stored(f"g (float[6] x, float[6] b0) => (float[6] b) {{ {nodes} }}", "b0").graph
+    assert unvarying(graph, {"x"}) == constant
 
 
 def test_what_ran_is_one_line() -> None:

@@ -17,6 +17,10 @@ from convaudit.frontends.onnx.graphs import Address, Graphs, bodies, body, graph
 from convaudit.frontends.onnx.loader.tensors import data_type
 from convaudit.frontends.onnx.shapes.misinferred import hazard
 
+_RANDOM = {
+    *("Bernoulli", "Dropout", "Multinomial"),
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+}
 _LOOP_OWN = 2  # a Loop's own inputs (trip count, condition), and its body's (iteration, condition)
 
 
@@ -162,6 +166,22 @@ def prune(graph: GraphProto) -> None:
         wanted = [value for value in values if value.name in needed]
         del values[:]
         values.extend(wanted)
+
+
+def unvarying(graph: GraphProto, varying: set[str]) -> set[str]:
+    """Names that nodes of a main graph make without chance, and from nothing that varies.
+
+    Args:
+        graph: Its nodes are in order.
+        varying: Names that vary, such as those of the inputs that are fed.
+    """
+    varying, made = set(varying), set()
+    for node in graph.node:
+        if node.op_type in _RANDOM or not varying.isdisjoint((*node.output, *_read(node))):
+            varying.update(node.output)
+        else:
+            made.update(node.output)
+    return made
 
 
 def _read(node: NodeProto) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from onnx import ModelProto
@@ -13,7 +13,8 @@ from convaudit.errors import ExecutionError
 from convaudit.feeds import known_shape
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
-from convaudit.frontends.onnx.runtime import Placement, Settings
+from convaudit.frontends.onnx.runtime import CPU, Placement, Settings
+from convaudit.frontends.onnx.verifier.exposure import prune, unvarying
 from convaudit.judge.problem import JUDGE_BYTES
 from convaudit.records import ConvLayer, Network, Optimization, RuntimeInfo, Shape, Verification, Verified
 
@@ -73,6 +74,13 @@ class Run:
         )
 
 
+def _keep_outputs(proto: ModelProto, names: Container[str]) -> None:
+    kept = [output for output in proto.graph.output if output.name in names]
+    del proto.graph.output[:]
+    proto.graph.output.extend(kept)
+    prune(proto.graph)
+
+
 class Runs:
     """Runs variants of one model."""
 
@@ -121,15 +129,43 @@ class Runs:
             ExecutionError: The runtime does not run it.
             LoadError: Weights are missing.
         """
-        model = with_mapped_weights(self._model, proto)
         settings = self._affordable(layers)
+        made = self._made_of_constants(proto, feeds, outputs, layers)
+        outputs = [name for name in outputs if name not in made]
+        model = with_mapped_weights(self._model, proto)
         plain = replace(settings, optimization="disabled")
         if settings != plain:
             try:
-                return self._attempt(settings, model, feeds, outputs, layers)
+                return self._attempt(settings, model, feeds, outputs, layers, made)
             except ExecutionError:
                 pass  # an optimised kernel may refuse what the plain one computes
-        return self._attempt(plain, model, feeds, outputs, layers)
+        return self._attempt(plain, model, feeds, outputs, layers, made)
+
+    def _made_of_constants(
+        self,
+        proto: ModelProto,
+        feeds: Mapping[str, Array],
+        outputs: Sequence[str],
+        layers: Sequence[ConvLayer],
+    ) -> Mapping[str, Array]:
+        """Values that depend on no input, which the variant then no longer hands out.
+
+        The CPU calculates them: OpenVINO folds them into what it compiles, and may hand out memory that it
+        never wrote. What a layer gives is left to the provider, which is to be judged by it.
+        """
+        if self._asked.provider == CPU:
+            return {}
+        names = {layer.name for layer in layers}
+        judged = {name for node in proto.graph.node if node.name in names for name in node.output}
+        constants = unvarying(proto.graph, judged | set(feeds)).intersection(outputs)
+        if not constants:
+            return {}
+        aside = ModelProto()
+        aside.CopyFrom(proto)
+        _keep_outputs(aside, constants)
+        _keep_outputs(proto, set(outputs) - constants)
+        session = Settings().runtime.load(with_mapped_weights(self._model, aside), Settings())
+        return session.run({}, sorted(constants))
 
     def _affordable(self, layers: Sequence[ConvLayer]) -> Settings:
         """What was asked for, as far as it costs no more memory than is allowed."""
@@ -147,9 +183,10 @@ class Runs:
         feeds: Mapping[str, Array],
         outputs: Sequence[str],
         layers: Sequence[ConvLayer],
+        made: Mapping[str, Array],
     ) -> Run:
         session = settings.runtime.load(model, settings)
-        values = session.run(feeds, outputs)
+        values = {**session.run(feeds, outputs), **made}
         self._used.add(settings.optimization)
         placements = {layer.name: session.placement(layer.name) for layer in layers}
         notes = {name: self._note(settings, placement) for name, placement in placements.items()}

@@ -20,10 +20,14 @@ from convaudit.records import KINDS, AuditReport
 
 
 def _row(
-    read: Callable[[object], Any], rule: rules.BudgetRule, metavar: str, words: str
+    read: Callable[[object], Any],
+    rule: rules.BudgetRule,
+    metavar: str,
+    words: str,
+    choices: tuple[str, ...] = (),
 ) -> dict[str, Setting | rules.BudgetRule]:
     """All that there is to know of a budget: the setting that gives it and the rule that checks it."""
-    return {"setting": Setting(read, metavar, words), "rule": rule}
+    return {"setting": Setting(read, metavar, words, choices), "rule": rule}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ class Budgets:
     forbid: tuple[str, ...] = field(
         default=(),
         metadata=_row(
-            values.kinds, rules.forbid, "KIND", f"Forbid a kind of convolution: {', '.join(KINDS)}."
+            values.kinds, rules.forbid, "KIND", f"Forbid a kind of convolution: {', '.join(KINDS)}.", KINDS
         ),
     )
     forbid_unknown: bool = field(

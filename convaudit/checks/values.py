@@ -24,8 +24,9 @@ class Setting:
     """One setting: how its value is read, what kind of value it is, and what it is for."""
 
     read: Callable[[object], Any]
-    metavar: str
+    metavar: str  # "": a switch
     help: str
+    choices: tuple[str, ...] = ()  # words that it is one of, or several of
 
 
 def _parsed(parse: Callable[[str], Parsed]) -> Callable[[object], Parsed]:

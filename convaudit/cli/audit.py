@@ -9,7 +9,14 @@ import click
 
 from convaudit.cli.errors import ExitCode, fail, report_failure
 from convaudit.cli.group import Command
-from convaudit.cli.options import LIST, audit_keywords, source_options, verify_options
+from convaudit.cli.options import (
+    COLUMN_LIST,
+    KIND,
+    SORT_KEY,
+    audit_keywords,
+    source_options,
+    verify_options,
+)
 from convaudit.cli.output import colored, progress_bar, write_result
 from convaudit.cli.view import check_view, output_options
 from convaudit.reporters import FORMATS, Document, View, chosen_format
@@ -46,14 +53,14 @@ Exit codes:
 @verify_options
 @click.option(
     "--only",
-    metavar="KIND",
+    type=KIND,
     help="List one kind: grouped, depthwise, dense, pointwise, transposed, deformable.",
 )
-@click.option("--sort", metavar="KEY", help="Sort by name, params, macs, macs_saved, share, groups, ...")
+@click.option("--sort", type=SORT_KEY, help="Sort by name, params, macs, macs_saved, share, groups, ...")
 @click.option(
     "--top", type=click.IntRange(min=1), metavar="N", help="List the first N; by MACs unless sorted."
 )
-@click.option("--columns", type=LIST, help="Columns of the table or of the CSV: name,kernel,macs.")
+@click.option("--columns", type=COLUMN_LIST, help="Columns of the table or of the CSV: name,kernel,macs.")
 @output_options("audit")
 @click.option("--table-style", help="compact, as it is unless given, or any style of tabulate.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is unknown.")

@@ -65,8 +65,12 @@ def _option(name: str) -> Callable[[Decorated], Decorated]:
     key = KEYS[name]
     if not key.metavar:
         return click.option(f"--{name}/--no-{name}", default=None, help=key.help)
-    several = name == "forbid"
-    return click.option(f"--{name}", type=Value(key.metavar, key.read), multiple=several, help=key.help)
+    return click.option(
+        f"--{name}",
+        type=Value(key.metavar, key.read, lambda: key.choices),
+        multiple=bool(key.choices),
+        help=key.help,
+    )
 
 
 @click.command(cls=Command, epilog=_EPILOG)
@@ -188,7 +192,9 @@ def _refuse_idle(options: Mapping[str, Any], settings: Sequence[CheckSettings], 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that the command line names; asking how to verify requires it."""
     values = {name: options[name.replace("-", "_")] for name in KEYS if name not in SIZES}
-    values["forbid"] = tuple(kind for kinds in values["forbid"] for kind in kinds)
+    for name, value in values.items():
+        if KEYS[name].choices:
+            values[name] = tuple(choice for given in value for choice in given)
     if options["verify"] or options["verify_isolated"]:
         values["require-verified"] = True
     return {name: value for name, value in values.items() if value is not None and value != ()}

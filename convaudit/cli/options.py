@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from convaudit.arguments import named_or_in_order, read_input, unique
 from convaudit.errors import UsageError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """An option's value read by one of convaudit's own parsers, whose UsageError becomes click's."""
+    """An option's value read by one of convaudit's own parsers, whose UsageError becomes click's.
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+    Args:
+        name: What kind of value it is, for ``--help``.
+        read: Makes the value of its text.
+        words: Tells which words the shell may complete it to; asked when it does.
+    """
+
+    def __init__(
+        self, name: str, read: Callable[[str], Any] = str, words: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         self.name = name
         self.read = read
+        self.words = words
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -29,6 +41,36 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
             return self.read(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The words that begin so; of a list, those for its last item."""
+        from click.shell_completion import CompletionItem
+
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + word) for word in self.words() if word.startswith(last)]
+
+
+def kind_words() -> Iterable[str]:
+    """The kinds of convolutions."""
+    from convaudit.records import KINDS
+
+    return KINDS
+
+
+def column_words() -> Iterable[str]:
+    """The columns of the tables."""
+    from convaudit.reporters.columns import COLUMNS
+
+    return COLUMNS
+
+
+def sort_words() -> Iterable[str]:
+    """The columns that layers can be sorted by."""
+    from convaudit.reporters.columns import COLUMNS
+
+    return [name for name, column in COLUMNS.items() if column.order is not None]
 
 
 def read_dim(text: str) -> tuple[str, int]:
@@ -75,7 +117,9 @@ def read_keywords(text: str) -> dict[str, Any]:
 INPUT = Value("[NAME=]SHAPE", read_input)
 DIM = Value("NAME=VALUE", read_dim)
 KEYWORDS = Value("JSON", read_keywords)
-LIST = Value("LIST", read_list)
+KIND = Value("KIND", words=kind_words)
+SORT_KEY = Value("KEY", words=sort_words)
+COLUMN_LIST = Value("LIST", read_list, column_words)
 SEED = Value("INTEGER", read_seed)
 SIZE = Value("SIZE", read_size)
 FILE = click.Path(dir_okay=False)

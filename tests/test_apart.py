@@ -64,7 +64,7 @@ def write(path: str, _progress: Any) -> None:
 
 
 def surroundings(_progress: Any) -> tuple[str, str, str]:
-    print("this is no answer")
+    print("this is not an answer")
     os.system("echo neither is this")
     return os.getcwd(), sys.argv[0], os.environ["A_VARIABLE"]
 

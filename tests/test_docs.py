@@ -37,8 +37,8 @@ def first_column(text: str) -> set[str]:
 
 
 TABLES = [
-    pytest.param(section("columns.md", "Of the table"), COLUMNS, id="columns"),
-    pytest.param(section("columns.md", "Of a layer in JSON and CSV"), LAYER, id="layer"),
+    pytest.param(section("columns.md", "In the table"), COLUMNS, id="columns"),
+    pytest.param(section("columns.md", "In JSON and CSV"), LAYER, id="layer"),
     pytest.param(section("json.md"), SCHEMA["$defs"]["report"]["properties"], id="report"),
     pytest.param(section("verdicts.md", "The verdicts"), STATUSES, id="verdicts"),
     pytest.param(section("counting.md", "Kinds"), KINDS, id="kinds"),

@@ -4,7 +4,7 @@
 
 Each tool gets a process of its own, which imports torch, builds the network and counts; they take turns, and
 the medians of the wall times are printed. ``counting`` is the audit alone in a warm process, ``verify`` what
-``verify=True`` takes there. torchinfo is no dependency of the tests: ``pip install torchinfo`` first.
+``verify=True`` takes there. torchinfo is not a dependency of the tests: ``pip install torchinfo`` first.
 ``--all`` also checks every classification network of torchvision against its published numbers.
 """
 

@@ -171,7 +171,7 @@ def test_json_has_the_contracts_keys():
 
 def test_json_is_strict_and_keeps_what_is_finite():
     text = render_json(verified(MIXED))
-    report = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    report = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     verdicts = [layer["verification"] for layer in report["layers"]]
     assert (verdicts[0]["status"], verdicts[0]["bits"], verdicts[0]["max_abs_error"]) == ("exact", None, 0.0)
     assert verdicts[1]["bits"] == 23.25

@@ -192,7 +192,7 @@ def _read_varint(head: bytes, index: int, position: int) -> tuple[int, int]:
 def external_reference(location: str, offset: int, length: int, field: str) -> bytes:
     """Serialised fields of a ``TensorProto`` which say that its data are elsewhere.
 
-    ``field`` names the field that the bytes were in. Of ``raw_data`` that is ONNX external data; of the
+    ``field`` names the field that the bytes were in. For ``raw_data`` that is ONNX external data; for the
     others the key ``field`` tells ``OnnxModel.array`` how the elements are packed.
     """
     entries = {"location": location, "offset": str(offset), "length": str(length)}

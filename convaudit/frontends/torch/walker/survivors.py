@@ -165,7 +165,7 @@ def _values(contents: Any) -> list[Any]:
 
 
 def _caches() -> list[Any]:
-    """Of ``functools.lru_cache`` and ``cache``."""
+    """All that ``functools.lru_cache`` and ``cache`` made."""
     kind = functools._lru_cache_wrapper  # each refers to it, so that C finds them
     return [item for item in gc.get_referrers(kind) if type(item) is kind]
 

@@ -1,4 +1,4 @@
-"""Strings that are no valid UTF-8 reach Python as bytes; the loader stops them."""
+"""Strings that are not valid UTF-8 reach Python as bytes; the loader stops them."""
 
 from __future__ import annotations
 

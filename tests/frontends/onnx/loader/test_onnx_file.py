@@ -136,7 +136,7 @@ def test_external_data_present(tmp_path: Path) -> None:
 
 def test_external_data_absent_loads_but_cannot_be_read(tmp_path: Path) -> None:
     model = load_onnx(external(tmp_path, location="gone.bin", length=str(WEIGHT.nbytes)))
-    assert model.file_bytes is None, "half of a model is no size"
+    assert model.file_bytes is None, "half of a model is not a size"
     with pytest.raises(LoadError, match=r"tensor 'w'.*cannot be opened: No such file"):
         weight_of(model)
 
@@ -185,7 +185,7 @@ def varint(value: int) -> bytes:
 FILES = [
     pytest.param(b"", r"m\.onnx: the file is empty", id="empty"),
     pytest.param(b"\0" * 100, r"not an ONNX model", id="zeros"),
-    pytest.param(b"hello world, this is no model", r"not an ONNX model", id="text"),
+    pytest.param(b"hello world, this is not a model", r"not an ONNX model", id="text"),
     pytest.param(b"\x08\x0a", r"not an ONNX model: it has no graph", id="no-graph"),
     pytest.param(b"PK\x03\x04rest", r"a zip archive; a torch file needs the ending", id="zip"),
     pytest.param(b"version https://git-lfs.github.com/spec/v1\n", r"git lfs pull", id="lfs-pointer"),

@@ -1,4 +1,4 @@
-"""Naming torch models: factories, torchvision, and what is no torch source."""
+"""Naming torch models: factories, torchvision, and what is not a torch source."""
 
 from __future__ import annotations
 

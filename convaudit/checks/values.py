@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
-from convaudit.errors import UsageError
+from convaudit.errors import UsageError, did_you_mean
 from convaudit.records import KINDS
 from convaudit.units import parse_bytes, parse_count, parse_percentage
 
@@ -87,7 +87,8 @@ def kinds(value: object) -> tuple[str, ...]:
     given = texts(value)
     for kind in given:
         if kind not in KINDS:
-            raise UsageError(f"{kind!r} is not a kind of convolution; write one of {', '.join(KINDS)}")
+            hint = did_you_mean(kind, KINDS) or ";"
+            raise UsageError(f"{kind!r} is not a kind of convolution{hint} choose from {', '.join(KINDS)}")
     return tuple(dict.fromkeys(given))
 
 

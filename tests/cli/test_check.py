@@ -65,6 +65,9 @@ def test_exit_codes(run: Run, model: str, options: list[str], code: int, said: s
         pytest.param(["--max-params", "5X"], "Invalid value for '--max-params': '5X'", id="malformed"),
         pytest.param(["--min-saving", "0.4"], "such as 40%", id="good-one-shown"),
         pytest.param(["--forbid", "round"], "'round' is not a kind of convolution", id="kind"),
+        pytest.param(
+            ["--forbid", "dens"], "did you mean 'dense'? choose from dense, pointwise", id="near-kind"
+        ),
         pytest.param([], "no budget holds for it", id="nothing-to-check"),
         pytest.param(["--no-forbid-unknown"], "no budget holds for it", id="nothing-left-to-check"),
         pytest.param(

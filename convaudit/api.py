@@ -211,7 +211,8 @@ def _verify_request(
 def _with_verdicts(report: AuditReport, verified: Verified) -> AuditReport:
     rows = zip(report.layers, verified.verdicts, strict=True)
     layers = tuple(replace(layer, verification=verdict) for layer, verdict in rows)
-    return replace(report, layers=layers, runtime=verified.runtime)
+    warnings = tuple(dict.fromkeys((*report.warnings, *verified.warnings)))
+    return replace(report, layers=layers, runtime=verified.runtime, warnings=warnings)
 
 
 def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None] | None:

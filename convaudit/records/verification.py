@@ -118,3 +118,4 @@ class Verified:
 
     verdicts: tuple[Verification, ...]  # one per layer, in order
     runtime: RuntimeInfo
+    warnings: tuple[str, ...] = ()  # the report's, beside those of the walk

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from convaudit.errors import DependencyError
 
@@ -36,11 +37,9 @@ class PrivateName:
     public: str  # what stands nearest in the public API, and why it does not do
     without: str | None = None  # how an audit goes on where torch lacks it; None: it cannot
 
-    @property
-    def missing(self) -> str:
-        """One line for where this torch lacks it."""
+    def missing(self, instead: str = f"use torch {TESTED}") -> str:
+        """One line for where this torch lacks it, and what is done, or to do, instead."""
         name = self.path.replace(":", ".")
-        instead = self.without or f"use torch {TESTED}"
         return f"torch {torch.__version__} has no {name}, by which convaudit {self.purpose}: {instead}"
 
 
@@ -94,16 +93,10 @@ _ROWS = (
         "inspect.signature knows no types and no aliases of operators",
     ),
     PrivateName(
-        "OpOverload._can_decompose",
-        "knows composite operators, which inference mode hands over whole",
-        "OpOverload.decompose raises NotImplementedError, but only after it has run",
-        "composite operators count as unknown ones",
-    ),
-    PrivateName(
         "UntypedStorage._cdata",
         "knows when two tensors share their memory",
-        "UntypedStorage.data_ptr is 0 for every empty one, and given out again when one is freed",
-        "the address is taken for it",
+        "StorageWeakRef of torch.multiprocessing makes one of its own each time, which takes longer",
+        "that is made",
     ),
     PrivateName(
         "torch._library.custom_ops:OPDEFS",
@@ -172,7 +165,7 @@ _ROWS = (
         "Conv2d._packed_params",
         "finds the weights of quantised modules",
         "weight() unpacks a copy, and TorchScript does not have it",
-        "their weights have no names",
+        "any object that a module keeps is taken for it, and none of TorchScript's",
     ),
     PrivateName(
         "torch.nn.modules.conv:_ConvNd",
@@ -203,7 +196,7 @@ _ROWS = (
         "OptimizedModule._orig_mod",
         "finds the module that torch.compile wrapped",
         "none: torch.compiler does not tell whether a module is compiled",
-        "a wrapper is audited under its own names",
+        "a wrapper is audited under its own names, and what it compiled is not verified",
     ),
     PrivateName(
         "Module._compiled_call_impl",
@@ -248,11 +241,11 @@ def find(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), inner)
     except (ImportError, AttributeError) as error:
-        raise DependencyError(NAMES[name].missing) from error
+        raise DependencyError(NAMES[name].missing()) from error
 
 
 def find_or(name: str, other: Any) -> Any:
-    """The same, or ``other`` where torch lacks it, which a warning of the audit then says."""
+    """The same, or ``other`` where torch lacks it, which ``losses`` then says."""
     try:
         return find(name)
     except DependencyError:
@@ -261,7 +254,7 @@ def find_or(name: str, other: Any) -> Any:
 
 
 def attribute(owner: Any, name: str) -> Any:
-    """An attribute by its name in ``NAMES``.
+    """An attribute that every such owner has, by its name in ``NAMES``.
 
     Raises:
         DependencyError: This torch lacks it.
@@ -269,12 +262,16 @@ def attribute(owner: Any, name: str) -> Any:
     try:
         return getattr(owner, _attribute_name(name))
     except AttributeError as error:
-        raise DependencyError(NAMES[name].missing) from error
+        raise DependencyError(NAMES[name].missing()) from error
 
 
 def attribute_or(owner: Any, name: str, other: Any) -> Any:
-    """The same, or ``other`` where ``owner`` lacks it."""
-    return getattr(owner, _attribute_name(name), other)
+    """The same, or ``other`` where torch lacks it, which ``losses`` then says."""
+    try:
+        return getattr(owner, _attribute_name(name))
+    except AttributeError:
+        _lost.add(name)
+        return other
 
 
 @cache
@@ -285,9 +282,11 @@ def _attribute_name(name: str) -> str:
 _lost: set[str] = set()
 
 
-def losses() -> list[str]:
-    """One line for each name that was looked for in vain."""
-    return [row.missing for name, row in NAMES.items() if name in _lost]
+def losses() -> tuple[str, ...]:
+    """What was done without each name that was looked for in vain since this was last asked, in one line."""
+    lines = tuple(row.missing(row.without or "") for name, row in NAMES.items() if name in _lost)
+    _lost.clear()
+    return lines
 
 
 def __getattr__(name: str) -> Any:
@@ -329,16 +328,10 @@ def schema(func: Any) -> Any:
     return attribute(func, "_schema")
 
 
-def is_composite(func: Any) -> bool:
-    """Whether an operator is made of others."""
-    decomposes = attribute_or(func, "_can_decompose", None)
-    return decomposes is not None and decomposes()
-
-
 def storage_key(storage: Any) -> int:
     """The same for all tensors in the same memory, as long as somebody has it."""
-    key: int = attribute_or(storage, "_cdata", None) or storage.data_ptr()
-    return key
+    key: int | None = getattr(storage, _attribute_name("_cdata"), None)
+    return StorageWeakRef(storage).cdata if key is None else key
 
 
 def custom_operators() -> Any:
@@ -424,7 +417,9 @@ def cloned_script(script: Any) -> Any | None:
 
 def packed_parameters(module: nn.Module) -> Any:
     """The object in which a quantised module keeps weight and bias; None in others."""
-    return attribute_or(module, "_packed_params", None)
+    packed = getattr(module, _attribute_name("_packed_params"), None)
+    held = (value for value in vars(module).values() if isinstance(value, torch.ScriptObject))
+    return next(held, None) if packed is None else packed
 
 
 def conv_modules() -> Any:
@@ -453,7 +448,8 @@ def is_transformed() -> bool:
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """The module itself, without the wrapper of ``torch.compile``."""
-    inner: nn.Module = attribute_or(module, "_orig_mod", module)
+    is_wrapper = any(kind.__name__ == "OptimizedModule" for kind in type(module).__mro__)
+    inner: nn.Module = attribute_or(module, "_orig_mod", module) if is_wrapper else module
     return inner
 
 

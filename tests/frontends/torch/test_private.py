@@ -149,10 +149,99 @@ def line(name: str, purpose: str) -> str:
     return rf"^torch \S+ has no {name}_that_is_gone, by which convaudit {purpose}: use torch [\d.]+$"
 
 
-def test_a_fallback_is_told_of(lose: Lose) -> None:
+class OnlyItsBase(nn.modules.conv._ConvNd):
+    """A subclass of no public class, which pads more than it declares."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 8, (3, 3), (1, 1), (0, 0), (1, 1), False, (0, 0), 1, True, "zeros")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(x, self.weight, self.bias, padding=1)
+
+
+class InnerProducts(nn.Module):
+    """Inference mode hands composite operators over, whose names tell nothing of products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3)
+
+    @torch.inference_mode()
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.inner(x, x).sum() + self.conv(x).sum()
+
+
+class Derived(nn.Module):
+    """A convolution of tensors whose memory has no address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.func.jvp(self.conv, (x,), (x,))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "verify"),
+    [
+        pytest.param("FakeTensorMode", lambda: MODEL, False, id="at-the-walk"),
+        pytest.param("OPDEFS", lambda: MODEL, False, id="of-an-operator"),
+        pytest.param("_ConvNd", OnlyItsBase, True, id="at-the-verification"),
+        pytest.param("peek_interpreter_stack", lambda: MODEL, True, id="inside-of-its-forward"),
+        pytest.param("_compiled_call_impl", lambda: MODEL, True, id="an-attribute"),
+        pytest.param("_orig_mod", lambda: torch.compile(MODEL, backend="eager"), True, id="of-a-wrapper"),
+    ],
+)
+def test_a_fallback_is_told_of(name: str, make: Callable[[], nn.Module], verify: bool, lose: Lose) -> None:
+    lose(name)
+    model, row = make(), private.NAMES[name]
+    told = f"by which convaudit {row.purpose}: {row.without}"
+    for _ in range(2):  # each audit tells of its own
+        report = convaudit.audit(model, input_shape=(1, 4, 8, 8), verify=verify)
+        assert [warning for warning in report.warnings if told in warning] == [
+            f"torch {torch.__version__} has no {row.path.replace(':', '.')}, {told}"
+        ]
+
+
+def test_another_audit_does_not_tell_of_it(lose: Lose, monkeypatch: pytest.MonkeyPatch) -> None:
     lose("FakeTensorMode")
-    report = convaudit.audit(MODEL, input_shape=(1, 4, 8, 8))
-    assert [warning for warning in report.warnings if "FakeTensorMode" in warning] == [
-        f"torch {torch.__version__} has no torch._subclasses.fake_tensor.FakeTensorMode_that_is_gone, "
-        "by which convaudit runs a forward without values: forwards are run for real"
-    ]
+    assert convaudit.audit(MODEL, input_shape=(1, 4, 8, 8)).warnings
+    monkeypatch.undo()
+    private.find.cache_clear()
+    assert convaudit.audit(MODEL, input_shape=(1, 4, 8, 8)).warnings == ()
+
+
+def test_an_operator_made_of_others_is_not_missed() -> None:
+    totals = convaudit.audit(InnerProducts(), input_shape=(1, 4, 8, 8)).totals
+    assert (totals.macs, totals.model_macs) == (36 * 8 * 36, 36 * 8 * 36 + 32 * 32 * 8)
+
+
+def quantised() -> nn.Module:
+    from torch.ao.nn import quantized
+
+    return nn.Sequential(quantized.Quantize(0.1, 0, torch.quint8), quantized.Conv2d(4, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        pytest.param("_cdata", Derived, id="handle-of-a-storage"),
+        pytest.param("_packed_params", quantised, id="packed-weights"),
+    ],
+)
+def test_what_does_as_well_finds_the_same(name: str, make: Callable[[], nn.Module], lose: Lose) -> None:
+    model = make()
+    before = convaudit.audit(model, input_shape=(1, 4, 8, 8), verify=True).to_dict()
+    lose(name)
+    assert convaudit.audit(model, input_shape=(1, 4, 8, 8), verify=True).to_dict() == before
+
+
+@pytest.mark.parametrize("given", [{"allow_run": False}, {}], ids=["no-run", "meta"])
+def test_what_may_not_be_run_for_real_is_refused(given: dict[str, bool], lose: Lose) -> None:
+    lose("FakeTensorMode")
+    with torch.device("cpu" if given else "meta"):
+        model = nn.Conv2d(4, 8, 3)
+    name = "torch._subclasses.fake_tensor.FakeTensorMode"
+    with pytest.raises(DependencyError, match=line(name, "runs a forward without values")):
+        convaudit.audit(model, input_shape=(1, 4, 8, 8), **given)

@@ -78,7 +78,11 @@ def verify_in_situ(
             network.layers, found, parts, compare_compiled(model, arguments, Values(seed, arrays))
         )
     drawn = arrays is None and inputs is None
-    return Verified(verdicts=tuple(found), runtime=runtime_info(model, network, seed if drawn else None))
+    return Verified(
+        verdicts=tuple(found),
+        runtime=runtime_info(model, network, seed if drawn else None),
+        warnings=private.losses(),
+    )
 
 
 class _Forward:

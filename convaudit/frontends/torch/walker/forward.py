@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from convaudit.errors import ConvauditError, DependencyError, ExecutionError, UsageError
+from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.guard import quiet, untouched, without_autocast_cache
 from convaudit.frontends.torch.inputs import Inputs, RandomTensor, Values, make_inputs
@@ -60,17 +60,16 @@ def walk_module(
     """
     module = private.unwrapped(module)
     arguments = make_inputs(module, input_shape, inputs)
-    if fake:
+    must_be_fake = not allow_run or _has_no_values(module)
+    if fake and not must_be_fake and private.find_or("FakeTensorMode", None) is None:
+        notes = []  # a loss
+    elif fake:
         try:
             return _walk_without_values(module, arguments, source)
-        except DependencyError as error:  # of a torch that lacks fake tensors
-            if not allow_run or _has_no_values(module):
-                raise
-            notes = [str(error)]
         except ConvauditError:
             raise
         except Exception as error:
-            if not allow_run or _has_no_values(module):
+            if must_be_fake:
                 raise _failure(module, arguments, error) from error
             notes = [
                 f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}"

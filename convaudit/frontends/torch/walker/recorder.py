@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
 from textwrap import shorten
 from typing import Any
 
@@ -54,6 +53,7 @@ class Recorder(private.TorchDispatchMode):
         self._other_ops: dict[tuple[str, tuple[Branch, ...]], tuple[int, Count | None]] = {}
         self._opaque: dict[tuple[str, str, tuple[Branch, ...]], int] = {}
         self._uncounted: Counter[str] = Counter()
+        self._not_composite: set[Any] = set()
         self._lock = threading.RLock()  # a forward may run in several threads
         self._thread = threading.local()
 
@@ -104,13 +104,13 @@ class Recorder(private.TorchDispatchMode):
         kwargs = kwargs or {}
         if self.closed or op_name(func).startswith("prim."):
             return func(*args, **kwargs)  # asks a tensor for its device or layout
-        if is_higher_order(func):
-            output = Follower(self.layers, self._call).follow(func, args, kwargs)
-            if output is not NotImplemented:
-                return output
-        if _is_composite(func):
-            with self:  # inference mode hands over whole operators, such as conv2d or linear
-                output = func.decompose(*args, **kwargs)
+        if func not in self._not_composite:
+            if is_higher_order(func):
+                output = Follower(self.layers, self._call).follow(func, args, kwargs)
+            else:  # inference mode hands over whole operators, such as conv2d or linear
+                output = self._call(func.decompose, *args, **kwargs)
+                if output is NotImplemented:
+                    self._not_composite.add(func)
             if output is not NotImplemented:
                 return output
         tensors = [*tensors_in((args, kwargs))]
@@ -162,11 +162,6 @@ def in_one_line(error: Exception, width: int = 400) -> str:
     if isinstance(error, kinds):
         return f"what {op_name(vars(error)['func'])} returns depends on the input's values"
     return shorten(str(error), width, placeholder=" ...") or type(error).__name__
-
-
-@cache
-def _is_composite(func: Any) -> bool:
-    return not is_higher_order(func) and private.is_composite(func)
 
 
 def _run(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:

@@ -204,7 +204,7 @@ def _found(module: nn.Module) -> Iterator[StoredTensor]:
         yield StoredTensor(clean_path(name), buffer, parameter=buffer.is_mkldnn)
     for path, submodule in module.named_modules():
         prefix = f"{clean_path(path)}." if path else ""
-        if isinstance(submodule, torch.jit.ScriptModule) and hasattr(submodule, "forward"):
+        if isinstance(submodule, torch.jit.ScriptModule):
             yield from _constants(prefix, submodule)
         for name, value in vars(submodule).items():
             if isinstance(value, Tensor):
@@ -214,7 +214,10 @@ def _found(module: nn.Module) -> Iterator[StoredTensor]:
 
 def _constants(prefix: str, module: torch.jit.ScriptModule) -> Iterator[StoredTensor]:
     """Tensors in the code of a TorchScript module: freezing puts all its parameters there."""
-    graph: Any = module.graph  # the nodes are only valid as long as it is
+    forward = next((method for method in private.script_methods(module) if method.name == "forward"), None)
+    if forward is None:  # as tracing leaves out what was not called
+        return
+    graph: Any = forward.graph  # the nodes are only valid as long as it is
     for node in [*graph.findAllNodes("prim::Constant"), *graph.findAllNodes("prim::ConstantMKLDNNTensor")]:
         if isinstance(node.output().type(), torch.TensorType) and node.output().uses():
             name = node.output().debugName().removeprefix("self.").removesuffix("_mkldnn")

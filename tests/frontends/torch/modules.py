@@ -27,6 +27,17 @@ class Functional(nn.Module):
         return functional.conv2d(x, self.child.weight)
 
 
+class Borrows(nn.Module):
+    """Convolves with the weight of a child that it never calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.child = nn.Conv2d(4, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.child.weight)
+
+
 class Nested(nn.Module):
     """``Functional`` as ``features.1``."""
 

@@ -43,6 +43,12 @@ def scripted() -> nn.Module:
         return torch.jit.script(modules.Nested())
 
 
+def traced() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.trace(modules.Borrows().eval(), torch.zeros(1, 4, 16, 16))
+
+
 def program() -> TorchModel:
     dynamic = ({0: torch.export.Dim("batch")},)
     return torch.export.export(modules.Nested(), (torch.zeros(2, 4, 16, 16),), dynamic_shapes=dynamic)
@@ -52,6 +58,7 @@ IMAGE = {"input_shape": (1, 4, 16, 16)}
 HONEST: list[Any] = [
     pytest.param(modules.Nested, IMAGE, id="functional"),
     pytest.param(scripted, IMAGE, id="scripted"),
+    pytest.param(traced, IMAGE, id="traced-without-a-childs-forward"),
     pytest.param(program, IMAGE, id="program"),
     pytest.param(modules.TwoShapes, IMAGE, id="two-shapes"),
     pytest.param(lambda: nn.Conv2d(4, 8, 4, padding="same", dilation=3), IMAGE, id="same-even-kernel"),

@@ -47,7 +47,8 @@ TABLES = [
 
 @pytest.mark.parametrize(("text", "names"), TABLES)
 def test_tables_name_all_that_there_is(text: str, names: Any) -> None:
-    assert first_column(text) == {*names}
+    told = first_column(text)
+    assert told == {*names}, f"describe { {*names} - told }, take {told - {*names}} out"
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES])

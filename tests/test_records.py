@@ -44,8 +44,9 @@ def test_a_worse_call_decides_and_a_vacuous_one_takes_nothing_away():
 
 def test_every_status_is_a_row_of_the_table_and_a_word_of_the_schema():
     schema = json.loads((resources.files("convaudit.reporters") / "report.schema.json").read_text())
-    assert set(STATUSES) == set(get_args(Status))
-    assert set(schema["$defs"]["verification"]["properties"]["status"]["enum"]) == set(STATUSES)
+    assert set(STATUSES) == set(get_args(Status)), "the words of Status are not those of the table"
+    described = set(schema["$defs"]["verification"]["properties"]["status"]["enum"])
+    assert described == set(STATUSES), "the statuses in report.schema.json are not those of the table"
 
 
 def listed_statuses(source: str) -> list[set[str]]:

@@ -22,6 +22,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.ops import ConvCall
 from convaudit.frontends.torch.stored import Stored
+from convaudit.frontends.torch.verifier.same import address, equal, is_rearranged, kept_copy, strides
 from convaudit.records import Verification
 from convaudit.shapes import as_text
 
@@ -84,7 +85,7 @@ class Declarations:
         if running.transformed:
             return
         findings = tuple(_differences(running, call, self._stored))
-        running.ran.append(_Ran(place, findings, output, _kept(output)))
+        running.ran.append(_Ran(place, findings, output, kept_copy(output)))
 
     @property
     def _running(self) -> list[_Running]:
@@ -96,7 +97,7 @@ class Declarations:
         x = given[0] if given and isinstance(given[0], Tensor) else None
         transformed = private.is_transformed()
         with private.unwatched():
-            kept = None if x is None or transformed or _has_own_forward(module) else _kept(x)
+            kept = None if x is None or transformed or _has_own_forward(module) else kept_copy(x)
         self._running.append(_Running(module, x, len(given) > 1, transformed, kept))
 
     def _leave(self, _module: nn.Module, _args: Any, output: Any) -> None:
@@ -157,7 +158,7 @@ def _padding(running: _Running, call: ConvCall) -> Iterator[Finding]:
     ran = [sum(pair) + more for pair, more in zip(call.padding, before, strict=True)]
     declared = _declared_padding(module)
     own = _has_own_forward(module)
-    if running.kept is not None and not _equal(running.kept, x):
+    if running.kept is not None and not equal(running.kept, x):
         yield Finding("value", "a hook or a patched function writes to the input before the convolution")
     if own and any(before) and (min(before) < 0 or module.padding == "same" or ran >= declared):
         yield Finding("note", "its forward changes its input's size before the convolution")
@@ -166,7 +167,7 @@ def _padding(running: _Running, call: ConvCall) -> Iterator[Finding]:
             "fact",
             f"padding={module.padding!r} is declared ({as_text(declared)} in all), but {as_text(ran)} ran",
         )
-    elif not own and not any(before) and not _equal(_batched(x, call), call.x):
+    elif not own and not any(before) and not equal(_batched(x, call), call.x):
         yield Finding("value", "a hook or a patched function changes the input before the convolution")
     elif not own and any(before) and not _padded_equally(module, x, call):
         yield Finding("value", f"the input is not padded as padding_mode={module.padding_mode!r} declares")
@@ -188,7 +189,7 @@ def _padded_equally(module: Any, x: Tensor, call: ConvCall) -> bool:
         # zeros: what the operator pads itself, evenly, is not in its input, so that the end alone grew
         before = 0 if mode == "constant" else more // 2
         amounts += [before, more - before]
-    return _equal(torch.nn.functional.pad(_batched(x, call), amounts, mode=mode), call.x)
+    return equal(torch.nn.functional.pad(_batched(x, call), amounts, mode=mode), call.x)
 
 
 def _batched(x: Tensor, call: ConvCall) -> Tensor:
@@ -205,8 +206,8 @@ def _weight(module: Any, call: ConvCall, stored: Stored) -> Iterator[Finding]:
     if tuple(shape) != declared and call.groups == module.groups:
         told = f"a weight {as_text(declared)} is declared, but {as_text(tuple(shape))} ran"
         yield Finding("note" if origin == "own" and _has_own_forward(module) else "fact", told)
-    elif tuple(shape) == declared and own is not None and not _equal(own, call.weight):
-        if _is_rearranged(own, call.weight):
+    elif tuple(shape) == declared and own is not None and not equal(own, call.weight):
+        if is_rearranged(own, call.weight):
             yield Finding("value", "the weight that ran holds the declared one's values in another order")
         else:
             yield from _replaced(module, "weight", origin)
@@ -219,7 +220,7 @@ def _bias(module: Any, call: ConvCall, stored: Stored) -> Iterator[Finding]:
     if own is None or ran is None:
         told = "no bias is declared, but one ran" if own is None else "a bias is declared, but none ran"
         yield Finding("note" if _has_own_forward(module) else "value", told)
-    elif not _equal(own, ran):
+    elif not equal(own, ran):
         yield from _replaced(module, "bias", _origin(own, ran, stored))
 
 
@@ -243,10 +244,10 @@ def _changed_output(running: _Running, call: _Ran, output: Any) -> Iterator[Find
     ran = call.output
     if not isinstance(output, Tensor):
         return
-    same = output.numel() == ran.numel() and _equal(call.kept, ran)
-    if same and _address(output) == _address(ran) and _strides(output) == _strides(ran):
+    same = output.numel() == ran.numel() and equal(call.kept, ran)
+    if same and address(output) == address(ran) and strides(output) == strides(ran):
         return
-    if same and output.dim() + 1 >= ran.dim() and _equal(ran.reshape(output.shape), output):
+    if same and output.dim() + 1 >= ran.dim() and equal(ran.reshape(output.shape), output):
         return
     if _has_own_forward(running.module) or hasattr(running.module, "activation_post_process"):
         yield Finding("note", "its forward goes on with the convolution's result")
@@ -287,35 +288,3 @@ def _origin(own: Tensor | None, ran: Tensor, stored: Stored) -> Literal["own", "
         return "input" if stored.was_computed(ran) else "other"
     name = None if own is None else stored.name(own)
     return "own" if name in origin or (own is not None and name is None and origin) else "other"
-
-
-def _is_rearranged(own: Tensor, ran: Tensor) -> bool:
-    values, other = own.to(ran.dtype).flatten(), ran.flatten()
-    return bool(torch.equal(values.sort().values, other.sort().values))
-
-
-def _equal(own: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same, but for the type that one was cast to; NaN is itself."""
-    if own is other or (own.shape == other.shape and _address(own) == _address(other) != 0):
-        return own.dtype == other.dtype and _strides(own) == _strides(other)
-    if own.shape != other.shape or own.layout != other.layout:
-        return own.layout != other.layout  # of opaque layouts nothing is said
-    own = own.to(other.dtype)
-    return torch.equal(own, other) or bool(((own == other) | (own.isnan() & other.isnan())).all())
-
-
-def _address(tensor: Tensor) -> int:
-    """Where its values begin; 0 for layouts that do not tell."""
-    return tensor.data_ptr() if tensor.layout is torch.strided else 0
-
-
-def _strides(tensor: Tensor) -> tuple[int, ...]:
-    """Steps in memory of the axes that have more than one position."""
-    if tensor.layout is not torch.strided:
-        return ()
-    return tuple(step for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
-
-
-def _kept(tensor: Tensor) -> Tensor:
-    """A copy to hold the tensor against later: version counters miss what is written through ``data``."""
-    return tensor.detach().clone() if tensor.layout is torch.strided else tensor

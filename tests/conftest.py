@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,9 @@ from convaudit import apart
 
 # one helper for all files and factories of torch: a new one imports torch for seconds
 apart.IDLE_SECONDS = 3600.0
+
+# millions of objects live as long as the session: looking at them often costs a tenth of its time
+gc.set_threshold(50_000, 20, 100)
 
 # a deadline is a timed assertion, which fails on a busy machine
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convaudit.errors import DependencyError, ExecutionError, first_line
 from convaudit.frontends.onnx.loader.mapped_weights import ROOTED
-from convaudit.frontends.onnx.runtime import CPU, Arrays, Placement, Settings, short_name
+from convaudit.frontends.onnx.runtime import CPU, Arrays, Placement, Settings, short_name, usable_threads
 from convaudit.records import Optimization
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ def _session_options(settings: Settings) -> onnxruntime.SessionOptions:
     options.log_severity_level = 4
     options.intra_op_num_threads = settings.threads
     options.enable_cpu_mem_arena = False  # of one run it keeps what is free, and takes longer
+    if settings.threads > usable_threads():  # while one waits busily, another cannot start
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[settings.optimization])
     options.graph_optimization_level = level
     options.add_session_config_entry(*ROOTED)

@@ -14,7 +14,14 @@ import pytest
 import convaudit
 from convaudit.errors import DependencyError, UsageError
 from convaudit.frontends.onnx.onnxruntime import OnnxRuntime, OnnxSession
-from convaudit.frontends.onnx.runtime import CPU, Placement, Settings, find_provider, runtimes
+from convaudit.frontends.onnx.runtime import (
+    CPU,
+    Placement,
+    Settings,
+    find_provider,
+    runtimes,
+    usable_threads,
+)
 from tests.frontends.onnx.verifier import cases
 
 ROOT = Path(convaudit.__file__).parent
@@ -134,6 +141,26 @@ def test_threads_and_device_are_those_that_the_record_names(monkeypatch: pytest.
     options = {"device_type": "CPU", "num_of_threads": "3"}
     assert session._session.started_with == ([(settings.provider, options), (CPU, {})], 3, 0)
     assert settings.runtime.device(settings.provider) == "cpu"
+
+
+@pytest.mark.parametrize(("threads", "spinning"), [(1, ""), (usable_threads() + 1, "0")])
+def test_more_threads_than_processors_do_not_spin(
+    threads: int, spinning: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,024 of them on two processors took minutes to start."""
+    seen = []
+
+    class Session(onnxruntime.InferenceSession):
+        def __init__(self, model: bytes, options: Any, **more: Any) -> None:
+            seen.append(options)
+            super().__init__(model, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    OnnxSession(cases.plain().SerializeToString(), Settings(threads=threads))
+    (options,) = seen
+    key = "session.intra_op.allow_spinning"
+    assert (options.get_session_config_entry(key) if spinning else "") == spinning
+    assert options.intra_op_num_threads == threads
 
 
 def test_an_onnxruntime_that_does_not_tell_placements(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def test_an_argument_that_would_do_nothing_is_refused_for_torch(keywords, messag
 
 @pytest.mark.parametrize("source", [42, None, b"model.onnx", ["model.onnx"]], ids=repr)
 def test_sources_that_are_none(source):
-    with pytest.raises(convaudit.UsageError, match=r"cannot audit a \w+; pass a path"):
+    with pytest.raises(convaudit.UsageError, match=r"cannot audit an object of type \w+; pass a path"):
         convaudit.audit(source)
 
 
@@ -268,7 +268,7 @@ def test_diff_and_check_take_models_and_reports(path, tmp_path):
     ],
 )
 def test_what_takes_models_names_what_it_cannot_take(call):
-    with pytest.raises(convaudit.UsageError, match="cannot audit a int; pass a path"):
+    with pytest.raises(convaudit.UsageError, match="cannot audit an object of type int; pass a path"):
         call(3)
     with pytest.raises(convaudit.LoadError, match=r"missing\.onnx"):
         call("missing.onnx")

@@ -433,8 +433,8 @@ def test_dims_are_sizes_by_name():
     ("source", "message"),
     [
         pytest.param("", "the model's name is empty", id="empty"),
-        pytest.param(np.ones(3), "cannot audit a ndarray", id="array"),
-        pytest.param(None, "cannot audit a NoneType", id="none"),
+        pytest.param(np.ones(3), "cannot audit an object of type ndarray", id="array"),
+        pytest.param(None, "cannot audit an object of type NoneType", id="none"),
     ],
 )
 def test_what_is_not_a_source(source, message):

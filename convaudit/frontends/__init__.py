@@ -117,7 +117,9 @@ def open_model(source: Any, request: Request) -> OpenedModel:
         if frontend.accepts(source):
             return frontend.open(source, request)
     *accepted, last = (words for frontend in reversed(list(front_ends())) for words in frontend.accepted)
-    raise UsageError(f"cannot audit a {type(source).__name__}; pass {', '.join(accepted)} or {last}")
+    raise UsageError(
+        f"cannot audit an object of type {type(source).__name__}; pass {', '.join(accepted)} or {last}"
+    )
 
 
 def names_code(source: str) -> bool:

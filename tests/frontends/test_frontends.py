@@ -79,7 +79,7 @@ def test_a_row_serves_the_api_checks_and_the_program() -> None:
 @pytest.mark.usefixtures("toy")
 def test_a_new_front_end_is_named_where_a_source_is_refused() -> None:
     with pytest.raises(
-        UsageError, match=r"cannot audit a int; pass a path, .*'torchvision:NAME'.* or a toy$"
+        UsageError, match=r"cannot audit an object of type int; pass a path, .*'torchvision:NAME'.* or a toy$"
     ):
         open_model(3, Request())
 

@@ -46,7 +46,7 @@ def drawn(op: str) -> dict[str, Any]:
         "weight": torch.randn(CHANNELS, CHANNELS // groups, *kernel),
         "bias": torch.randn(CHANNELS) if row.packed or "bias" in row.roles else None,
         "stride": [2] * rank if row.packed or "stride" in row.roles else [1] * rank,
-        "padding": [1] * rank,
+        "padding": [1] * rank if row.packed or "padding" in row.roles else [0] * rank,
         "dilation": [1] * rank,
         "output_padding": [0] * rank,
         "groups": groups,
@@ -131,7 +131,7 @@ def test_each_row_is_counted_and_verified_or_says_why_not(op: str) -> None:
     assert (layer.groups, layer.stride, layer.transposed) == (
         given["groups"], tuple(given["stride"]), given["transposed"],
     )  # fmt: skip
-    assert (layer.padding, layer.bias) == (((1, 1),) * rank_of(op), given["bias"] is not None)
+    assert (layer.padding, layer.bias) == (tuple((n, n) for n in given["padding"]), given["bias"] is not None)
     positions = SIZE ** rank_of(op) if given["transposed"] else prod(output.shape[2:])
     assert macs(layer) == 2 * positions * CHANNELS * CHANNELS // given["groups"] * KERNEL ** rank_of(op)
     verdict = judge_call(layer, call, output)

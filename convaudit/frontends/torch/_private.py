@@ -422,6 +422,12 @@ def packed_parameters(module: nn.Module) -> Any:
     return next(held, None) if packed is None else packed
 
 
+def check_packed_parameters() -> None:
+    """See whether torch's own quantised modules have the name still: a packed weight was not found by it."""
+    with unwatched():
+        attribute_or(torch.ao.nn.quantized.Conv2d(1, 1, 1), "_packed_params", None)
+
+
 def conv_modules() -> Any:
     """Classes of modules that declare a convolution, plain or transposed, for ``isinstance``."""
     return find_or("_ConvNd", (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED))

@@ -142,6 +142,7 @@ class Stored:
         for name, item in self._found.items():
             if item.packed and item.tensor.shape == tensor.shape and torch.equal(item.tensor, tensor):
                 return Parameter(name, (self._info(name),), tensor.numel())
+        private.check_packed_parameters()
         return Parameter()
 
     def parameter(self, tensor: Tensor) -> Parameter:

@@ -223,6 +223,17 @@ def quantised() -> nn.Module:
     return nn.Sequential(quantized.Quantize(0.1, 0, torch.quint8), quantized.Conv2d(4, 8, 3))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_weights_that_torchscript_packs_are_told_of(lose: Lose) -> None:
+    def told() -> bool:
+        report = convaudit.audit(torch.jit.script(quantised()), input_shape=(1, 4, 8, 8))
+        return any("has no Conv2d._packed_params_that_is_gone" in warning for warning in report.warnings)
+
+    assert not told()
+    lose("_packed_params")
+    assert told()
+
+
 @pytest.mark.parametrize(
     ("name", "make"),
     [

@@ -138,4 +138,6 @@ def _stacked(rows: Sequence[Any], xs: Sequence[Tensor]) -> Any:
     if not _has_no_values():
         return private.tree_map(lambda *same: torch.stack(same), *rows)
     length = xs[0].shape[0]
-    return private.tree_map(lambda x: x.new_empty((length, *x.shape)), rows[0])
+    return private.tree_map(
+        lambda x: torch.empty((length, *x.shape), dtype=x.dtype, device=x.device), rows[0]
+    )

@@ -133,6 +133,14 @@ def test_programs_are_counted_alike(
     assert report.totals.macs == fake[1]
 
 
+@pytest.mark.parametrize("run", [mapped, scanned], ids=["map", "scan"])
+def test_what_holds_the_results_of_a_programs_bodies_is_not_an_operator_of_it(
+    run: Callable[..., Any],
+) -> None:
+    program = torch.export.export(Body(run), (torch.rand(SHAPE),))
+    assert not [op for op, _ in walk_torch(program).uncounted_ops if "empty" in op]
+
+
 def test_an_open_number_of_iterations_is_a_formula() -> None:
     program = torch.export.export(
         Body(mapped).eval(), (torch.zeros(SHAPE),), dynamic_shapes=({0: Dim("batch")},)

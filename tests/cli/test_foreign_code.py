@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,15 @@ def test_what_is_left_behind_changes_no_exit_code(factory: str) -> None:
     assert "within_rounding" in done.stdout or "exact" in done.stdout
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let children be interrupted, even where the tests run in the background, which ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_is_still_130(folder: Path) -> None:
     command = [sys.executable, "-m", "convaudit", "theirs:sleeps", "-i", "1x4x8x8"]
     with subprocess.Popen(

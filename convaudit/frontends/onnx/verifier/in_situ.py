@@ -13,6 +13,7 @@ from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError
 from convaudit.feeds import given_feeds, open_sizes, random_feeds, sizes_of
 from convaudit.frontends.onnx.graphs import Graphs
+from convaudit.frontends.onnx.graphs import graphs as every_graph
 from convaudit.frontends.onnx.loader.external_data import reference
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.loader.tensors import model_tensors
@@ -171,6 +172,7 @@ class _Verifier:
         """Where each layer's values are, or the verdict on one that cannot be observed, and the run."""
         proto = ModelProto()
         proto.CopyFrom(self._expanded)
+        _clear_taken_names(proto, {layer.name for layer in self._network.layers})
         graphs, exposure = Graphs(self._expanded), Exposure(proto)
         for layer in self._network.layers:  # those of other batches run as well
             node = exposure.node(self._addresses[layer.name])
@@ -238,3 +240,14 @@ def _last(value: Array, scans: int) -> Array | None:
             return None
         value = value[-1]
     return None if value.shape == (0,) else value
+
+
+def _clear_taken_names(model: ModelProto, taken: set[str]) -> None:
+    """Leave no two nodes of one name, which onnxruntime refuses, and none with a name in ``taken``."""
+    seen = set(taken)
+    for _, graph in every_graph(model.graph):
+        for node in graph.node:
+            if node.name in seen:
+                node.ClearField("name")
+            elif node.name:
+                seen.add(node.name)

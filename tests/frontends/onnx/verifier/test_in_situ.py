@@ -20,7 +20,7 @@ from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.verifier import in_situ, verify_in_situ, verify_isolated
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import Verification
-from tests.frontends.onnx.models import walked
+from tests.frontends.onnx.models import model, walked
 from tests.frontends.onnx.verifier import cases
 from tests.frontends.onnx.verifier.runtimes import Watched
 
@@ -291,6 +291,19 @@ def test_only_what_a_layer_needs_is_run() -> None:
     verify(cases.chain(3), memory_bytes=1, settings=Settings(runtime=runtime))
     sizes = [(len(proto.graph.node), len(proto.graph.initializer)) for proto, _ in runtime.loaded]
     assert sizes == [(1, 1), (3, 2), (5, 3)]
+
+
+@pytest.mark.parametrize("names", [("", "Conv_0", "last"), ("same", "same", "same")], ids=["made", "given"])
+def test_a_name_that_another_node_has(names: tuple[str, ...]) -> None:
+    """onnxruntime refuses two nodes of one name, which converters write; the copy that runs has none."""
+    source = model(
+        "g (float[1,4,9,9] x) => (float[1,4,9,9] z)"
+        "{ y = Conv<pads = [1, 1, 1, 1]>(x, w) t = Relu(y) z = Conv<pads = [1, 1, 1, 1]>(t, w) }"
+    )
+    source.graph.initializer.append(numpy_helper.from_array(image(1, (4, 4, 3, 3)), "w"))
+    for node, name in zip(source.graph.node, names, strict=True):
+        node.name = name
+    assert [verdict.status in HONEST for verdict in verify(source)] == [True, True]
 
 
 def test_initializers_that_are_inputs_too() -> None:

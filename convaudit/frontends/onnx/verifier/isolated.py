@@ -158,6 +158,8 @@ class _Alone:
 
     def _model_of(self, feeds: Mapping[str, Array], outputs: list[str]) -> ModelProto:
         graph = helper.make_graph([*self._makers, self._node], "alone", [], [])
+        for maker in graph.node[:-1]:
+            maker.ClearField("name")  # it may be the layer's: onnxruntime refuses two nodes of one name
         for name, tensor in self._stored.items():
             graph.initializer.append(tensor)
             graph.initializer[-1].name = name  # a Constant node's tensor may have another

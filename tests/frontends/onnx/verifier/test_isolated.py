@@ -134,3 +134,14 @@ def test_missing_weights_are_a_load_error(tmp_path: Path) -> None:
     (tmp_path / "w.bin").unlink()
     with pytest.raises(LoadError, match=r"tensor 'w': cannot be opened: No such file"):
         verify(path)
+
+
+def test_a_name_that_an_operands_node_has() -> None:
+    source = model(
+        "g (float[1,4,9,9] x) => (float[1,4,7,7] y) <float[4,4,3,3] w = {"
+        + ", ".join(map(str, range(144)))
+        + "}> { u = Identity(w) y = Conv(x, u) }"
+    )
+    source.graph.node[0].name = "Conv_1"  # as the convolution without a name is listed
+    (verdict,) = verify_isolated(walked(source)).verdicts
+    assert verdict.verified, verdict.reason

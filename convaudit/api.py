@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from convaudit.analyzer import analyze
-from convaudit.arguments import flag, given_dims, given_inputs, whole
+from convaudit.arguments import flag, given_dims, given_inputs
 from convaudit.errors import UsageError
-from convaudit.frontends import Request, VerifyRequest, open_model
+from convaudit.frontends import Request, open_model
 from convaudit.records import AuditReport, Optimization, Verified
 from convaudit.report import Report
+from convaudit.requests import run_requests
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     Source: TypeAlias = str | os.PathLike[str] | ModelProto | nn.Module | ExportedProgram
     Shape: TypeAlias = Sequence[int] | str | float
     Shapes: TypeAlias = Shape | Sequence[Shape] | Mapping[str, Shape] | None
-
-
-MOST_THREADS = 1024
 
 
 def audit(
@@ -41,6 +39,10 @@ def audit(
     verify: Literal["in-situ", "isolated", False] | bool = False,
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     seed: int | None = None,
+    time: bool = False,
+    time_budget: float | None = None,
+    timings: str | os.PathLike[str] | None = None,
+    twin_timings: str | os.PathLike[str] | None = None,
     memory_bytes: int | None = None,
     provider: str | None = None,
     threads: int | None = None,
@@ -65,6 +67,10 @@ def audit(
         data: The inputs themselves, arrays by name or an .npz file of them: their sizes, and the values of a
             run, to verify or where only a run tells a shape; else random, from ``seed``.
         seed: Seed of random input to verify on, by default 0.
+        time: Measures every convolution in a run of the model, and alone beside its twin with groups=1.
+        time_budget: Seconds that timing may take, by default 30.
+        timings: A profile of the model that another machine wrote, to be timed by instead of a run here.
+        twin_timings: A profile of its twin with groups=1 throughout, as ``convaudit twin`` writes it.
         memory_bytes: Bound on what verifying in situ holds beside what onnxruntime needs, by default 1 GiB.
             It decides how many activations are kept at a time, and so how often the model is run; the judge
             works on an eighth of it, 8 to 128 MiB. One layer's input and output are always held; where these
@@ -86,7 +92,21 @@ def audit(
         raise UsageError(f"kwargs must be arguments by name, got {kwargs!r:.100}")
     if data is not None and not isinstance(data, str | os.PathLike | Mapping):
         raise UsageError(f"data must be arrays by input name or an .npz file of them, got {data!r:.100}")
-    how = _verify_request(verify, seed, memory_bytes, provider, threads, optimization)
+    how, timed = run_requests(
+        verify,
+        time,
+        {
+            "verify": verify,
+            "time_budget": time_budget,
+            "timings": timings,
+            "twin_timings": twin_timings,
+            "seed": seed,
+            "memory_bytes": memory_bytes,
+            "provider": provider,
+            "threads": threads,
+            "optimization": optimization,
+        },
+    )
     if progress is not None and not callable(progress):
         raise UsageError(f"progress must be a function of two numbers, got {progress!r:.100}")
     request = Request(
@@ -98,15 +118,21 @@ def audit(
         allow_run=flag(allow_run, "allow_run"),
         fake=flag(fake, "fake"),
         verify=how,
+        time=timed,
     )
     model = open_model(source, request)
     report = analyze(model.network)
-    if how and not report.layers:
+    if (how or timed) and not report.layers:
         none = "no convolution was seen" if report.opaque_ops else "the model contains no convolution"
-        raise UsageError(f"{report.source}: nothing to verify, {none}")
+        raise UsageError(f"{report.source}: nothing to {'verify' if how else 'time'}, {none}")
     if how:
         how = replace(how, progress=_counting(progress, len(report.layers)))
         report = _with_verdicts(report, model.verify(how))
+    if timed:
+        from convaudit.timing import with_timing
+
+        timed = replace(timed, progress=_counting(progress, len(report.layers)))
+        report = with_timing(report, model.time(timed))
     return Report.of(report)
 
 
@@ -177,35 +203,6 @@ def report_of(model: Source | AuditReport, asked: Mapping[str, Any]) -> AuditRep
         if value is not None and value is not False:
             raise UsageError(f"{name} is for a model; a report was audited already: leave it out")
     return model
-
-
-def _verify_request(
-    verify: Any, seed: Any, memory_bytes: Any, provider: Any, threads: Any, optimization: Optimization | None
-) -> VerifyRequest | None:
-    """How to verify; None if nothing is to be verified, when what says how would do nothing."""
-    if not isinstance(verify, bool) and not (isinstance(verify, str) and verify in ("in-situ", "isolated")):
-        raise UsageError(f"verify must be True, False, 'in-situ' or 'isolated', got {verify!r:.100}")
-    levels = get_args(Optimization)
-    if optimization is not None and not (isinstance(optimization, str) and optimization in levels):
-        raise UsageError(f"optimization must be one of {', '.join(levels)}, got {optimization!r:.100}")
-    if provider is not None and not isinstance(provider, str):
-        raise UsageError(f"provider must be a name such as 'cpu', got {provider!r:.100}")
-    how = VerifyRequest(
-        isolated=verify == "isolated",
-        seed=None if seed is None else whole(seed, "seed", most=2**64 - 1),
-        memory_bytes=None if memory_bytes is None else whole(memory_bytes, "memory_bytes", least=1),
-        provider=provider,
-        threads=None if threads is None else whole(threads, "threads", least=1, most=MOST_THREADS),
-        optimization=optimization,
-    )
-    if not verify:
-        for name in ("seed", "memory_bytes", "provider", "threads", "optimization"):
-            if getattr(how, name) is not None:
-                raise UsageError(f"{name} says how to verify; give verify=True as well, or leave it out")
-        return None
-    if how.isolated and how.memory_bytes is not None:
-        raise UsageError("memory_bytes is for a run of the whole model, which verify='isolated' avoids")
-    return how
 
 
 def _with_verdicts(report: AuditReport, verified: Verified) -> AuditReport:

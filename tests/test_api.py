@@ -67,11 +67,11 @@ def test_bad_arguments(path, keywords, message):
 
 
 IDLE = [
-    pytest.param({"seed": 0}, "seed says how to verify; give verify=True", id="seed"),
-    pytest.param({"memory_bytes": 2**30}, "memory_bytes says how to verify", id="memory"),
-    pytest.param({"optimization": "all"}, "optimization says how to verify", id="optimization"),
-    pytest.param({"provider": "cpu"}, "provider says how to verify", id="provider"),
-    pytest.param({"threads": 1}, "threads says how to verify", id="threads"),
+    pytest.param({"seed": 0}, "seed says how to run a model; give verify=True", id="seed"),
+    pytest.param({"memory_bytes": 2**30}, "memory_bytes says how to run a model", id="memory"),
+    pytest.param({"optimization": "all"}, "optimization says how to run a model", id="optimization"),
+    pytest.param({"provider": "cpu"}, "provider says how to run a model", id="provider"),
+    pytest.param({"threads": 1}, "threads says how to run a model", id="threads"),
     pytest.param({"verify": "isolated", "memory_bytes": 2**30}, "which verify='isolated' avoids", id="run"),
 ]
 IDLE_FOR_TORCH = [

@@ -15,6 +15,7 @@ from convaudit.cli.options import (
     SORT_KEY,
     audit_keywords,
     source_options,
+    time_options,
     verify_options,
 )
 from convaudit.cli.output import colored, progress_bar, write_result
@@ -51,6 +52,7 @@ Exit codes:
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @source_options
 @verify_options
+@time_options
 @click.option(
     "--only",
     type=KIND,

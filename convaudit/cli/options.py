@@ -103,6 +103,18 @@ def read_size(text: str) -> int:
     return size
 
 
+def read_time(text: str) -> float:
+    """``500ms`` in seconds."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(us|ms|s|min)?", text.strip(), re.A)
+    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    if not seconds:
+        raise UsageError(f"{text!r:.100} is not a time above 0; write it as 500ms, 30s or 2min")
+    return seconds
+
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+
+
 def read_keywords(text: str) -> dict[str, Any]:
     """``{"width_mult": 0.5}`` as keyword arguments."""
     try:
@@ -122,6 +134,7 @@ SORT_KEY = Value("KEY", words=sort_words)
 COLUMN_LIST = Value("LIST", read_list, column_words)
 SEED = Value("INTEGER", read_seed)
 SIZE = Value("SIZE", read_size)
+SECONDS = Value("TIME", read_time)
 FILE = click.Path(dir_okay=False)
 
 
@@ -197,6 +210,25 @@ def verify_options(command: Decorated) -> Decorated:
     )
 
 
+def time_options(command: Decorated) -> Decorated:
+    """``--time`` and what goes with it."""
+    return decorated(
+        command,
+        click.option(
+            "--time",
+            is_flag=True,
+            help="Measure every convolution, in the model and beside its groups=1 twin.",
+        ),
+        click.option(
+            "--time-budget", type=SECONDS, help="How long timing may take, 30s unless given: 500ms, 2min."
+        ),
+        click.option(
+            "--timings", type=FILE, help="Instead, times of another machine: a profile of the model."
+        ),
+        click.option("--twin-timings", type=FILE, help="And a profile of its twin: see convaudit twin."),
+    )
+
+
 def decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) -> Decorated:
     """The command with the options, listed in this order."""
     for option in reversed(options):  # the last one applied is listed first
@@ -206,7 +238,13 @@ def decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) ->
 
 def audit_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """The shared options' values as keyword arguments of ``convaudit.audit``."""
-    return {**source_keywords(options), "data": options["data"], **verify_keywords(options)}
+    return {
+        **source_keywords(options),
+        "data": options["data"],
+        **verify_keywords(options),
+        **{name: options.get(name) for name in ("time_budget", "timings", "twin_timings")},
+        "time": options.get("time", False),
+    }
 
 
 def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,14 +274,12 @@ def verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError("--verify and --verify-isolated exclude each other; choose one")
     given = {option: options[name] for option, (name, _) in _HOW.items() if options[name] is not None}
     for option in given:
-        if not verify and not isolated:
-            raise UsageError(f"{option} says how to verify; it needs --verify")
-        if isolated and option == "--memory":
+        if not verify and not isolated and not options.get("time"):
+            raise UsageError(f"{option} says how to run a model; it needs --verify or --time")
+        if isolated and option == "--memory" and not options.get("time"):
             raise UsageError(f"{option} is for a run of the whole model, which --verify-isolated avoids")
-    if not verify and not isolated:
-        return {}
     keywords = {_HOW[option][1]: value for option, value in given.items()}
-    return {"verify": "isolated" if isolated else "in-situ", **keywords}
+    return {"verify": "isolated" if isolated else "in-situ" if verify else False, **keywords}
 
 
 _HOW = {

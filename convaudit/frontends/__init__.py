@@ -8,14 +8,17 @@ module with a ``FRONTEND``, and one row in ``FRONTENDS``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from convaudit.arguments import Given
 from convaudit.errors import UsageError
 from convaudit.records import Network, Optimization, Verified
+
+if TYPE_CHECKING:
+    from convaudit.records.timing import Swept, Timed
 
 FRONTENDS = ("convaudit.frontends.torch.frontend", "convaudit.frontends.onnx.frontend")
 """The first one that accepts a source opens it. ONNX takes every path that no other one claims."""
@@ -23,10 +26,9 @@ REAL_RUN = "--real-run (fake=False)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyRequest:
-    """How an opened model is to be verified; None is the front end's own choice."""
+class RunRequest:
+    """How an opened model is to be run; None is the front end's own choice."""
 
-    isolated: bool = False
     seed: int | None = None
     memory_bytes: int | None = None
     provider: str | None = None  # as the user says it: "openvino"
@@ -41,6 +43,23 @@ class VerifyRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyRequest(RunRequest):
+    """How it is to be verified."""
+
+    isolated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeRequest(RunRequest):
+    """How it is to be timed; ``progress`` is told of each layer that is done."""
+
+    budget_seconds: float | None = None  # for all of it
+    alone: bool = True  # whether each layer and its twin are also timed outside of the model
+    timings: str | None = None  # a profile that another machine wrote: nothing is run
+    twin_timings: str | None = None  # the same of the network with groups=1 throughout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked of a source, whatever front end it belongs to."""
 
@@ -52,6 +71,7 @@ class Request:
     allow_run: bool = True
     fake: bool = True  # whether a module's forward may do without values
     verify: VerifyRequest | None = None  # None: not at all
+    time: TimeRequest | None = None  # None: not at all
 
     @property
     def arrays(self) -> dict[str, Any]:
@@ -72,6 +92,23 @@ class OpenedModel(Protocol):
 
     def verify(self, how: VerifyRequest, /) -> Verified:
         """Execute every convolution, and judge what its runtime computed."""
+
+    def time(self, how: TimeRequest, /) -> Timed:
+        """Measure every convolution, in the model and alone beside its groups=1 twin.
+
+        Raises:
+            ExecutionError: The model does not run.
+            UsageError: What is asked for does not exist here, or would do nothing.
+        """
+
+    def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest, /) -> Swept:
+        """Measure one convolution alone at several numbers of groups, in turn, with random weights.
+
+        Args:
+            layer: Its name in the network.
+            groups: Divisors of its input and output channels.
+            how: The budget is for this layer.
+        """
 
 
 class Frontend(Protocol):

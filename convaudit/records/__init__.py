@@ -1,7 +1,8 @@
 """The records that flow through convaudit: frozen, typed, with no behaviour beyond derivation.
 
 A walker makes a ``Network`` of ``ConvLayer`` records, the analyzer turns it into an ``AuditReport`` of
-``LayerCost`` rows, a verifier adds a ``Verification`` to each row, and reporters only read.
+``LayerCost`` rows, a verifier adds a ``Verification`` to each row, a timer a ``Timing``, and reporters only
+read. The records of times stand in ``records.timing``, imported where something is timed.
 
 The vocabulary is torch's. A *count* is an ``int``, a ``Formula`` where it depends on a symbolic dimension, or
 ``None`` where it is unknown; then ``notes`` or ``warnings`` say why. Nothing unknown is ever 0.

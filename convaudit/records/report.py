@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.records.network import ConvLayer, OtherOp, TensorInfo
 from convaudit.records.verification import RuntimeInfo, Verification
+
+if TYPE_CHECKING:
+    from convaudit.records.timing import ModelTiming, Timing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,7 @@ class LayerCost(ConvLayer):
     weight_bytes: Count | None  # weight and bias, as stored
     activation_bytes: Count | None  # input and output
     verification: Verification | None = None
+    timing: Timing | None = None
 
     @property
     def flops(self) -> Count | None:
@@ -49,7 +54,7 @@ class LayerCost(ConvLayer):
 COSTS = tuple(
     field.name
     for field in fields(LayerCost)
-    if field.name not in ConvLayer.__dataclass_fields__ and field.name != "verification"
+    if field.name not in ConvLayer.__dataclass_fields__ and field.name not in ("verification", "timing")
 )
 """The counts of a layer that the analyzer makes, by their fields' names."""
 
@@ -98,7 +103,8 @@ class AuditReport:
     format: str
     file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
     inputs: tuple[TensorInfo, ...]
-    runtime: RuntimeInfo | None = None  # what the layers were verified on; None: nothing was run
+    runtime: RuntimeInfo | None = None  # what the layers were verified or timed on; None: nothing was run
+    timing: ModelTiming | None = None  # None: it was not timed
     layers: tuple[LayerCost, ...]
     totals: Totals
     other_ops: tuple[OtherOp, ...]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from convaudit.records import AuditReport, LayerCost, Verification
+from convaudit.records.timing import Timing
 from convaudit.reporters import DEFAULT_VIEW, View
 from convaudit.reporters.columns import lookup, select
 from convaudit.reporters.plain import keys_of, plain
@@ -16,11 +17,13 @@ from convaudit.shapes import as_text
 
 Scalar: TypeAlias = str | int | float | bool | None
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones too
-_NESTED = ("formula", "verification", "branches")
+_NESTED = ("formula", "verification", "timing", "branches")
 _VERDICT = tuple(key for key in keys_of(Verification) if key != "worst_index")
+_TIMING = tuple(key for key in keys_of(Timing) if key != "realised_interval")
 CSV_COLUMNS = (
     *(key for key in keys_of(LayerCost) if key not in _NESTED),
     *(f"verification_{key}" for key in _VERDICT),
+    *(f"timing_{key}" for key in _TIMING),
 )
 
 
@@ -48,6 +51,8 @@ def flat_layer(layer: LayerCost) -> dict[str, Scalar]:
     flat = {key: nested["formula"].get(key, value) for key, value in nested.items() if key not in _NESTED}
     flat["notes"] = "; ".join(nested["notes"])
     flat |= {f"verification_{key}": verdict.get(key) for key in _VERDICT}
+    times = nested["timing"] or {}
+    flat |= {f"timing_{key}": times.get(key) for key in _TIMING}
     return {key: _flat(value) for key, value in flat.items()}
 
 

@@ -29,7 +29,7 @@ DERIVED = {
 """Properties that are shown, by the field that each comes after."""
 HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "shapes_from"})
 """Fields that are not shown: another one tells what they do."""
-LAST = ("notes", "verification")
+LAST = ("notes", "verification", "timing")
 """Fields that come after the counts."""
 _SCALARS = frozenset({str, int, bool, type(None)})
 
@@ -119,4 +119,5 @@ def _plan(record: type) -> _Plan:
 
 
 def _types(owner: Any) -> dict[str, Any]:
-    return get_type_hints(owner, localns={"Formula": Formula})  # Count names it before it is defined
+    # Count names Formula before it is defined; records of times are imported where something is timed
+    return get_type_hints(owner, localns={"Formula": Formula, "Timing": object, "ModelTiming": object})

@@ -199,10 +199,10 @@ def test_verification_is_required_by_any_of_its_options(run: Run, model: str, op
 
 
 IDLE = [
-    pytest.param(["--seed", "1"], "--seed says how to verify; it needs --verify", id="seed"),
-    pytest.param(["--opt-level", "basic"], "--opt-level says how to verify", id="optimisation"),
-    pytest.param(["--provider", "cpu"], "--provider says how to verify", id="provider"),
-    pytest.param(["--threads", "1"], "--threads says how to verify", id="threads"),
+    pytest.param(["--seed", "1"], "--seed says how to run a model; it needs --verify", id="seed"),
+    pytest.param(["--opt-level", "basic"], "--opt-level says how to run a model", id="optimisation"),
+    pytest.param(["--provider", "cpu"], "--provider says how to run a model", id="provider"),
+    pytest.param(["--threads", "1"], "--threads says how to run a model", id="threads"),
     pytest.param(["--tolerance", "2%"], "--tolerance is for comparing with a --baseline", id="tolerance"),
     pytest.param(
         ["--baseline", "b.json", "--write-baseline", "--tolerance", "2%"],

@@ -29,7 +29,7 @@ def asked(monkeypatch) -> list[dict]:
 
 def test_nothing_is_verified_unless_asked(run, asked):
     run("m.onnx")
-    assert "verify" not in asked[0]
+    assert asked[0]["verify"] is False
 
 
 def test_in_situ_and_isolated(run, asked):
@@ -72,11 +72,11 @@ def test_verifying_nothing_is_no_pass(run, asked, monkeypatch):
 
 BAD = [
     (["--verify", "--verify-isolated"], "exclude each other"),
-    (["--seed", "0"], "--seed says how to verify; it needs --verify"),
-    (["--memory", "1GiB"], "--memory says how to verify; it needs --verify"),
-    (["--opt-level", "all"], "--opt-level says how to verify; it needs --verify"),
-    (["--provider", "cpu"], "--provider says how to verify; it needs --verify"),
-    (["--threads", "2"], "--threads says how to verify; it needs --verify"),
+    (["--seed", "0"], "--seed says how to run a model; it needs --verify"),
+    (["--memory", "1GiB"], "--memory says how to run a model; it needs --verify"),
+    (["--opt-level", "all"], "--opt-level says how to run a model; it needs --verify"),
+    (["--provider", "cpu"], "--provider says how to run a model; it needs --verify"),
+    (["--threads", "2"], "--threads says how to run a model; it needs --verify"),
     (["--verify-isolated", "--memory", "1GiB"], "of the whole model, which --verify-isolated avoids"),
     (["--verify", "--seed", "-1"], "'-1' is not a seed; write an integer from 0"),
     (["--verify", "--seed", "1.5"], "'1.5' is not a seed"),

@@ -99,7 +99,7 @@ def test_a_field_that_nobody_described_is_seen():
     class Grown(LayerCost):
         workspace_bytes: Count | None
 
-    assert keys_of(Grown)[-4:] == ("workspace_bytes", "formula", "notes", "verification")
+    assert keys_of(Grown)[-5:] == ("workspace_bytes", "formula", "notes", "verification", "timing")
     with pytest.raises(AssertionError, match=r"describe \{'workspace_bytes'\}"):
         test_the_schema_describes_every_field_of_the_records(Grown, ("layer",), set())
 

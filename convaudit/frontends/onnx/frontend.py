@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from convaudit.arguments import Given, GivenInput
 from convaudit.errors import UsageError
-from convaudit.frontends import REAL_RUN, Request, VerifyRequest
+from convaudit.frontends import REAL_RUN, Request, TimeRequest, VerifyRequest
 from convaudit.records import Network, TensorInfo, Verified
 from convaudit.shapes import as_text
 
 if TYPE_CHECKING:
     from convaudit.frontends.onnx.runtime import Settings
     from convaudit.frontends.onnx.walker import Walked
+    from convaudit.records.timing import Swept, Timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ class OpenedOnnx:
             return verify_isolated(self.walked, **chosen)
         chosen |= how.given("memory_bytes")
         return verify_in_situ(self.walked, data=self.data or None, **chosen)
+
+    def time(self, how: TimeRequest) -> Timed:
+        """Measure every convolution, in the model and alone beside its groups=1 twin."""
+        raise UsageError(f"{self.network.source}: cannot be timed yet")
+
+    def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
+        """Measure one convolution alone at several numbers of groups."""
+        raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
 
 
 class OnnxFrontend:

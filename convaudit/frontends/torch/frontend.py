@@ -6,7 +6,7 @@ What a file holds runs in a process of its own, within limits; so does the user'
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,12 +16,13 @@ from convaudit.apart import call_apart, file_limits, user_code_runs_apart
 from convaudit.arguments import GivenInput
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError, first_line
 from convaudit.files import open_regular, regular_size
-from convaudit.frontends import OpenedModel, Request, VerifyRequest
+from convaudit.frontends import OpenedModel, Request, TimeRequest, VerifyRequest
 from convaudit.frontends.torch.loader.source import is_torch_source, load_torch_source, names_factory
 from convaudit.records import ConvLayer, Network, Verified
 
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
+    from convaudit.records.timing import Swept, Timed
 
 PREPARED = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.torch.verifier.in_situ")
 """What a process for torch imports before it forks."""
@@ -50,6 +51,14 @@ class OpenedTorch:
                 self.model, self.network, **self.called_with, data=self.data or None, **chosen
             )
 
+    def time(self, how: TimeRequest) -> Timed:
+        """Measure every convolution, in the model and alone beside its groups=1 twin."""
+        raise UsageError(f"{self.network.source}: cannot be timed yet")
+
+    def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
+        """Measure one convolution alone at several numbers of groups."""
+        raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedApart:
@@ -65,6 +74,14 @@ class OpenedApart:
         how = replace(how, progress=None)
         verified: Verified = _call(verified_here, self.source, self.request, how, progress=progress)
         return verified
+
+    def time(self, how: TimeRequest) -> Timed:
+        """Measure every convolution, in the model and alone beside its groups=1 twin."""
+        raise UsageError(f"{self.network.source}: cannot be timed yet")
+
+    def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
+        """Measure one convolution alone at several numbers of groups."""
+        raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
 
 
 class TorchFrontend:
@@ -93,7 +110,7 @@ FRONTEND = TorchFrontend()
 
 
 def _open_here(source: Any, request: Request) -> OpenedTorch:
-    weights = request.verify is not None or not request.fake
+    weights = request.verify is not None or request.time is not None or not request.fake
     for option in request.verify.given("optimization", "memory_bytes", "provider") if request.verify else ():
         raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
     model = load_torch_source(source, request.kwargs, weights=weights)  # fails well without torch

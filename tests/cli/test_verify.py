@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-import convaudit
+import convaudit.api
 from convaudit.cli.output import progress_bar
 from convaudit.report import Report
 from tests.networks import MISCOUNTED, VERDICTS, mixed_network, verified

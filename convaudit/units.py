@@ -1,4 +1,4 @@
-"""Numbers as people write and read them: ``5M``, ``20MB``, ``1GiB``, ``40%``; ``1.23 M``, ``98.2 MB``.
+"""Numbers as people write and read them: ``5M``, ``1GiB``, ``40%``, ``12ms``; ``1.23 M``, ``98.2 MB``.
 
 Everything is exact until it is shown. ``K``, ``M``, ``G`` and ``T`` are powers of 1000 everywhere; ``Ki``,
 ``Mi``, ... powers of 1024, for sizes in bytes only.
@@ -19,6 +19,13 @@ _DECIMAL = {letter: 1000**power for power, letter in enumerate(("", "k", "m", "g
 _BINARY = {f"{letter}i": 1024**power for power, letter in enumerate("kmgt", start=1)}
 _BYTES = {f"{prefix}b": value for prefix, value in (_DECIMAL | _BINARY).items()} | _DECIMAL | _BINARY
 _PERCENT = {"%": Fraction(1, 100)}
+_SECONDS = {
+    "": Fraction(1),
+    "us": Fraction(1, 10**6),
+    "ms": Fraction(1, 1000),
+    "s": Fraction(1),
+    "min": Fraction(60),
+}
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -57,6 +64,22 @@ def parse_percentage(text: str) -> Fraction:
             be either.
     """
     return _quantity(text, _PERCENT, "a percentage such as 40% or 2.5%")
+
+
+def parse_seconds(text: str) -> float:
+    """A time above 0 in seconds, with an optional unit: us, ms, s, min.
+
+    >>> parse_seconds("12ms"), parse_seconds("2min"), parse_seconds("30")
+    (0.012, 120.0, 30.0)
+
+    Raises:
+        UsageError: ``text`` cannot be read, or is no time at all; the message has an example.
+    """
+    example = "a time such as 500ms, 30s or 2min"
+    seconds = _quantity(text, _SECONDS, example)
+    if not seconds:
+        raise UsageError(f"{text!r} is not a time above 0; write {example}")
+    return float(seconds)
 
 
 def human(count: Count | None, unit: str = "") -> str:
@@ -106,6 +129,30 @@ def human_percentage(share: float | None) -> str:
     ('3.1%', '?')
     """
     return "?" if share is None else f"{share:.1%}"
+
+
+def human_seconds(seconds: float | None) -> str:
+    """Three significant digits in the unit that fits.
+
+    >>> human_seconds(0.0123), human_seconds(845e-6), human_seconds(72.5), human_seconds(None)
+    ('12.3 ms', '845 us', '72.5 s', '?')
+    """
+    if seconds is None:
+        return "?"
+    for unit, length in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
+        if seconds < 999.5 * length:
+            return f"{three_digits(seconds / length)} {unit}"
+    return f"{three_digits(seconds)} s"
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits of a measured number, none of them dropped and no exponent.
+
+    >>> three_digits(2.0), three_digits(13.68), three_digits(268.4), three_digits(1938)
+    ('2.00', '13.7', '268', '1938')
+    """
+    places = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    return f"{value:.{places}f}"
 
 
 def _whole(text: str, units: Mapping[str, int], example: str) -> int:

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from convaudit.errors import UsageError
 from convaudit.formulas import parse
 from convaudit.formulas.growth import leading_terms, ratio
-from convaudit.units import human, human_percentage, parse_bytes, parse_count, parse_percentage
+from convaudit.units import (
+    human,
+    human_percentage,
+    human_seconds,
+    parse_bytes,
+    parse_count,
+    parse_percentage,
+    parse_seconds,
+)
 
 COUNTS = [
     ("0", 0),
@@ -48,6 +56,12 @@ BAD = [
     (parse_bytes, "2%", "20MB"),
     (parse_percentage, "0.4", "40%"),
     (parse_percentage, "40 per cent", "40%"),
+    (parse_seconds, "0", "not a time above 0; write a time such as 500ms"),
+    (parse_seconds, "0.0ms", "above 0"),
+    (parse_seconds, "-5s", "500ms, 30s"),
+    (parse_seconds, "nan", "500ms"),
+    (parse_seconds, "1h", "2min"),
+    (parse_seconds, "", "500ms"),
 ]
 SHOWN = [
     (0, "0"),
@@ -103,6 +117,40 @@ def test_shown_with_three_digits(count, text):
 
 def test_shown_with_a_unit():
     assert [human(12, "B"), human(98_200_000, "B"), human(parse("4*N"), "B")] == ["12 B", "98.2 MB", "4 B*N"]
+
+
+TIMES = [
+    pytest.param(0.0, "0.00 ns", id="none"),
+    pytest.param(4.2e-8, "42.0 ns", id="ns"),
+    pytest.param(845e-6, "845 us", id="us"),
+    pytest.param(999.4e-6, "999 us", id="nearly-a-ms"),
+    pytest.param(999.5e-6, "1.00 ms", id="rounds-to-a-ms"),
+    pytest.param(0.0123, "12.3 ms", id="ms"),
+    pytest.param(0.9996, "1.00 s", id="rounds-to-a-s"),
+    pytest.param(72.5, "72.5 s", id="s"),
+    pytest.param(3600.0, "3600 s", id="long"),
+    pytest.param(None, "?", id="unknown"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "text"), TIMES)
+def test_shown_times(seconds, text):
+    assert human_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("845 us", 845e-6), ("30", 30.0), ("1.5S", 1.5), ("2min", 120.0)],
+)
+def test_times(text, seconds):
+    assert parse_seconds(text) == seconds
+
+
+@given(st.floats(1e-9, 9e5))
+def test_a_time_that_is_shown_is_within_half_a_percent(seconds):
+    number, unit = human_seconds(seconds).split()
+    shown = float(number) * {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
+    assert shown == pytest.approx(seconds, rel=0.00501)
 
 
 def test_shown_percentages():

@@ -103,16 +103,11 @@ def read_size(text: str) -> int:
     return size
 
 
-def read_time(text: str) -> float:
+def read_seconds(text: str) -> float:
     """``500ms`` in seconds."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*(us|ms|s|min)?", text.strip(), re.A)
-    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
-    if not seconds:
-        raise UsageError(f"{text!r:.100} is not a time above 0; write it as 500ms, 30s or 2min")
-    return seconds
+    from convaudit.units import parse_seconds  # imported late, as above
 
-
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
+    return parse_seconds(text)
 
 
 def read_keywords(text: str) -> dict[str, Any]:
@@ -134,7 +129,7 @@ SORT_KEY = Value("KEY", words=sort_words)
 COLUMN_LIST = Value("LIST", read_list, column_words)
 SEED = Value("INTEGER", read_seed)
 SIZE = Value("SIZE", read_size)
-SECONDS = Value("TIME", read_time)
+SECONDS = Value("TIME", read_seconds)
 FILE = click.Path(dir_okay=False)
 
 

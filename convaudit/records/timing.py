@@ -107,7 +107,8 @@ class TimePart:
     name: str
     kind: Literal["layers", "reorders", "other_op", "unattributed", "between"]
     count: int
-    seconds: float
+    seconds: float  # of all of them in one run, the median
+    spread: float | None = None  # half of the median's 95 % interval, relative to it
     share: float
 
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, NodeProto
 
-from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import open_sizes, settled
-from convaudit.frontends.onnx.graphs import Address, Graphs, bodies
+from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
+from convaudit.frontends.onnx.verifier.extracted import Constants
 from convaudit.frontends.onnx.verifier.operands import (
     claimed,
     execution,
@@ -28,9 +28,6 @@ from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
 from convaudit.records import ConvLayer, Verification, Verified
-
-_IR_OF_UNDECLARED_INITIALIZERS = 4  # before, initializers had to be declared as inputs
-_LONGEST_CHAIN = 64  # of nodes between a stored tensor and an operand
 
 
 def verify_isolated(
@@ -79,7 +76,7 @@ def _verdicts(walked: Walked, runs: Runs, sizes: Mapping[str, int], seed: int) -
         if verdict is not None:
             yield verdict
             continue
-        alone = _Alone(whole, graphs, layer, walked.addresses[layer.name], sizes)
+        alone = _Alone(walked, whole, graphs, layer, sizes)
         try:
             yield alone.verify(model, runs, np.random.default_rng((seed, index)))
         except (ExecutionError, UsageError) as error:
@@ -91,22 +88,18 @@ class _Alone:
 
     def __init__(
         self,
+        walked: Walked,
         whole: ModelProto,
         graphs: Graphs,
         layer: ConvLayer,
-        address: Address,
         sizes: Mapping[str, int],
     ) -> None:
-        self._whole = whole
-        self._graphs = graphs
+        address = walked.addresses[layer.name]
         self._layer = layer
         self._sizes = sizes
         self._node = NodeProto()
         self._node.CopyFrom(graphs.node(address))
-        self._scope = address[:-1]
-        self._stored: dict[str, TensorProto] = {}  # constants of its operands, by name
-        self._makers: list[NodeProto] = []  # nodes that make operands from them
-        self._calculated: set[str] = set()  # what these nodes give
+        self._constants = Constants(walked.model, whole, graphs, address[:-1])
 
     def verify(self, model: OnnxModel, runs: Runs, generator: np.random.Generator) -> Verification:
         """Run it and judge it.
@@ -117,19 +110,19 @@ class _Alone:
         """
         make_runnable(self._node, known_padding(self._layer, self._node, self._sizes))
         self._node.name = self._layer.name  # by which the runtime tells where it put it
-        names = operands(self._node)
+        names, constants = operands(self._node), self._constants
         feeds = {
             name: made_up(role, self._layer, self._node, self._sizes, generator)
             for role, name in names.items()
-            if role == "x" or not self._copy_constant(name, _LONGEST_CHAIN)
+            if role == "x" or not constants.take(name)
         }
-        calculated = [name for name in names.values() if name in self._calculated]
+        calculated = [name for name in names.values() if name in constants.calculated]
         output = self._node.output[0]
-        proto = self._model_of(feeds, [*calculated, output])
+        proto = constants.model([self._node], feeds, [*calculated, output])
         run = runs.run(proto, feeds, [*calculated, output], [self._layer])
         known = {**run.values, **feeds}
         values = {
-            role: known[name] if name in known else np.asarray(model.array(self._stored[name]))
+            role: known[name] if name in known else np.asarray(model.array(constants.stored[name]))
             for role, name in {**names, "output": output}.items()
         }
         evidence = execution(self._layer, self._node, values)
@@ -137,35 +130,3 @@ class _Alone:
         invented = [role.replace("_", " ") for role, name in names.items() if name in feeds and role != "x"]
         note = f" (computed at run time, so made up here: {', '.join(invented)})" if invented else ""
         return run.judged(self._layer, replace(verdict, reason=verdict.reason + note))
-
-    def _copy_constant(self, name: str, longest: int) -> bool:
-        """Take over what makes a tensor, if that is constant."""
-        if name in self._stored or name in self._calculated:
-            return True
-        home = self._graphs.home(self._scope, name)
-        tensor = home.stored(name) if home else None
-        if tensor is not None:
-            self._stored[name] = tensor
-            return True
-        producer = home.producers.get(name) if home else None
-        if producer is None or not longest or any(bodies(producer)):
-            return False
-        if not all(self._copy_constant(source, longest - 1) for source in producer.input if source):
-            return False
-        self._calculated.update(producer.output)
-        self._makers.append(producer)
-        return True
-
-    def _model_of(self, feeds: Mapping[str, Array], outputs: list[str]) -> ModelProto:
-        graph = helper.make_graph([*self._makers, self._node], "alone", [], [])
-        for maker in graph.node[:-1]:
-            maker.ClearField("name")  # it may be the layer's: onnxruntime refuses two nodes of one name
-        for name, tensor in self._stored.items():
-            graph.initializer.append(tensor)
-            graph.initializer[-1].name = name  # a Constant node's tensor may have another
-        for name, array in feeds.items():
-            element_type = helper.np_dtype_to_tensor_dtype(array.dtype)
-            graph.input.append(helper.make_tensor_value_info(name, element_type, array.shape))
-        graph.output.extend(ValueInfoProto(name=name) for name in outputs)
-        ir_version = max(self._whole.ir_version, _IR_OF_UNDECLARED_INITIALIZERS)
-        return helper.make_model(graph, opset_imports=self._whole.opset_import, ir_version=ir_version)

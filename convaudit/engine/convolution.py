@@ -145,16 +145,19 @@ def causal_conv(
     return y, sequence[..., x.shape[2] :].copy()
 
 
-def dense_weight(weight: Array, groups: int, *, name: str = "weight") -> Array:
+def dense_weight(weight: Array, groups: int, *, fill: Array | int = 0, name: str = "weight") -> Array:
     """The block-diagonal weight with which ``groups=1`` gives what ``weight`` gives with ``groups``.
 
     Args:
-        weight: ``(C_out, C_in // groups, *kernel_size)``
+        weight: ``(C_out, C_in // groups, *kernel_size)``; of a transposed convolution
+            ``(C_in, C_out // groups, *kernel_size)``.
         groups: Groups of the grouped convolution.
+        fill: What integers have for zero: a scalar, or what broadcasts to the result.
         name: Name of the weight, for error messages.
 
     Returns:
-        ``(C_out, C_in, *kernel_size)``: ``groups`` times the elements, zero off the diagonal blocks.
+        ``(C_out, C_in, *kernel_size)``, or ``(C_in, C_out, *kernel_size)``: ``groups`` times the elements,
+        zero off the diagonal blocks.
 
     Raises:
         GroupsError: ``groups`` does not divide C_out.
@@ -167,6 +170,9 @@ def dense_weight(weight: Array, groups: int, *, name: str = "weight") -> Array:
     out_channels, channels, *kernel = weight.shape
     check_groups(channels * groups, out_channels, groups, layer=name)
     dense = np.zeros((groups, out_channels // groups, groups, channels, *kernel), weight.dtype)
+    whole_weight = dense.reshape(out_channels, groups * channels, *kernel)
+    if np.any(fill):
+        whole_weight[...] = fill
     block = np.arange(groups)
     dense[block, :, block] = weight.reshape(groups, -1, channels, *kernel)
-    return dense.reshape(out_channels, groups * channels, *kernel)
+    return whole_weight

@@ -1,0 +1,31 @@
+"""How quiet the machine was: what a layer against itself says of all that was measured with it.
+
+Two copies of one layer, timed in turn, differ by what no number of rounds removes: where their memory lies,
+and what ran before each. So every ratio of the layer is as uncertain as that, beside its own interval.
+"""
+
+from __future__ import annotations
+
+from convaudit.timing.estimates import Estimate
+
+MOST_NOISE = 0.1
+"""How far layers may be from themselves before nothing is concluded from times."""
+
+
+def deviation(itself: Estimate | None) -> float | None:
+    """How far the ratio of a layer to itself is from 1, in either direction: 0.02 is 2 %.
+
+    >>> deviation(Estimate(value=0.5, low=0.5, high=0.5, count=9))
+    1.0
+    """
+    return None if itself is None else max(itself.value, 1 / itself.value) - 1
+
+
+def too_noisy(noise: float | None) -> str | None:
+    """Why nothing is concluded from times, in words; None if the machine was quiet enough, or unchecked."""
+    if noise is None or noise <= MOST_NOISE:
+        return None
+    return (
+        f"layers timed against themselves differ by {noise:.0%}, more than {MOST_NOISE:.0%}: "
+        "the machine is too noisy for a verdict; time it again while nothing else runs"
+    )

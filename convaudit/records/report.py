@@ -103,7 +103,7 @@ class AuditReport:
     format: str
     file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
     inputs: tuple[TensorInfo, ...]
-    runtime: RuntimeInfo | None = None  # what the layers were verified or timed on; None: nothing was run
+    runtime: RuntimeInfo | None = None  # what the layers were verified on, or timed; None: nothing was run
     timing: ModelTiming | None = None  # None: it was not timed
     layers: tuple[LayerCost, ...]
     totals: Totals

@@ -129,6 +129,7 @@ class ModelTiming:
     noise: float | None = None  # how far layers against themselves were from 1, at most
     too_noisy: str | None = None  # why no verdict is given: the machine was not quiet
     roofs: Roofs | None = None
+    runtime: RuntimeInfo | None = None  # what was timed; a verification may have run on another one
     cpu: str | None = None
     files: tuple[str, ...] = ()  # where the times were read from; none: they were measured
 

@@ -24,7 +24,7 @@ def with_timing(report: AuditReport, timed: Timed) -> AuditReport:
     )
     warnings = tuple(dict.fromkeys((*report.warnings, *timed.warnings)))
     model = _model_timing(timed, total)
-    runtime = timed.runtime or report.runtime
+    runtime = report.runtime or timed.runtime
     return replace(report, layers=layers, timing=model, runtime=runtime, warnings=warnings)
 
 
@@ -59,7 +59,9 @@ def _model_timing(timed: Timed, total: float | None) -> ModelTiming:
         )
         for part in timed.parts
     )
-    return ModelTiming(seconds=total, spread=None, runs=len(timed.runs), parts=parts, cpu=timed.cpu)
+    return ModelTiming(
+        seconds=total, spread=None, runs=len(timed.runs), parts=parts, runtime=timed.runtime, cpu=timed.cpu
+    )
 
 
 def _middle(samples: Samples) -> float | None:

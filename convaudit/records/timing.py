@@ -37,6 +37,7 @@ class LayerSamples:
     dense: Samples = ()  # of the groups=1 twin; empty for a layer that is dense itself
     dense_kernel: str | None = None
     itself: Samples = ()  # of a second copy of the layer in the same rounds: alone / itself is 1, or noise
+    dense_in_model: Samples = ()  # of the twin, as in_model, in runs of the twin network: from a file only
     reason: str | None = None  # why something was not measured, or not attributed
 
 
@@ -117,7 +118,8 @@ class ModelTiming:
     """How long a run of the model takes, what of it is known, and what all its groups are worth together."""
 
     seconds: float | None  # of one run, the median
-    spread: float | None
+    interval: tuple[float, float] | None = None  # that holds it with 95 % confidence
+    spread: float | None  # half of the interval, relative to the median
     runs: int  # that were timed
     parts: tuple[TimePart, ...] = ()
     attributed: float | None = None  # share of the run that belongs to layers and named ops
@@ -126,7 +128,9 @@ class ModelTiming:
     realised: float | None = None  # seconds of the twins / seconds, of the same layers
     realised_interval: tuple[float, float] | None = None
     efficiency: float | None = None
-    noise: float | None = None  # how far layers against themselves were from 1, at most
+    with_reorders: float | None = None  # realised, the reorders that groups caused in the model added
+    with_reorders_interval: tuple[float, float] | None = None
+    noise: float | None = None  # how far layers were from themselves: the mean, weighted by their seconds
     too_noisy: str | None = None  # why no verdict is given: the machine was not quiet
     roofs: Roofs | None = None
     runtime: RuntimeInfo | None = None  # what was timed; a verification may have run on another one

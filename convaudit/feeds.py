@@ -31,6 +31,26 @@ def open_sizes(network: Network) -> dict[str, int]:
     return sizes
 
 
+def feeds_of(
+    network: Network, data: str | os.PathLike[str] | Mapping[str, Array] | None, seed: int
+) -> tuple[dict[str, Array], dict[str, int]]:
+    """Arrays for the model's inputs by name, and what they make of the symbolic dimensions.
+
+    Args:
+        network: Whose inputs they are.
+        data: The user's arrays; None: random ones.
+        seed: Seed of the random ones.
+
+    Raises:
+        UsageError: ``data`` do not fit the inputs, or one's shape or type is not known.
+    """
+    if data is None:
+        sizes = open_sizes(network)
+        return random_feeds(network, sizes, seed), sizes
+    feeds = given_feeds(network.inputs, data)
+    return feeds, open_sizes(network) | sizes_of(network, feeds)
+
+
 def random_feeds(network: Network, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
     """Random arrays for the model's inputs, by name.
 

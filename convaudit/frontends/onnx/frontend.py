@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from convaudit.arguments import Given, GivenInput
 from convaudit.errors import UsageError
-from convaudit.frontends import REAL_RUN, Request, TimeRequest, VerifyRequest
+from convaudit.frontends import REAL_RUN, Request, RunRequest, TimeRequest, VerifyRequest
 from convaudit.records import Network, TensorInfo, Verified
 from convaudit.shapes import as_text
 
@@ -43,7 +43,12 @@ class OpenedOnnx:
 
     def time(self, how: TimeRequest) -> Timed:
         """Measure every convolution, in the model and alone beside its groups=1 twin."""
-        raise UsageError(f"{self.network.source}: cannot be timed yet")
+        from convaudit.frontends.onnx.timer import time_model
+
+        if how.timings is not None:
+            raise UsageError("--timings cannot be read yet")
+        threads = 1 if how.threads is None else how.threads
+        return time_model(self.walked, self.data, _settings(replace(how, threads=threads)), how)
 
     def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
         """Measure one convolution alone at several numbers of groups."""
@@ -75,8 +80,9 @@ class OnnxFrontend:
             )
         if request.inputs is not None or request.kwargs:
             raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
-        if request.verify is not None:
-            _settings(request.verify)  # refuses a provider before the model is read
+        for how in (request.verify, request.time):
+            if how is not None:
+                _settings(how)  # refuses a provider before the model is read
         model = load_onnx(source)
         data = request.arrays
 
@@ -98,7 +104,7 @@ class OnnxFrontend:
 FRONTEND = OnnxFrontend()
 
 
-def _settings(how: VerifyRequest) -> Settings:
+def _settings(how: RunRequest) -> Settings:
     """What the runtime is started with.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections import Counter
@@ -37,6 +38,7 @@ class OnnxRuntime:
     """ONNX Runtime, with the execution providers of the installed build."""
 
     name = "onnxruntime"
+    profiles = True
 
     @property
     def version(self) -> str:
@@ -149,8 +151,8 @@ def _session_options(settings: Settings) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = settings.threads
-    options.enable_cpu_mem_arena = False  # of one run it keeps what is free, and takes longer
-    if settings.threads > usable_threads():  # while one waits busily, another cannot start
+    options.enable_cpu_mem_arena = settings.arena  # of one run it keeps what is free, and takes longer
+    if not _spins(settings):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[settings.optimization])
     options.graph_optimization_level = level
@@ -162,7 +164,26 @@ def _session_options(settings: Settings) -> onnxruntime.SessionOptions:
     if settings.profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(settings.profile / "onnxruntime")
+    if settings.optimized_model is not None:
+        _write_optimized(options, settings.optimized_model)
     return options
+
+
+def _spins(settings: Settings) -> bool:
+    if settings.spinning is None:
+        return settings.threads <= usable_threads()  # while one waits busily, another cannot start
+    return settings.spinning
+
+
+def _write_optimized(options: onnxruntime.SessionOptions, path: Path) -> None:
+    """Have the optimised graph written, its weights to nowhere, where the system has such a place."""
+    options.optimized_model_filepath = str(path)
+    weights = path.with_suffix(".weights")
+    if os.path.exists("/dev/null"):
+        weights.symlink_to("/dev/null")
+    entry = "session.optimized_model_external_initializers"
+    options.add_session_config_entry(f"{entry}_file_name", weights.name)
+    options.add_session_config_entry(f"{entry}_min_size_in_bytes", "128")
 
 
 def _provider_options(settings: Settings) -> dict[str, str]:

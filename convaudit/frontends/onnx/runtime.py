@@ -40,8 +40,10 @@ class Placement:
 class Session(Protocol):
     """A model that a runtime has loaded."""
 
-    def run(self, feeds: Arrays, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+    def run(self, feeds: Arrays, outputs: Sequence[str] | None) -> dict[str, NDArray[Any]]:
         """Values of the outputs by name; feeds that the model does not have are ignored.
+
+        Of None all outputs are computed, and none returned.
 
         Raises:
             ExecutionError: The run fails.
@@ -49,6 +51,12 @@ class Session(Protocol):
 
     def placement(self, node: str) -> Placement | None:
         """Where the node of that name runs; None if the runtime does not tell, or several have the name."""
+
+    def end_profiling(self) -> Path:
+        """The file with the profile of all runs so far, in the form of onnxruntime's, one event a line.
+
+        It is asked of a runtime that profiles, of a session whose settings have a folder for it.
+        """
 
 
 class Runtime(Protocol):
@@ -64,6 +72,10 @@ class Runtime(Protocol):
 
     def providers(self) -> Sequence[str]:
         """What it can run a model on, as it is installed here: ``CPUExecutionProvider``."""
+
+    @property
+    def profiles(self) -> bool:
+        """Whether its sessions tell how long each kernel took."""
 
     def device(self, provider: str) -> str:
         """What a provider computes on: ``cpu``, ``cuda:0``."""
@@ -103,6 +115,10 @@ class Settings:
         optimization: Optimisation of the graph.
         copy_weights: Whether the runtime may keep weights in a layout of its own, beside the mapped ones.
         profile: A folder for the profile that onnxruntime writes; None: it writes none.
+        optimized_model: A file for the graph that it runs, without its weights; its folder must hold nothing
+            else of value. None: it is not written.
+        spinning: Whether threads wait busily for work; None: where each has a processor.
+        arena: Whether memory that is free again is kept for the next run.
     """
 
     runtime: Runtime = field(default_factory=lambda: next(runtimes()))
@@ -111,6 +127,9 @@ class Settings:
     optimization: Optimization = "all"
     copy_weights: bool = True
     profile: Path | None = None
+    optimized_model: Path | None = None
+    spinning: bool | None = None
+    arena: bool = False
 
 
 def find_provider(name: str) -> tuple[Runtime, str]:

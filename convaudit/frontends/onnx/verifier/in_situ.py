@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError
-from convaudit.feeds import given_feeds, open_sizes, random_feeds, sizes_of
+from convaudit.feeds import feeds_of
 from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.graphs import graphs as every_graph
 from convaudit.frontends.onnx.loader.external_data import reference
@@ -69,12 +69,7 @@ def verify_in_situ(
         LoadError: Weights are missing.
     """
     network = walked.network
-    if data is None:
-        sizes = open_sizes(network)
-        feeds = random_feeds(network, sizes, seed)
-    else:
-        feeds = given_feeds(network.inputs, data)
-        sizes = open_sizes(network) | sizes_of(network, feeds)
+    feeds, sizes = feeds_of(network, data, seed)
     memory = Memory(memory_bytes)
     runs = Runs(
         walked.model,

@@ -1,0 +1,7 @@
+"""How long each convolution of an ONNX model takes, in a run of the model and alone beside its dense twin."""
+
+from __future__ import annotations
+
+from convaudit.frontends.onnx.timer.in_model import time_model
+
+__all__ = ["time_model"]

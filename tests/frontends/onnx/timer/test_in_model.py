@@ -1,0 +1,74 @@
+"""Convolutions timed in runs of their model: every event has a home, and the parts add up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from convaudit.errors import ExecutionError, UsageError
+from convaudit.frontends import TimeRequest
+from convaudit.frontends.onnx.onnxruntime import OnnxRuntime
+from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.timer import time_model
+from convaudit.records.timing import Timed
+from tests.frontends.onnx.models import walked
+from tests.frontends.onnx.verifier import cases
+
+QUICK = TimeRequest(budget_seconds=0.2, alone=False)
+BLOCKED = """m (float[1, 32, 14, 14] x, float[32, 32, 3, 3] w1, float[32, 4, 3, 3] w2, float[32, 32, 1, 1] w3)
+    => (float[1, 32, 14, 14] y) {
+        [first] a = Conv<pads = [1, 1, 1, 1]>(x, w1)
+        [first_relu] b = Relu(a)
+        [grouped] c = Conv<pads = [1, 1, 1, 1], group = 8>(b, w2)
+        [last] d = Conv(c, w3)
+        [sum] e = Add(d, b)
+        y = Relu(e)
+    }"""
+"""Where the blocked layout needs 8 channels a group, the second one has too few."""
+
+
+def timed(text: str, settings: Settings | None = None) -> Timed:
+    """Of weights that are drawn."""
+    model = cases.stored(text, "w1", "w2", "w3")
+    return time_model(walked(model), {}, settings or Settings(threads=1), QUICK)
+
+
+def test_the_parts_add_up_to_the_runs() -> None:
+    found = timed(BLOCKED)
+    for index, run in enumerate(found.runs):
+        layers = sum(layer.in_model[index] for layer in found.layers)
+        assert layers + sum(part.seconds[index] for part in found.parts) == pytest.approx(run)
+
+
+def test_each_convolution_has_the_time_of_its_kernel_in_every_run() -> None:
+    found = timed(BLOCKED)
+    assert [len(layer.in_model) for layer in found.layers] == [len(found.runs)] * 3
+    assert all(min(layer.in_model) > 0 and layer.reason is None for layer in found.layers)
+    assert not [part for part in found.parts if part.kind == "unattributed"]
+
+
+def test_reorders_belong_to_the_convolution_outside_of_the_blocked_layout() -> None:
+    first, grouped, last = timed(BLOCKED).layers
+    if first.kernel != "Conv (NCHWc)":
+        pytest.skip("onnxruntime has no blocked layout on this machine")
+    assert (grouped.reorders, last.reorders, grouped.kernel) == (2, 0, "Conv")
+    assert all(0 < part < whole for part, whole in zip(grouped.reordering, grouped.in_model, strict=True))
+
+
+def test_a_runtime_that_tells_no_times_is_refused() -> None:
+    class Silent(OnnxRuntime):
+        name = "silent"
+        profiles = False
+
+    with pytest.raises(UsageError, match=r"silent does not tell how long its kernels take"):
+        timed(BLOCKED, replace(Settings(), runtime=Silent()))
+
+
+def test_a_model_that_does_not_run_is_refused_with_the_reason() -> None:
+    text = """m (float[1, 4, 8, 8] x, int64[2] s, float[4, 4, 3, 3] w1) => (float[N, C, H, W] y) {
+        z = Conv(x, w1)
+        y = Reshape(z, s)
+    }"""
+    with pytest.raises(ExecutionError, match=r"the model does not run: onnxruntime: .*--input or --data"):
+        time_model(walked(cases.stored(text, "w1")), {}, Settings(threads=1), QUICK)

@@ -17,6 +17,7 @@ from convaudit.records import (
     TensorInfo,
     Verification,
 )
+from convaudit.records.timing import ModelTiming, Roofs, TimePart, Timing
 from convaudit.shapes import conv_output_size, conv_transpose_output_size
 
 
@@ -178,3 +179,93 @@ def verified(report: AuditReport) -> AuditReport:
     )
     layers = tuple(replace(layer, verification=next(verdicts)) for layer in report.layers)
     return replace(report, layers=layers, runtime=RUNTIME)
+
+
+TIMED_ON = replace(RUNTIME, threads=1, device="cpu")
+TIMINGS = {
+    "stem": Timing(
+        seconds=280e-6,
+        spread=0.02,
+        kernel="Conv (NCHWc)",
+        model_seconds=301e-6,
+        model_spread=0.031,
+        model_share=0.0745,
+        reorders=0,
+        macs_per_second=38.7e9,
+        bound="compute",
+    ),
+    "block/depthwise": Timing(
+        seconds=91e-6,
+        dense_seconds=2.17e-3,
+        promised=32.0,
+        realised=23.85,
+        realised_interval=(23.4, 24.4),
+        efficiency=23.85 / 32,
+        spread=0.021,
+        kernel="Conv (NCHWc)",
+        dense_kernel="Conv (NCHWc)",
+        model_seconds=104e-6,
+        model_spread=0.04,
+        model_share=0.0257,
+        reorders=0,
+        macs_per_second=39.7e9,
+        bound="memory",
+    ),
+    "grouped": Timing(
+        seconds=1.31e-3,
+        dense_seconds=1.27e-3,
+        promised=4.0,
+        realised=0.969,
+        realised_interval=(0.93, 1.01),
+        efficiency=0.969 / 4,
+        spread=0.042,
+        kernel="Conv",
+        dense_kernel="Conv (NCHWc)",
+        model_seconds=1.62e-3,
+        model_spread=0.026,
+        model_share=0.401,
+        reorders=2,
+        reorder_seconds=310e-6,
+        macs_per_second=5.5e9,
+        bound="overhead",
+    ),
+    "then": Timing(
+        kernel="Conv (NCHWc)",
+        model_seconds=0.95e-6,
+        model_spread=0.21,
+        model_share=0.0002,
+        reorders=0,
+        reason="shorter than the profiler's step of 1 us",
+    ),
+    "else": Timing(reason="its branch was not taken"),
+}
+MODEL_TIMING = ModelTiming(
+    seconds=4.04e-3,
+    spread=0.018,
+    runs=42,
+    parts=(
+        TimePart(name="convolutions", kind="layers", count=9, seconds=3.31e-3, spread=0.02, share=0.819),
+        TimePart(name="reorders", kind="reorders", count=2, seconds=310e-6, spread=0.03, share=0.077),
+        TimePart(name="Add", kind="other_op", count=3, seconds=202e-6, spread=0.05, share=0.05),
+        TimePart(name="Gemm", kind="other_op", count=1, seconds=121e-6, spread=0.05, share=0.03),
+        TimePart(name="fused|thing", kind="unattributed", count=1, seconds=8e-6, spread=None, share=0.002),
+        TimePart(name="between", kind="between", count=16, seconds=89e-6, spread=0.09, share=0.022),
+    ),
+    attributed=0.976,
+    grouped_layers=2,
+    promised=13.3,
+    realised=2.46,
+    realised_interval=(2.38, 2.54),
+    efficiency=2.46 / 13.3,
+    noise=0.012,
+    roofs=Roofs(macs_per_second={"float32": 48.2e9}, bytes_per_second=21.3e9),
+    runtime=TIMED_ON,
+    cpu="Some CPU @ 2 GHz",
+)
+
+
+def timed(report: AuditReport) -> AuditReport:
+    """The report of the mixed network with times, some of them missing."""
+    missing = Timing(reason="the time budget ran out; give more by --time-budget")
+    layers = tuple(replace(layer, timing=TIMINGS.get(layer.name, missing)) for layer in report.layers)
+    return replace(report, layers=layers, timing=MODEL_TIMING, runtime=report.runtime or TIMED_ON)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from operator import attrgetter
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from convaudit.errors import UsageError, did_you_mean
-from convaudit.formulas import Count
-from convaudit.formulas.growth import leading_terms, ratio
-from convaudit.records import KINDS, AuditReport, LayerCost, Totals
+from convaudit.formulas.growth import ratio
+from convaudit.records import KINDS, AuditReport, LayerCost
 from convaudit.reporters import View
 from convaudit.reporters.cells import (
     bits_text,
@@ -23,101 +20,34 @@ from convaudit.reporters.cells import (
     share_of,
     status_text,
 )
+from convaudit.reporters.filling import Column, LayerColumn, count_column, counts, largest_first, text_column
 from convaudit.reporters.lines import verified_text
 from convaudit.reporters.text import printable
+from convaudit.reporters.time_cells import TIME_COLUMNS, model_time_columns
 from convaudit.shapes import as_text
-from convaudit.units import human, human_multiples, human_percentage
+from convaudit.units import human, human_percentage
 
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """A column as text: the header may have several lines."""
-
-    header: str
-    cells: list[str]
-    total: str = ""
-    left: bool = False  # text; numbers stand at the right
+def _macs(layers: Sequence[LayerCost], report: AuditReport) -> Column:
+    column = counts("MACs", [layer.macs for layer in layers], report.totals.macs_at_least)
+    return column if report.totals.macs is not None else replace(column, total=f">={column.total}")
 
 
-SortKey: TypeAlias = Callable[[LayerCost], Count | float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerColumn:
-    """What ``--columns`` shows of the layers, and ``--sort`` sorts them by.
-
-    Attributes:
-        fill: Makes the column of the layers that are listed and the totals of all.
-        order: Sorts by what it tells of a layer and the totals, the least first; None: nobody sorts by it.
-    """
-
-    fill: Callable[[Sequence[LayerCost], Totals], Column]
-    order: Callable[[LayerCost, Totals], Any] | None = None
-
-
-def text_column(
-    header: str, cell: Callable[[LayerCost], str], *, left: bool = True, number: SortKey | None = None
-) -> LayerColumn:
-    """A cell for each layer, without a total; sorted by ``number``, the largest first."""
-
-    def fill(layers: Sequence[LayerCost], totals: Totals) -> Column:
-        return Column(header=header, cells=[printable(cell(layer)) for layer in layers], left=left)
-
-    if number is None:
-        return LayerColumn(fill=fill)
-    return LayerColumn(fill=fill, order=lambda layer, totals: _largest_first(number(layer)))
-
-
-def count_column(header: str, key: str, *, summed: bool = True) -> LayerColumn:
-    """A count of each layer, and in total."""
-    of = attrgetter(key)
-
-    def fill(layers: Sequence[LayerCost], totals: Totals) -> Column:
-        column = _counts(header, [of(layer) for layer in layers], of(totals) if summed else 0)
-        return column if summed else replace(column, total="")
-
-    return LayerColumn(fill=fill, order=lambda layer, totals: _largest_first(of(layer)))
-
-
-def _macs(layers: Sequence[LayerCost], totals: Totals) -> Column:
-    column = _counts("MACs", [layer.macs for layer in layers], totals.macs_at_least)
-    return column if totals.macs is not None else replace(column, total=f">={column.total}")
-
-
-def _counts(header: str, counts: Sequence[Count | None], total: Count | None) -> Column:
-    """Dimensions that all counts share move into the header: ``118 M`` under ``MACs *batch``."""
-    factor, texts = human_multiples([*counts, total])
-    about, *dimensions = printable(factor).split("*")
-    lines = [about + header, *(f"*{dimension}" for dimension in dimensions)]
-    *cells, last = map(printable, texts)  # dimensions have names, and names come from the file
-    return Column(header="\n".join(lines), cells=cells, total=last)
-
-
-def _names(layers: Sequence[LayerCost], totals: Totals) -> Column:
+def _names(layers: Sequence[LayerCost], report: AuditReport) -> Column:
     names = [printable(layer.name) for layer in layers]
-    return Column(header="layer", cells=names, total=f"total of {totals.layers}", left=True)
+    return Column(header="layer", cells=names, total=f"total of {report.totals.layers}", left=True)
 
 
-def _shares(layers: Sequence[LayerCost], totals: Totals) -> Column:
-    shares = [human_percentage(share_of(layer, totals)) for layer in layers]
-    return Column(header="share", cells=shares, total="100.0%" if totals.macs else "")
+def _shares(layers: Sequence[LayerCost], report: AuditReport) -> Column:
+    shares = [human_percentage(share_of(layer, report.totals)) for layer in layers]
+    return Column(header="share", cells=shares, total="100.0%" if report.totals.macs else "")
 
 
 def _inaccuracy(layer: LayerCost) -> float | None:
     bits = None if layer.verification is None else layer.verification.bits
     return None if bits is None else -bits
-
-
-def _largest_first(value: Count | float | None) -> tuple[float, Fraction | float]:
-    """Orders numbers and formulas: a formula by its leading terms, what is unknown last."""
-    if value is None:
-        return (1, 0)
-    if isinstance(value, float):
-        return (0, -value)
-    terms = leading_terms(value)
-    return (-max(map(len, terms)), -sum(terms.values(), Fraction(0)))
 
 
 COLUMNS: dict[str, LayerColumn] = {
@@ -146,7 +76,7 @@ COLUMNS: dict[str, LayerColumn] = {
     "dense_macs": count_column("MACs g=1", "dense_macs"),
     "params_saved": count_column("params saved", "params_saved"),
     "macs_saved": count_column("saved", "macs_saved"),
-    "share": LayerColumn(fill=_shares, order=lambda layer, totals: _largest_first(share_of(layer, totals))),
+    "share": LayerColumn(fill=_shares, order=lambda layer, totals: largest_first(share_of(layer, totals))),
     "weight_bytes": count_column("weight bytes", "weight_bytes"),
     "activation_bytes": count_column("in+out bytes", "activation_bytes", summed=False),
     "intensity": text_column(
@@ -155,12 +85,13 @@ COLUMNS: dict[str, LayerColumn] = {
     "verified": text_column("verified", status_text),
     "bits": text_column("bits", bits_text, left=False, number=_inaccuracy),
     "error": text_column("max error", error_text, left=False),
+    **TIME_COLUMNS,
 }
 """What can be shown of each layer: one row serves the table, Markdown, ``--columns`` and ``--sort``."""
 
 
 def select(report: AuditReport, view: View) -> tuple[LayerCost, ...]:
-    """The layers to list. ``top`` without ``sort`` takes those with the most MACs.
+    """The layers to list. ``top`` without ``sort`` takes those of the most MACs, or of the most time.
 
     Raises:
         UsageError: The kind, or the column to sort by, is unknown.
@@ -169,7 +100,8 @@ def select(report: AuditReport, view: View) -> tuple[LayerCost, ...]:
     if view.only is not None:
         lookup(dict.fromkeys(KINDS), view.only, "kind")
         layers = [layer for layer in layers if view.only in layer.kinds]
-    sort = view.sort or ("macs" if view.top is not None else None)
+    costliest = "macs" if report.timing is None else "time_share"
+    sort = view.sort or (costliest if view.top is not None else None)
     if sort is not None:
         orders = {key: column.order for key, column in COLUMNS.items() if column.order is not None}
         order = lookup(orders, sort, "sort key")
@@ -191,12 +123,14 @@ def filled_columns(
         UsageError: A column is unknown.
     """
     columns = {key: lookup(COLUMNS, key, "column") for key in keys or _usual_columns(report)}
-    return {key: column.fill(layers, report.totals) for key, column in columns.items()}
+    return {key: column.fill(layers, report) for key, column in columns.items()}
 
 
 def _usual_columns(report: AuditReport) -> tuple[str, ...]:
     """What the table shows when nobody chose; what is the same in every row goes unsaid."""
     layers = report.layers
+    if report.timing is not None:
+        return _timed_columns(report)
     calls = ("calls",) if any(layer.calls != 1 for layer in layers) else ()
     saved = ("macs_saved",) if any(layer.groups != 1 for layer in layers) else ()
     share = ("share",) if report.totals.macs is not None else ()
@@ -205,6 +139,27 @@ def _usual_columns(report: AuditReport) -> tuple[str, ...]:
         *("name", "kind", "channels", "kernel", "output", "groups"),
         *(*calls, "params", "macs", *saved, *share, *verified),
     )
+
+
+def _timed_columns(report: AuditReport) -> tuple[str, ...]:
+    """The usual columns of who asked for times: what a layer is, and what was measured of it."""
+    layers = report.layers
+    timings = [layer.timing for layer in layers if layer.timing is not None]
+    grouped = any(layer.groups > 1 for layer in layers)
+    measured = any(timing.realised is not None for timing in timings)
+    shown = {
+        "calls": any(layer.calls != 1 for layer in layers),
+        "time_share": any(timing.model_share is not None for timing in timings),
+        "promised": grouped,
+        "realised": grouped and measured,
+        "efficiency": grouped and measured,
+        "bound": any(timing.bound is not None for timing in timings),
+        "ran": any(timing.kernel is not None for timing in timings),
+        "reorders": any(timing.reorders for timing in timings),
+        "verified": any(layer.verification is not None for layer in layers),
+    }
+    keys = ("name", "kind", "channels", "kernel", "groups", "calls", "macs", "time", *tuple(shown)[1:])
+    return tuple(key for key in keys if shown.get(key, True))
 
 
 def model_columns(reports: Sequence[AuditReport]) -> dict[str, Column]:
@@ -224,6 +179,8 @@ def model_columns(reports: Sequence[AuditReport]) -> dict[str, Column]:
             header="model MACs", cells=[printable(human(total.model_macs)) for total in totals]
         ),
     }
+    if any(report.timing for report in reports):
+        columns |= model_time_columns(reports)
     if any(layer.verification for report in reports for layer in report.layers):
         cells = [verified_text(report) for report in reports]
         columns["verified"] = Column(header="verified", cells=cells, left=True)

@@ -9,7 +9,7 @@ from convaudit.formulas import Count, Formula
 from convaudit.formulas.growth import ratio
 from convaudit.records import LayerCost
 from convaudit.reporters.cells import channels_text, kernel_text
-from convaudit.reporters.columns import Column
+from convaudit.reporters.filling import Column
 from convaudit.reporters.text import printable
 from convaudit.units import human, human_percentage
 

@@ -11,13 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.columns import Column, lookup
+from convaudit.reporters.columns import lookup
+from convaudit.reporters.filling import Column
 from convaudit.reporters.text import shorten_all
 
 COMPACT = "compact"
-_NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B)\b)")
+_NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B|[num]?s)\b)|(?<=[sx]) (?=±)")
 _SHORTEST_NAME, _LONGEST_NAME = 16, 32
 _DROP_FIRST = ("output", "kind", "channels", "bits", "share", "kernel", "calls")
+_DROP_FIRST_OF_TIMES = (
+    *("kind", "macs", "calls", "kernel", "reorders", "channels", "ran", "bound", "verified", "time_share"),
+    *("groups", "promised"),
+)
 _MARKUP = ("html", "latex", "jira", "wiki", "moin", "youtrack", "textile", "tsv", "asciidoc")
 """Parts of the names of styles that other programs lay out, where no terminal sets a width."""
 
@@ -85,7 +90,8 @@ def _fitted(columns: Mapping[str, Column], style: str, width: int, *, chosen: bo
     kept = dict(columns)
     shortest = _distinct_width(columns["name"].cells) if "name" in columns else 0
     narrowest = _with_names(kept, shortest)
-    for key in () if chosen else _DROP_FIRST:
+    useless = _DROP_FIRST_OF_TIMES if "time" in columns else _DROP_FIRST
+    for key in () if chosen else useless:
         if _width_of(narrowest, style) <= width:
             break
         kept.pop(key, None)

@@ -17,6 +17,11 @@ CONVENTION = (
     "MACs: multiply-accumulates of one call, taps on padding included, bias not; FLOPs = 2*MACs. "
     "Transposed layers count input positions. saved: against the same layer with groups=1."
 )
+TIME_CONVENTION = (
+    "time: of one call in the model, with the layout reorders that it causes. promised: MACs with groups=1 / "
+    "MACs. realised: seconds with groups=1 / seconds, of layer and twin alone, in turn. efficiency: realised "
+    "/ promised. Medians, ± half of their 95% interval; ~: it holds 1.00x: neither gain nor loss is shown."
+)
 _MAX_FORMULA = 200
 _MOST_LINES = 10  # of one sort
 
@@ -42,7 +47,8 @@ def summary(report: AuditReport, shown: int) -> list[str]:
         *_others(report),
         *_formulas(report),
     ]
-    return [printable(line) for line in (*lines, CONVENTION)]
+    conventions = [CONVENTION, *([TIME_CONVENTION] if report.timing is not None else [])]
+    return [printable(line) for line in (*lines, *conventions)]
 
 
 def cautions(report: AuditReport) -> list[str]:

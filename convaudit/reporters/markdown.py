@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.columns import Column, filled_columns, model_columns, select
+from convaudit.reporters.columns import filled_columns, model_columns, select
+from convaudit.reporters.filling import Column
 from convaudit.reporters.grid import tabulated
 from convaudit.reporters.lines import cautions, heading, remarks, summary, verdicts
 from convaudit.reporters.text import markdown_code, markdown_text
+from convaudit.reporters.times import time_lines
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
@@ -31,7 +33,10 @@ def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
     parts = [f"### {markdown_text(heading(report))}"]
     if report.layers:
         parts.append(_table(filled_columns(report, layers, view.columns), code=("name",)))
-    parts += [_list(summary(report, len(layers))), _list([*cautions(report), *verdicts(report)])]
+    parts += [
+        _list(summary(report, len(layers))),
+        _list([*cautions(report), *verdicts(report), *time_lines(report)]),
+    ]
     return _document(parts)
 
 

@@ -12,6 +12,7 @@ from convaudit.reporters.columns import filled_columns, model_columns, select
 from convaudit.reporters.grid import laid_out, tabulated, wrapped
 from convaudit.reporters.lines import cautions, heading, remarks, summary, verdicts
 from convaudit.reporters.text import printable
+from convaudit.reporters.times import time_lines
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
@@ -24,7 +25,7 @@ def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
     table = ""
     if report.layers:
         table = "\n" + laid_out(filled_columns(report, layers, view.columns), view) + "\n"
-    lines = [*summary(report, len(layers)), *cautions(report), *verdicts(report)]
+    lines = [*summary(report, len(layers)), *cautions(report), *verdicts(report), *time_lines(report)]
     return wrapped([heading(report)], view.width) + table + "\n" + wrapped(lines, view.width)
 
 
@@ -76,6 +77,6 @@ def notebook_html(report: AuditReport) -> str:
     """An audit for a notebook's cell; every text from the model is escaped."""
     columns = filled_columns(report, report.layers)
     table = tabulated(list(columns.values()), "html") if report.layers else ""
-    lines = [*summary(report, len(report.layers)), *cautions(report), *verdicts(report)]
+    lines = [*summary(report, len(report.layers)), *cautions(report), *verdicts(report), *time_lines(report)]
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<p><b>{escape(heading(report))}</b></p>{table}<ul>{items}</ul>"

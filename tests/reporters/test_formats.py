@@ -28,6 +28,7 @@ from convaudit.records import (
     Totals,
     Verification,
 )
+from convaudit.records.timing import ModelTiming, Roofs, TimePart, Timing
 from convaudit.reporters import View
 from convaudit.reporters.csv import CSV_COLUMNS
 from convaudit.reporters.csv import render_audit as render_csv
@@ -38,7 +39,7 @@ from convaudit.reporters.markdown import render_models as render_models_markdown
 from convaudit.reporters.plain import SCHEMA_VERSION, keys_of, report_dict
 from convaudit.reporters.table import notebook_html
 from convaudit.reporters.text import json_text
-from tests.networks import conv_layer, mixed_network, network, symbolic_network, verified
+from tests.networks import conv_layer, mixed_network, network, symbolic_network, timed, verified
 from tests.reporters.test_table import HOSTILE
 
 SCHEMA = json.loads((resources.files("convaudit.reporters") / "report.schema.json").read_text())
@@ -49,6 +50,7 @@ REPORTS = [
     pytest.param(MIXED, id="mixed"),
     pytest.param(SYMBOLIC, id="symbolic"),
     pytest.param(verified(MIXED), id="verified"),
+    pytest.param(timed(MIXED), id="timed"),
     pytest.param(analyze(network()), id="empty"),
     pytest.param(analyze(network(conv_layer(HOSTILE))), id="hostile"),
 ]
@@ -69,7 +71,7 @@ def test_the_schema_is_valid():
     assert SCHEMA["$id"] == f"urn:convaudit:schema:report:{SCHEMA_VERSION}"
 
 
-def described(*path: str) -> dict[str, object]:
+def described(*path: str | int) -> dict[str, object]:
     """The part of the schema at a path."""
     return reduce(lambda part, key: part[key], path, SCHEMA["$defs"])
 
@@ -83,6 +85,10 @@ RECORDS = [
     pytest.param(Branch, ("branches", "items"), set(), id="branch"),
     pytest.param(Verification, ("verification",), set(), id="verification"),
     pytest.param(RuntimeInfo, ("runtime",), set(), id="runtime"),
+    pytest.param(Timing, ("timing",), set(), id="timing"),
+    pytest.param(ModelTiming, ("model_timing",), set(), id="model-timing"),
+    pytest.param(TimePart, ("model_timing", "properties", "parts", "items"), set(), id="time-part"),
+    pytest.param(Roofs, ("model_timing", "properties", "roofs", "anyOf", 1), set(), id="roofs"),
 ]
 
 

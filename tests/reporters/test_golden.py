@@ -8,11 +8,12 @@ from convaudit.analyzer import analyze
 from convaudit.reporters import FORMATS, View, formats_of
 from convaudit.reporters.table import notebook_html
 from convaudit.version import __version__
-from tests.networks import mixed_network, network, symbolic_network, verified
+from tests.networks import mixed_network, network, symbolic_network, timed, verified
 
 MIXED = analyze(mixed_network())
 SYMBOLIC = analyze(symbolic_network())
 VERIFIED = verified(MIXED)
+TIMED = timed(MIXED)
 EMPTY = analyze(network())
 BOTH = [MIXED, SYMBOLIC]
 
@@ -23,6 +24,13 @@ OUTPUTS = {
     "mixed_grid.txt": ("table", "audit", MIXED, View(only="grouped", top=1, style="grid", width=100)),
     "symbolic_80.txt": ("table", "audit", SYMBOLIC, View(width=80)),
     "verified_80.txt": ("table", "audit", VERIFIED, View(width=80)),
+    "timed_80.txt": ("table", "audit", TIMED, View(width=80)),
+    "timed_100.txt": ("table", "audit", TIMED, View(width=100)),
+    "timed_wide.txt": ("table", "audit", timed(VERIFIED), View()),
+    "timed_models.txt": ("table", "models", [TIMED, SYMBOLIC], View(width=100)),
+    "timed.md": ("markdown", "audit", TIMED, View()),
+    "timed.csv": ("csv", "audit", TIMED, View()),
+    "timed.json": ("json", "audit", TIMED, View()),
     "empty.txt": ("table", "audit", EMPTY, View(width=80)),
     "models.txt": ("table", "models", [VERIFIED, SYMBOLIC], View(width=100)),
     "mixed.md": ("markdown", "audit", MIXED, View()),
@@ -43,10 +51,13 @@ def test_golden(name, golden):
 
 def test_golden_notebook(golden):
     golden("mixed.html", notebook_html(MIXED))
+    golden("timed.html", notebook_html(TIMED))
 
 
 @pytest.mark.parametrize(
-    "report", [MIXED, SYMBOLIC, VERIFIED, EMPTY], ids=["mixed", "symbolic", "verified", "empty"]
+    "report",
+    [MIXED, SYMBOLIC, VERIFIED, TIMED, EMPTY],
+    ids=["mixed", "symbolic", "verified", "timed", "empty"],
 )
 def test_two_runs_give_the_same_bytes(report):
     for form in formats_of("audit").values():

@@ -13,11 +13,13 @@ from convaudit.errors import UsageError
 from convaudit.formulas import symbol
 from convaudit.reporters import FORMATS, View
 from convaudit.reporters.cells import kernel_text
-from convaudit.reporters.columns import COLUMNS, filled_columns, select, text_column
+from convaudit.reporters.columns import COLUMNS, filled_columns, select
+from convaudit.reporters.filling import text_column
 from convaudit.reporters.lines import verified_text
 from convaudit.reporters.table import render_audit as render_table
 from convaudit.reporters.table import render_models as render_models_table
-from tests.networks import VERDICTS, conv_layer, mixed_network, network, symbolic_network, verified
+from convaudit.reporters.time_cells import TIME_COLUMNS
+from tests.networks import VERDICTS, conv_layer, mixed_network, network, symbolic_network, timed, verified
 
 MIXED = analyze(mixed_network())
 
@@ -120,12 +122,17 @@ def test_chosen_columns_stay_however_narrow_it_gets():
 
 @pytest.mark.parametrize("key", COLUMNS)
 @pytest.mark.parametrize(
-    "report", [MIXED, analyze(symbolic_network()), verified(MIXED)], ids=["mixed", "symbolic", "verified"]
+    "report",
+    [MIXED, analyze(symbolic_network()), verified(MIXED), timed(MIXED)],
+    ids=["mixed", "symbolic", "verified", "timed"],
 )
 def test_every_column_has_a_cell_for_every_layer(key, report):
     column = filled_columns(report, report.layers, [key])[key]
     assert len(column.cells) == len(report.layers)
-    if key in ("verified", "bits", "error") and report.layers[0].verification is None:
+    unasked = (key in TIME_COLUMNS and report.timing is None) or (
+        key in ("verified", "bits", "error") and report.layers[0].verification is None
+    )
+    if unasked:
         assert set(column.cells) == {""}
     elif key not in ("bits", "error"):
         assert all(column.cells), "what a layer does not have is said, not left empty"

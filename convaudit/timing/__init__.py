@@ -3,17 +3,24 @@
 It knows no model format and no runtime.
 """
 
-from convaudit.timing.derived import with_timing
 from convaudit.timing.estimates import Estimate, median_of, narrow_enough, paired_ratio
+from convaudit.timing.merged import merged
+from convaudit.timing.model import with_timing
 from convaudit.timing.sweeping import at_groups, better_groups, swept
+from convaudit.timing.verdicts import falls_short, loses, lost_seconds, worst_off
 
 __all__ = [
     "Estimate",
     "at_groups",
     "better_groups",
+    "falls_short",
+    "loses",
+    "lost_seconds",
     "median_of",
+    "merged",
     "narrow_enough",
     "paired_ratio",
     "swept",
     "with_timing",
+    "worst_off",
 ]

@@ -43,12 +43,12 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """``(low, high)``; None of one sample, which tells nothing of its spread."""
-        return (self.low, self.high) if self.count > 1 else None
+        """``(low, high)`` if it has its confidence."""
+        return (self.low, self.high) if self.sure else None
 
     @property
     def spread(self) -> float | None:
-        """Half of the interval, relative to the median; None of one sample."""
+        """Half of the interval, or of few samples' range, relative to the median; None of one sample."""
         return (self.high - self.low) / 2 / self.value if self.count > 1 and self.value else None
 
     def excludes(self, value: float) -> bool:

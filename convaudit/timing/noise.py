@@ -10,6 +10,8 @@ from convaudit.timing.estimates import Estimate
 
 MOST_NOISE = 0.1
 """How far layers may be from themselves before nothing is concluded from times."""
+MOST_SPREAD = 0.25
+"""Half of the interval of what groups realised, relative to it, beyond which nothing is concluded from it."""
 
 
 def deviation(itself: Estimate | None) -> float | None:
@@ -21,11 +23,16 @@ def deviation(itself: Estimate | None) -> float | None:
     return None if itself is None else max(itself.value, 1 / itself.value) - 1
 
 
-def too_noisy(noise: float | None) -> str | None:
-    """Why nothing is concluded from times, in words; None if the machine was quiet enough, or unchecked."""
-    if noise is None or noise <= MOST_NOISE:
-        return None
-    return (
-        f"layers timed against themselves differ by {noise:.0%}, more than {MOST_NOISE:.0%}: "
-        "the machine is too noisy for a verdict; time it again while nothing else runs"
-    )
+def too_noisy(noise: float | None, spread: float | None = None) -> str | None:
+    """Why nothing is concluded from times, in words; None if the machine was quiet enough, or unchecked.
+
+    Args:
+        noise: How far layers were from themselves.
+        spread: Half of the interval of the number that a verdict would be on, relative to it.
+    """
+    advice = "the machine is too noisy for a verdict; time it again while nothing else runs"
+    if noise is not None and noise > MOST_NOISE:
+        return f"layers timed against themselves differ by {noise:.0%}, more than {MOST_NOISE:.0%}: {advice}"
+    if spread is not None and spread > MOST_SPREAD:
+        return f"what groups realised is known within {spread:.0%}, not {MOST_SPREAD:.0%}: {advice}"
+    return None

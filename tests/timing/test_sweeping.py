@@ -11,14 +11,9 @@ from convaudit.records import LayerCost
 from convaudit.records.timing import Samples, Sweep, Swept
 from convaudit.timing import at_groups, better_groups, swept
 from tests.networks import conv_layer
+from tests.timing.made import around
 
 LAYER = layer_cost(conv_layer("conv", 16, 16, (3, 3), (7, 7), padding=((1, 1), (1, 1)), groups=4, bias=True))
-
-
-def around(seconds: float, jitter: float = 0.001, rounds: int = 12) -> Samples:
-    """Samples whose order looks random and whose median is ``seconds``."""
-    steps = [0, 5, 2, 7, 1, 6, 3, 8, 4, 11, 9, 10][:rounds]
-    return tuple(seconds * (1 + jitter * (step - 5.5)) for step in steps)
 
 
 def sweep_of(seconds: dict[int, Samples], layer: LayerCost = LAYER, **rest: Any) -> Sweep:

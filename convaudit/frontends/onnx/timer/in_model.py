@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -15,18 +16,17 @@ from onnx import ModelProto
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import feeds_of
 from convaudit.frontends import TimeRequest
-from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
-from convaudit.frontends.onnx.runtime import Arrays, Settings, short_name
-from convaudit.frontends.onnx.shapes.runnable import make_runnable
-from convaudit.frontends.onnx.timer.kernels import Kernel, kernels_of, nodes_of
+from convaudit.frontends.onnx.runtime import Arrays, Settings
+from convaudit.frontends.onnx.timer.absent import reason_of_absence
+from convaudit.frontends.onnx.timer.kernels import kernels_of
+from convaudit.frontends.onnx.timer.original import Original
 from convaudit.frontends.onnx.timer.profile import ProfiledRun, profiled_runs, written_events
 from convaudit.frontends.onnx.timer.samples import summed
-from convaudit.frontends.onnx.verifier.operands import known_padding
-from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import RuntimeInfo
 from convaudit.records.timing import Timed
+from convaudit.timing.estimates import median_of, narrow_enough
 from convaudit.timing.machine import cpu_name
 
 BUDGET_SECONDS = 30.0
@@ -55,11 +55,11 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
     seed = how.seed or 0
     feeds, sizes = feeds_of(network, data or None, seed)
     budget = (how.budget_seconds or BUDGET_SECONDS) * (_SHARE if how.alone else 1.0)
-    original = _named_model(walked, sizes)
-    profiled = _profiled(walked, original, feeds, settings, budget)
-    positions = {layer.name: index for index, layer in enumerate(network.layers)}
-    kernels = _kernels(original, positions, profiled.optimized)
-    layers, parts = summed(profiled.runs, kernels, len(network.layers))
+    original = Original(walked, sizes)
+    profiled = _profiled(walked, original.model, feeds, settings, budget)
+    kernels = kernels_of(original, profiled.optimized.graph)
+    absent = partial(reason_of_absence, original=original, kernels=kernels)
+    layers, parts = summed(profiled.runs, kernels, len(network.layers), absent)
     return Timed(
         layers=layers,
         runs=tuple(run.seconds for run in profiled.runs),
@@ -84,28 +84,8 @@ class _Profiled:
     """Runs of a model, and the graph that ran."""
 
     runs: list[ProfiledRun]
-    optimized: ModelProto | None  # None: the runtime does not tell it
+    optimized: ModelProto
     settings: Settings
-
-
-def _named_model(walked: Walked, sizes: Mapping[str, int]) -> ModelProto:
-    """The model as it is run: each node has a name of its own, a convolution its layer's."""
-    proto = ModelProto()
-    proto.CopyFrom(with_dense_tensors(walked.model, walked.expanded.model))
-    graphs = Graphs(proto)
-    taken = {layer.name for layer in walked.network.layers}
-    convolutions = {}
-    for layer in walked.network.layers:
-        node = graphs.node(walked.addresses[layer.name])
-        make_runnable(node, known_padding(layer, node, sizes))
-        convolutions[id(node)] = layer.name
-    for position, node in enumerate(nodes_of(proto.graph)):
-        name = convolutions.get(id(node)) or node.name
-        if id(node) not in convolutions and (not name or name in taken):
-            name = f"{name or node.op_type}#{position}"
-        taken.add(name)
-        node.name = name
-    return proto
 
 
 def _profiled(
@@ -137,25 +117,20 @@ def _attempt(model: bytes, feeds: Arrays, settings: Settings, budget: float, mos
         settings = replace(settings, profile=Path(folder), optimized_model=path)
         session = settings.runtime.load(model, settings)
         session.run(feeds, None)  # the first one is slower
-        start, done = perf_counter(), 0
-        while done < most and (done < 1 or _worthwhile(done, perf_counter() - start, budget)):
+        walls: list[float] = []
+        while len(walls) < most and not _enough(walls, budget):
+            start = perf_counter()
             session.run(feeds, None)
-            done += 1
+            walls.append(perf_counter() - start)
         runs = profiled_runs(written_events(session.end_profiling()))[1:]
-        optimized = onnx.load(path, load_external_data=False) if path.exists() else None
+        optimized = onnx.load(path, load_external_data=False)
     if not runs:
         raise ExecutionError("its profile has no complete run")
     return _Profiled(runs, optimized, settings)
 
 
-def _worthwhile(done: int, used: float, budget: float) -> bool:
-    """Whether there is time for one more run."""
-    return used + used / done <= budget
-
-
-def _kernels(
-    original: ModelProto, positions: Mapping[str, int], optimized: ModelProto | None
-) -> dict[str, Kernel]:
-    if optimized is None:
-        return {name: Kernel(short_name(name), (index,)) for name, index in positions.items()}
-    return kernels_of(original.graph, positions, optimized.graph)
+def _enough(walls: Sequence[float], budget: float) -> bool:
+    """Whether the runs so far tell the median, or there is no time for one more."""
+    if not walls:
+        return False
+    return sum(walls) + walls[-1] > budget or narrow_enough(median_of(walls))

@@ -8,16 +8,25 @@ way back from the tensor that it makes, through the graph as it was, to what oth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from onnx import GraphProto, NodeProto
+from onnx import GraphProto, NodeProto, defs
 
 from convaudit.frontends.onnx.graphs import bodies, graphs
+from convaudit.frontends.onnx.ops import CONV_OPS
+from convaudit.frontends.onnx.timer.original import Original, nodes_of
+from convaudit.frontends.onnx.walker.multiplying_ops import MULTIPLYING_OPS
 
-_BLOCKED = "com.microsoft.nchwc"
+CONVOLUTIONS = {op.rpartition(".")[2] for op in CONV_OPS}
+"""Types of ops that only a convolution becomes, whatever their domain."""
+_MAY_CONVOLVE = {op.rpartition(".")[2] for op in MULTIPLYING_OPS} | CONVOLUTIONS
+_BLOCKED, _NHWC = "com.microsoft.nchwc", "com.ms.internal.nhwc"
 _BLOCKED_NAME = re.compile(r"_nchwc(_token_\d+)?$")
-_REORDERS = ("ReorderInput", "ReorderOutput")
+
+Layout = Literal["NCHWc", "NHWC"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,96 +34,130 @@ class Kernel:
     """What one node of an optimised graph does.
 
     Attributes:
-        label: Its op, for people: "Conv (NCHWc)".
+        op: Type of its op.
+        layout: That it works in, where that is not the model's own.
         layers: Positions of the convolutions that it computes.
         reorders_for: Position of the one for which it reorders; None: it does not, or for none.
     """
 
-    label: str
+    op: str
+    layout: Layout | None = None
     layers: tuple[int, ...] = ()
     reorders_for: int | None = None
 
+    @property
+    def label(self) -> str:
+        """For people: "Conv (NCHWc)"."""
+        return f"{self.op} ({self.layout})" if self.layout else self.op
 
-def kernels_of(original: GraphProto, layers: Mapping[str, int], optimized: GraphProto) -> dict[str, Kernel]:
+    @property
+    def unknown(self) -> bool:
+        """Whether it convolves, and nothing tells for which layer."""
+        return self.op in CONVOLUTIONS and not self.layers
+
+
+def kernels_of(original: Original, optimized: GraphProto) -> dict[str, Kernel]:
     """What each node of an optimised graph does, by its name.
 
     Args:
-        original: The graph as it was given to the runtime. The names of its nodes and tensors are unique,
-            those of its bodies too.
-        layers: Positions of the convolutions, by the name of their node.
+        original: The model as it was given to the runtime.
         optimized: What the runtime made of it.
     """
-    return _Optimized(original, layers, optimized).kernels()
+    return _Optimized(original, optimized).kernels()
 
 
 class _Optimized:
-    def __init__(self, original: GraphProto, layers: Mapping[str, int], optimized: GraphProto) -> None:
-        self._layers = layers
-        self._makers = {name: node for node in nodes_of(original) for name in node.output if name}
+    def __init__(self, original: Original, optimized: GraphProto) -> None:
+        self._original = original
         self._nodes = list(nodes_of(optimized))
-        self._made = {node.name: self._known_outputs(node) for node in self._nodes}
-        self._given = {name for names in self._made.values() for name in names}
-        self._given |= {tensor.name for _, graph in graphs(optimized) for tensor in graph.initializer}
-        self._claimed = {node.name for node in self._nodes} & layers.keys()
-        self._computed = {node.name: self._layers_of(node) for node in self._nodes}
+        self._readers, self._sources = _neighbours(self._nodes)
+        self._made = [self._known_outputs(node) for node in self._nodes]
+        self._given = {name for names in self._made for name in names}
+        stored = {tensor.name for _, graph in graphs(optimized) for tensor in graph.initializer}
+        self._given |= {name for name in map(original.tensor, stored) if name}
+        named = [self._by_name(node) for node in self._nodes]
+        self._named = {layer for layer in named if layer is not None}
+        self._computed = [
+            self._by_tensors(position) if layer is None else (layer,) for position, layer in enumerate(named)
+        ]
 
     def kernels(self) -> dict[str, Kernel]:
-        return {
-            node.name: Kernel(kernel_label(node), self._computed[node.name], self._reorders_for(node))
-            for node in self._nodes
-        }
+        found: dict[str, Kernel] = {}
+        for position, node in enumerate(self._nodes):
+            kernel = Kernel(
+                node.op_type, layout_of(node), self._computed[position], self._reorders_for(position)
+            )
+            name = node.name or f"({node.op_type})"  # its event's ends with a number that the graph lacks
+            if found.setdefault(name, kernel) != kernel:  # two graphs may hold nodes of one name
+                found[name] = Kernel(node.op_type, layout_of(node))
+        return found
 
     def _known_outputs(self, node: NodeProto) -> list[str]:
         """What it makes, as far as the graph had it before."""
-        outputs = [name for name in node.output if name in self._makers]
-        named = _BLOCKED_NAME.sub("", node.name)
-        return [*outputs, named] if node.domain == _BLOCKED and named in self._makers else outputs
+        candidates = list(node.output)
+        if node.domain == _BLOCKED and _BLOCKED_NAME.search(node.name):
+            candidates.append(_BLOCKED_NAME.sub("", node.name))
+        return [name for name in map(self._original.tensor, filter(None, candidates)) if name]
 
-    def _layers_of(self, node: NodeProto) -> tuple[int, ...]:
-        if node.name in self._claimed:
-            return (self._layers[node.name],)
-        if bodies(node) or _is_reorder(node):
-            return ()  # what runs in a body has kernels of its own
-        return tuple(sorted(self._way_back(self._made[node.name], self._given)))
+    def _by_name(self, node: NodeProto) -> int | None:
+        layer = self._original.layer(node.name)
+        return layer if node.op_type in _MAY_CONVOLVE else None
 
-    def _way_back(self, outputs: Iterable[str], given: Set[str]) -> set[int]:
-        """Convolutions between some tensors and those that other kernels make."""
-        found, seen, todo = set(), set[str](), list(outputs)
-        while todo:
-            name = todo.pop()
-            if name in seen or name not in self._makers:
-                continue
-            seen.add(name)
-            maker = self._makers[name]
-            if maker.name in self._layers and maker.name not in self._claimed:
-                found.add(self._layers[maker.name])
-            todo += [source for source in maker.input if source and source not in given]
-        return found
+    def _by_tensors(self, position: int) -> tuple[int, ...]:
+        """The convolutions on the way back to what other kernels make."""
+        node = self._nodes[position]
+        if bodies(node) or (node.op_type not in _MAY_CONVOLVE and is_described(node)):
+            return ()
+        if node.name in self._original.nodes and node.op_type not in CONVOLUTIONS:
+            return ()
+        made = self._made[position] or self._made_behind(position)
+        return tuple(sorted(self._original.between(made, self._given - set(made)) - self._named))
 
-    def _reorders_for(self, node: NodeProto) -> int | None:
-        """The convolution outside of the blocked layout that it reorders for."""
-        if not _is_reorder(node):
+    def _made_behind(self, position: int) -> list[str]:
+        """What the nodes make that the runtime put behind it, to change its layout or its type."""
+        behind = [reader for reader in self._readers[position] if self._is_inserted(reader)]
+        return [name for reader in behind for name in self._made[reader] or self._made_behind(reader)]
+
+    def _is_inserted(self, position: int) -> bool:
+        node = self._nodes[position]
+        return node.op_type in ("Transpose", "Cast") and node.name not in self._original.nodes
+
+    def _reorders_for(self, position: int) -> int | None:
+        """The convolution outside of the layout that its neighbour works in."""
+        if not self._is_reorder(position):
             return None
-        beside = self._readers(node) if node.op_type == "ReorderOutput" else self._sources(node)
-        outside = [self._computed[other.name] for other in beside if other.domain != _BLOCKED]
+        beside = [*self._sources[position], *self._readers[position]]
+        if not any(layout_of(self._nodes[other]) for other in beside):
+            return None
+        outside = [self._computed[other] for other in beside if not layout_of(self._nodes[other])]
         return next((layers[0] for layers in outside if len(layers) == 1), None)
 
-    def _readers(self, node: NodeProto) -> Sequence[NodeProto]:
-        return [other for other in self._nodes if set(node.output) & set(other.input)]
-
-    def _sources(self, node: NodeProto) -> Sequence[NodeProto]:
-        return [other for other in self._nodes if set(node.input) & set(other.output)]
-
-
-def _is_reorder(node: NodeProto) -> bool:
-    return node.domain == _BLOCKED and node.op_type in _REORDERS
+    def _is_reorder(self, position: int) -> bool:
+        node = self._nodes[position]
+        if node.domain == _BLOCKED:
+            return node.op_type in ("ReorderInput", "ReorderOutput")
+        return node.op_type == "Transpose" and self._is_inserted(position)
 
 
-def nodes_of(graph: GraphProto) -> Iterable[NodeProto]:
-    """All nodes of a graph, and of the bodies inside it."""
-    return (node for _, inner in graphs(graph) for node in inner.node)
+def _neighbours(nodes: Sequence[NodeProto]) -> tuple[Mapping[int, list[int]], Mapping[int, list[int]]]:
+    """Positions of the nodes that read what each one makes, and of those that make what it reads."""
+    makers = {name: position for position, node in enumerate(nodes) for name in node.output if name}
+    readers, sources = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
+    for position, node in enumerate(nodes):
+        for maker in dict.fromkeys(makers[name] for name in node.input if name in makers):
+            readers[maker].append(position)
+            sources[position].append(maker)
+    return readers, sources
 
 
-def kernel_label(node: NodeProto) -> str:
-    """The op of a kernel, and the layout that it works in."""
-    return f"{node.op_type} (NCHWc)" if node.domain == _BLOCKED else str(node.op_type)
+def layout_of(node: NodeProto) -> Layout | None:
+    """The layout that a kernel works in, where that is not the model's own."""
+    if node.domain == _BLOCKED:
+        return "NCHWc"
+    last = any(item.name == "channels_last" and item.i for item in node.attribute)
+    return "NHWC" if last or node.domain == _NHWC or node.op_type.startswith("Nhwc") else None
+
+
+def is_described(node: NodeProto) -> bool:
+    """Whether its op is one of ONNX's or of onnxruntime's, not something that a provider compiled."""
+    return node.domain.startswith(("com.microsoft", "com.ms.")) or defs.has(node.op_type, node.domain)

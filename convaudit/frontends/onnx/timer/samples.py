@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeAlias
 
 from convaudit.frontends.onnx.runtime import CPU, short_name
-from convaudit.frontends.onnx.timer.kernels import Kernel
+from convaudit.frontends.onnx.timer.kernels import CONVOLUTIONS, Kernel
 from convaudit.frontends.onnx.timer.profile import Event, ProfiledRun
 from convaudit.records.timing import LayerSamples, PartSamples
 
-_UNSEEN = "no kernel of the run computes it: the runtime left it out, or its body did not run"
+_Kind: TypeAlias = Literal["other_op", "unattributed", "between"]
+_KINDS: tuple[_Kind, ...] = ("other_op", "unattributed", "between")
 
 
 def summed(
-    runs: Sequence[ProfiledRun], kernels: Mapping[str, Kernel], layers: int
+    runs: Sequence[ProfiledRun],
+    kernels: Mapping[str, Kernel],
+    layers: int,
+    absent: Callable[[int], str],
 ) -> tuple[tuple[LayerSamples, ...], tuple[PartSamples, ...]]:
     """Samples of each convolution, and the parts that make the rest of the runs.
 
@@ -22,27 +27,24 @@ def summed(
         runs: Those that count.
         kernels: What computes which convolution, by the name of its event.
         layers: How many convolutions there are.
+        absent: Why one of them has no kernel of its own, in words.
     """
-    sums = [_Sums(run, kernels) for run in runs]
-    shared: dict[int, str] = {}
-    for kernel in kernels.values():
-        if len(kernel.layers) > 1:
-            reason = f"{kernel.label} computes it together with {len(kernel.layers) - 1} other convolutions"
-            shared.update(dict.fromkeys(kernel.layers, reason))
-    samples = tuple(_layer(index, sums, shared.get(index, _UNSEEN)) for index in range(layers))
-    return samples, _parts(sums)
+    ops = {kernel.op for kernel in kernels.values()} - CONVOLUTIONS
+    sums = [_Sums(run, kernels, ops) for run in runs]
+    return tuple(_layer(index, sums, absent) for index in range(layers)), _parts(sums)
 
 
 class _Sums:
     """One run, summed."""
 
-    def __init__(self, run: ProfiledRun, kernels: Mapping[str, Kernel]) -> None:
+    def __init__(self, run: ProfiledRun, kernels: Mapping[str, Kernel], ops: set[str]) -> None:
+        self._ops = ops
         self.seconds: dict[int, float] = defaultdict(float)
         self.reordering: dict[int, float] = defaultdict(float)
         self.reorders = Counter[int]()
         self.labels: dict[int, dict[str, None]] = defaultdict(dict)
-        self.parts: dict[tuple[str, str], float] = defaultdict(float)
-        self.counts = Counter[tuple[str, str]]()
+        self.parts: dict[tuple[_Kind, str], float] = defaultdict(float)
+        self.counts = Counter[tuple[_Kind, str]]()
         for event in run.events:
             self._add(event, kernels.get(event.name))
         known = sum(event.seconds for event in run.events)
@@ -59,20 +61,23 @@ class _Sums:
             self.reordering[kernel.reorders_for] += event.seconds
             self.reorders[kernel.reorders_for] += 1
         else:
-            known = kernel is not None and not kernel.layers
-            key = (event.op, "other_op") if known else (event.name, "unattributed")
+            key = self._part(event, kernel)
             self.parts[key] += event.seconds
             self.counts[key] += 1
+
+    def _part(self, event: Event, kernel: Kernel | None) -> tuple[_Kind, str]:
+        known = event.op in self._ops if kernel is None else not (kernel.layers or kernel.unknown)
+        return ("other_op", event.op) if known else ("unattributed", event.name)
 
 
 def _label(event: Event, kernel: Kernel) -> str:
     return kernel.label if event.provider == CPU else f"{kernel.label} on {short_name(event.provider)}"
 
 
-def _layer(index: int, sums: Sequence[_Sums], absent: str) -> LayerSamples:
+def _layer(index: int, sums: Sequence[_Sums], absent: Callable[[int], str]) -> LayerSamples:
     labels = dict.fromkeys(label for one in sums for label in one.labels[index])
     if not labels:
-        return LayerSamples(reason=absent)
+        return LayerSamples(reason=absent(index))
     reorders = max(one.reorders[index] for one in sums)
     return LayerSamples(
         in_model=tuple(one.seconds[index] for one in sums),
@@ -84,13 +89,12 @@ def _layer(index: int, sums: Sequence[_Sums], absent: str) -> LayerSamples:
 
 def _parts(sums: Sequence[_Sums]) -> tuple[PartSamples, ...]:
     keys = dict.fromkeys(key for one in sums for key in one.parts)
-    order = ("other_op", "unattributed", "between")
     return tuple(
         PartSamples(
             name=name,
-            kind=kind,  # type: ignore[arg-type]
-            count=max(one.counts[name, kind] for one in sums),
-            seconds=tuple(one.parts.get((name, kind), 0.0) for one in sums),
+            kind=kind,
+            count=max(one.counts[kind, name] for one in sums),
+            seconds=tuple(one.parts.get((kind, name), 0.0) for one in sums),
         )
-        for name, kind in sorted(keys, key=lambda key: (order.index(key[1]), key[0]))
+        for kind, name in sorted(keys, key=lambda key: (_KINDS.index(key[0]), key[1]))
     )

@@ -17,7 +17,7 @@ from convaudit.frontends.onnx.graphs import Address, Graphs, bodies, body, graph
 from convaudit.frontends.onnx.loader.tensors import data_type
 from convaudit.frontends.onnx.shapes.misinferred import hazard
 
-_RANDOM = {
+RANDOM = {
     *("Bernoulli", "Dropout", "Multinomial"),
     *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
 }
@@ -177,7 +177,7 @@ def unvarying(graph: GraphProto, varying: set[str]) -> set[str]:
     """
     varying, made = set(varying), set()
     for node in graph.node:
-        if node.op_type in _RANDOM or not varying.isdisjoint((*node.output, *_read(node))):
+        if node.op_type in RANDOM or not varying.isdisjoint((*node.output, *_read(node))):
             varying.update(node.output)
         else:
             made.update(node.output)

@@ -1,0 +1,175 @@
+"""A model as it is handed to a runtime, asked about what the runtime makes of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
+
+from onnx import GraphProto, ModelProto, NodeProto
+
+from convaudit.frontends.onnx.graphs import Address, Graphs, bodies, graphs
+from convaudit.frontends.onnx.shapes.runnable import make_runnable
+from convaudit.frontends.onnx.verifier.exposure import RANDOM
+from convaudit.frontends.onnx.verifier.operands import known_padding
+from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
+from convaudit.frontends.onnx.walker import Walked
+from convaudit.records import ConvLayer
+
+_RENAMED = re.compile(r"^_if_(?:then|else)_branch_|^InsertedPrecisionFreeCast_|_token_\d+$")
+"""What onnxruntime adds to names: of what it takes out of a branch, or of float16 it computes in float32."""
+
+
+class Original:
+    """A model in which each node and each tensor has a name of its own, a convolution's node its layer's."""
+
+    def __init__(self, walked: Walked, sizes: Mapping[str, int]) -> None:
+        """Name the nodes and tensors of a copy.
+
+        Args:
+            walked: What the walker found.
+            sizes: Sizes of the symbolic dimensions.
+        """
+        self.layers = walked.network.layers
+        self.positions = {layer.name: position for position, layer in enumerate(self.layers)}
+        self.model = ModelProto()
+        self.model.CopyFrom(with_dense_tensors(walked.model, walked.expanded.model))
+        _name_nodes(self.model, self.layers, walked.addresses, sizes)
+        _name_tensors(self.model.graph)
+        self.nodes = {node.name: node for node in nodes_of(self.model.graph)}
+        self._same, self._makers = _equal_tensors(self.model.graph)
+
+    def tensor(self, name: str) -> str | None:
+        """The first one that equals the tensor of this name, perhaps renamed; None: there is no such one."""
+        while name not in self._same:
+            shorter = _RENAMED.sub("", name, count=1)
+            if shorter == name:
+                return None
+            name = shorter
+        return self._same[name]
+
+    def layer(self, node: str) -> int | None:
+        """Position of the convolution whose node has this name, or had it before a number was added."""
+        if node not in self.positions:
+            node = re.sub(r"_token_\d+$", "", node)
+        return self.positions.get(node)
+
+    def between(self, outputs: Iterable[str], given: Set[str]) -> set[int]:
+        """Positions of the convolutions between some tensors and those that are given."""
+        found, seen, todo = set(), set[str](), list(outputs)
+        while todo:
+            name = todo.pop()
+            maker = self._makers.get(name)
+            if name in seen or maker is None:
+                continue
+            seen.add(name)
+            if maker.name in self.positions and self.layers[self.positions[maker.name]].calls != 0:
+                found.add(self.positions[maker.name])
+            todo += [source for source in map(self.tensor, _read(maker)) if source and source not in given]
+        return found
+
+    def equals(self, position: int) -> list[int]:
+        """Positions of the other convolutions that compute the same from the same tensors."""
+        outputs = [self._same[self.nodes[layer.name].output[0]] for layer in self.layers]
+        return [
+            other for other, name in enumerate(outputs) if name == outputs[position] and other != position
+        ]
+
+    def is_constant(self, position: int) -> bool:
+        """Whether a convolution depends on nothing but what is stored."""
+        todo, seen = [self.nodes[self.layers[position].name]], set[str]()
+        while todo:
+            node = todo.pop()
+            if node.op_type in RANDOM or bodies(node):
+                return False
+            for name in set(node.input) - seen - {""}:
+                seen.add(name)
+                same = self._same.get(name)
+                if same is None:
+                    continue  # stored
+                if same not in self._makers:
+                    return False  # an input
+                todo.append(self._makers[same])
+        return True
+
+
+def nodes_of(graph: GraphProto) -> Iterator[NodeProto]:
+    """All nodes of a graph, and of the bodies inside it."""
+    return (node for _, inner in graphs(graph) for node in inner.node)
+
+
+def _name_nodes(
+    model: ModelProto,
+    layers: Iterable[ConvLayer],
+    addresses: Mapping[str, Address],
+    sizes: Mapping[str, int],
+) -> None:
+    places, named = Graphs(model), {}
+    for layer in layers:
+        node = places.node(addresses[layer.name])
+        make_runnable(node, known_padding(layer, node, sizes))
+        named[id(node)] = layer.name
+    taken = set(named.values())
+    for node in nodes_of(model.graph):
+        if id(node) in named:
+            node.name = named[id(node)]
+        else:
+            node.name = _free(node.name or node.op_type, taken)
+
+
+def _name_tensors(graph: GraphProto) -> None:
+    """Leave no two tensors of one name, such as those of two branches."""
+    taken: set[str] = set()
+
+    def visit(inner: GraphProto, outer: Mapping[str, str]) -> None:
+        names = dict(outer)
+        for tensor in (*inner.input, *inner.initializer):
+            tensor.name = names[tensor.name] = _free(tensor.name, taken)
+        for node in inner.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            for _, body in bodies(node):
+                visit(body, names)
+            for name in filter(None, node.output):
+                names[name] = _free(name, taken)
+            node.output[:] = [names.get(name, name) for name in node.output]
+        for tensor in (*inner.output, *inner.value_info):
+            tensor.name = names.get(tensor.name, tensor.name)
+
+    visit(graph, {})
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}#{number}"
+    taken.add(free)
+    return free
+
+
+def _equal_tensors(graph: GraphProto) -> tuple[dict[str, str], dict[str, NodeProto]]:
+    """The first tensor that equals each one, and what makes these: equal ops of equal tensors are equal."""
+    same, makers = dict[str, str](), dict[str, NodeProto]()
+    known: dict[tuple[object, ...], NodeProto] = {}
+
+    def visit(inner: GraphProto) -> None:
+        same.update((tensor.name, tensor.name) for tensor in inner.input)
+        for node in inner.node:
+            for _, body in bodies(node):
+                visit(body)
+            first = node
+            if not bodies(node) and node.op_type not in RANDOM:
+                attributes = sorted(item.SerializeToString(deterministic=True) for item in node.attribute)
+                read = tuple(same.get(name, name) for name in node.input)
+                key = (id(inner), node.domain, node.op_type, read, *attributes, len(node.output))
+                first = known.setdefault(key, node)
+            for name, earlier in zip(node.output, first.output, strict=True):
+                same[name] = earlier or name
+                makers.setdefault(same[name], first)
+
+    visit(graph)
+    return same, makers
+
+
+def _read(node: NodeProto) -> list[str]:
+    """Names of tensors that a node reads, or its bodies hand to it."""
+    return [*node.input, *(value.name for _, body in bodies(node) for value in body.output)]

@@ -10,6 +10,7 @@ from convaudit.formulas import Count, Formula
 from convaudit.formulas.growth import ratio
 from convaudit.records import STATUSES, AuditReport, RuntimeInfo, Verification, status_words
 from convaudit.reporters.text import counted, listed, printable
+from convaudit.reporters.times import time_remarks
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
 
@@ -20,7 +21,7 @@ CONVENTION = (
 TIME_CONVENTION = (
     "time: of one call in the model, with the layout reorders that it causes. promised: MACs with groups=1 / "
     "MACs. realised: seconds with groups=1 / seconds, of layer and twin alone, in turn. efficiency: realised "
-    "/ promised. Medians, ± half of their 95% interval; ~: it holds 1.00x: neither gain nor loss is shown."
+    "/ promised. Medians, ± half of their 95% interval; ~: shows nothing, since it holds 1.00x."
 )
 _MAX_FORMULA = 200
 _MOST_LINES = 10  # of one sort
@@ -90,7 +91,7 @@ def verdicts(report: AuditReport) -> list[str]:
 
 def remarks(report: AuditReport) -> list[str]:
     """What to be wary of in one of several models: its cautions, and the verdicts that are not good."""
-    return [*cautions(report), *verdicts(report)[:-1]]
+    return [*cautions(report), *verdicts(report)[:-1], *time_remarks(report)]
 
 
 def verified_text(report: AuditReport) -> str:

@@ -37,16 +37,20 @@ def factor_text(factor: float | None) -> str:
     return f"{factor:.0f}x" if factor.is_integer() else f"{three_digits(factor)}x"
 
 
-def realised_text(realised: float | None, interval: _Interval | None) -> str:
-    """``2.31x ±3%``; ``~1.02x ±5%`` where the interval holds 1, so that nothing is shown.
+def realised_text(realised: float | None, interval: _Interval | None, spread: float | None = None) -> str:
+    """``2.31x ±3%``; ``~1.02x ±5%`` where the interval holds 1, or there is none, so that nothing is shown.
 
     >>> realised_text(2.3125, (2.26, 2.36)), realised_text(1.02, (0.97, 1.07))
     ('2.31x ±3%', '~1.02x ±5%')
+    >>> realised_text(2.3125, None, 0.2)
+    '~2.31x ±20%'
     """
     if realised is None:
         return "?"
-    unsure = "~" if interval is not None and interval[0] <= 1 <= interval[1] else ""
-    return f"{unsure}{three_digits(realised)}x {spread_text(half_width(realised, interval))}"
+    if interval is not None:
+        spread = half_width(realised, interval)
+    unsure = "~" if interval is None or interval[0] <= 1 <= interval[1] else ""
+    return f"{unsure}{three_digits(realised)}x {spread_text(spread)}"
 
 
 def half_width(middle: float, interval: _Interval | None) -> float | None:
@@ -156,7 +160,10 @@ TIME_COLUMNS: dict[str, LayerColumn] = {
     ),
     "realised": text_column(
         "realised",
-        timed_cell(lambda timing: realised_text(timing.realised, timing.realised_interval), grouped=True),
+        timed_cell(
+            lambda timing: realised_text(timing.realised, timing.realised_interval, timing.spread),
+            grouped=True,
+        ),
         left=False,
         number=timed_number("realised"),
         total=_realised_total,

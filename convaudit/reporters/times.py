@@ -22,33 +22,40 @@ def time_lines(report: AuditReport) -> list[str]:
     timing = report.timing
     if timing is None:
         return []
-    lines = [_source(timing), *_run(timing), *_unmeasured(report.layers)]
-    if timing.too_noisy is None:
-        lines += _worst_off(report.layers)
-    return [printable(line) for line in (*lines, promise(report))]
+    lines = [_source(timing), *_run(timing), *_unmeasured(report.layers), *_worst_off(report)]
+    return [printable(line) for line in (*lines, promise(report, timing))]
 
 
-def promise(report: AuditReport) -> str:
-    """``groups promised 3.0x and realised 2.2x over 17 layers (onnxruntime 1.31.1, ...)``, or why not."""
+def time_remarks(report: AuditReport) -> list[str]:
+    """The same of one of several models: what is missing, and what groups are worth."""
     timing = report.timing
-    assert timing is not None
+    if timing is None:
+        return []
+    return [printable(line) for line in (*_unmeasured(report.layers), promise(report, timing))]
+
+
+def promise(report: AuditReport, timing: ModelTiming) -> str:
+    """``groups promised 3.0x and realised 2.2x over 17 layers (onnxruntime 1.31.1, ...)``, or why not."""
     grouped = sum(layer.groups > 1 for layer in report.layers)
     if not grouped:
-        return "no layer has groups: they promised nothing"
+        return "no layer has groups: they promise nothing"
     if timing.too_noisy is not None:
-        return f"no verdict: {timing.too_noisy}"
+        return f"no verdict on groups: {timing.too_noisy}"
     if timing.promised is None or timing.realised is None:
         return f"what the groups of {_layers(grouped)} realise was not measured"
     over = f"over {_layers(timing.grouped_layers)}"
     if timing.grouped_layers < grouped:
         over = f"over {timing.grouped_layers} of {_layers(grouped)} with groups"
-    spread = half_width(timing.realised, timing.realised_interval)
-    where = ", ".join([*_where(timing), f"spread {spread_text(spread)[1:]}"])
-    promised = f"groups promised {_rounded(timing.promised)}"
     interval = timing.realised_interval
-    if interval is not None and interval[0] <= 1 <= interval[1]:
-        return f"{promised}; realised {_rounded(timing.realised)} {over} is no more than the spread ({where})"
-    return f"{promised} and realised {_rounded(timing.realised)} {over} ({where})"
+    spread = spread_text(half_width(timing.realised, interval)).removeprefix("±")
+    where = ", ".join([*_where(timing), f"spread {spread}"])
+    realised = _rounded(timing.realised)
+    if timing.with_reorders is not None and _rounded(timing.with_reorders) != realised:
+        realised += f", {_rounded(timing.with_reorders)} with the layout reorders that they cause,"
+    if interval is None or interval[0] <= 1 <= interval[1]:
+        why = "too few rounds to tell" if interval is None else "no more than the spread"
+        return f"groups promised {_rounded(timing.promised)}; realised {realised} {over}: {why} ({where})"
+    return f"groups promised {_rounded(timing.promised)} and realised {realised} {over} ({where})"
 
 
 def ran_on(runtime: RuntimeInfo) -> list[str]:
@@ -64,7 +71,7 @@ def threads_text(threads: int) -> str:
 
 def _source(timing: ModelTiming) -> str:
     if timing.files:
-        return f"times read from {listed(timing.files)}: they are of the machine that wrote it"
+        return f"times read from {listed(timing.files)}, which another machine may have written"
     on = f", on {timing.cpu}" if timing.cpu else ""
     noise = (
         "" if timing.noise is None else f"; layers beside themselves differed by {timing.noise:.1%} at most"
@@ -118,26 +125,18 @@ def _unmeasured(layers: Sequence[LayerCost]) -> Iterator[str]:
         yield f"not measured: {listed(names)}: {reason}"
 
 
-def _worst_off(layers: Sequence[LayerCost]) -> Iterator[str]:
+def _worst_off(report: AuditReport) -> Iterator[str]:
     """Layers that fall short of their promise beyond the spread, those first that lose most of a run."""
-    losses: dict[str, tuple[float, list[str]]] = {}
-    for layer in layers:
+    from convaudit.timing import worst_off
+
+    alike: dict[str, list[str]] = {}
+    for layer in worst_off(report):
         timing = layer.timing
-        if timing is None or timing.promised is None or timing.realised is None or timing.seconds is None:
-            continue
-        interval = timing.realised_interval
-        if interval is None or interval[1] >= timing.promised:
-            continue
-        what = (
-            f"promised {factor_text(timing.promised)}, "
-            f"realised {realised_text(timing.realised, interval)}{_observed(layer, timing)}"
-        )
-        calls = layer.calls if isinstance(layer.calls, int) else 1
-        lost, names = losses.setdefault(what, (0.0, []))
-        lost += calls * timing.seconds * (1 - timing.realised / timing.promised)
-        losses[what] = lost, [*names, layer.name]
-    worst = sorted(losses.items(), key=lambda item: -item[1][0])
-    for what, (_, names) in worst[:_WORST]:
+        assert timing is not None
+        realised = realised_text(timing.realised, timing.realised_interval)
+        what = f"promised {factor_text(timing.promised)}, realised {realised}{_observed(layer, timing)}"
+        alike.setdefault(what, []).append(layer.name)
+    for what, names in [*alike.items()][:_WORST]:
         yield f"worst off: {listed(names, 2)}: {what}"
 
 
@@ -145,7 +144,9 @@ def _observed(layer: LayerCost, timing: Timing) -> str:
     """What was seen that explains it: other kernels than the twin's, reorders; else what bounds it."""
     seen = []
     if timing.kernel and timing.dense_kernel and timing.kernel != timing.dense_kernel:
-        seen.append(f"runs as {timing.kernel}, its twin as {timing.dense_kernel}")
+        kernels = f"{timing.kernel}, where its twin runs {timing.dense_kernel}"
+        blocked = "NCHWc" in timing.dense_kernel and "NCHWc" not in timing.kernel
+        seen.append(f"out of the blocked layout ({kernels})" if blocked else kernels)
     if timing.reorders:
         reorders = "1 layout reorder" if timing.reorders == 1 else f"{timing.reorders} layout reorders"
         share = ""

@@ -23,6 +23,7 @@ from convaudit.frontends.torch.verifier.compiled import (
 )
 from convaudit.frontends.torch.verifier.declared import Declarations, with_declared
 from convaudit.frontends.torch.verifier.evidence import judge_call, runtime_info
+from convaudit.frontends.torch.verifier.places import Places
 from convaudit.frontends.torch.walker.walk import run_torch
 from convaudit.records import ConvLayer, Network, Verification, Verified
 from convaudit.shapes import as_text
@@ -91,7 +92,7 @@ class _Forward:
     def __init__(self, network: Network, progress: Progress | None) -> None:
         self.called = CompiledCalls()
         self._layers = network.layers
-        self._places = _Places(network)
+        self._places = Places(network)
         self._verdicts: dict[int, Verification] = {}
         self._declared = Declarations()
         self._progress = progress
@@ -119,47 +120,6 @@ class _Forward:
             self._verdicts[place] = with_declared(self._verdicts[place], findings)
         missing = Verification(status="not_executed", reason="the forward on these values did not run it")
         return [self._verdicts.get(place, missing) for place in range(len(self._layers))]
-
-
-class _Places:
-    """Finds the layer of the network that a convolution is which runs on values.
-
-    Where values decide on sizes it may run at others than in the audit; then it is the layer that has most of
-    its sizes, and of several one that did not run at its own.
-    """
-
-    def __init__(self, network: Network) -> None:
-        self._layers = network.layers
-        self._exact = {_call_of(layer): place for place, layer in enumerate(network.layers)}
-        self._alike: dict[ConvLayer, list[int]] = {}
-        self._found: set[int] = set()
-        for place, layer in enumerate(network.layers):
-            self._alike.setdefault(_without_sizes(layer), []).append(place)
-
-    def of(self, row: ConvLayer) -> int | None:
-        place = self._exact.get(_call_of(row))
-        if place is not None:
-            self._found.add(place)
-            return place
-
-        def likeness(place: int) -> tuple[int, bool]:
-            return _equal_sizes(self._layers[place], row), place not in self._found
-
-        return max(self._alike.get(_without_sizes(row), []), key=likeness, default=None)
-
-
-def _call_of(row: ConvLayer) -> ConvLayer:
-    """What tells one call from others: not its name, nor from what its weight is computed."""
-    return replace(row, name="", calls=1, weight_name=None, bias_name=None, stored_params=None, notes=())
-
-
-def _without_sizes(row: ConvLayer) -> ConvLayer:
-    return replace(_call_of(row), input_shape=None, output_shape=None)
-
-
-def _equal_sizes(layer: ConvLayer, row: ConvLayer) -> int:
-    pairs = zip(layer.input_shape or (), row.input_shape or (), strict=False)
-    return sum(size == other for size, other in pairs)
 
 
 def _at_its_size(verdict: Verification, row: ConvLayer, layer: ConvLayer) -> Verification:

@@ -6,7 +6,7 @@ import logging
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,14 +45,10 @@ def untouched(
     devices = {tensor.device.index for tensor in stored if tensor.is_cuda}
     undo = _UndoWrites()
     with ExitStack() as stack:
-        stack.callback(random.setstate, random.getstate())
-        stack.callback(np.random.set_state, np.random.get_state())
-        stack.enter_context(torch.random.fork_rng(sorted(devices)))
+        stack.enter_context(settings_kept(sorted(devices)))
         for tensor in stored:
             gradient = tensor.grad if tensor.is_leaf else None
             stack.callback(_put_back, tensor, tensor.data, tensor.requires_grad, gradient)
-        for put_back, state in _global_state():
-            stack.callback(put_back, state)
         stack.callback(undo.restore)
         stack.enter_context(torch.no_grad())
         stack.enter_context(without_autocast_cache())
@@ -61,6 +57,22 @@ def untouched(
         else:
             fake.before = undo.save
         yield undo
+
+
+@contextmanager
+def settings_kept(devices: Sequence[int] = ()) -> Iterator[None]:
+    """Whatever the body does, random states and torch's settings are as before afterwards.
+
+    Args:
+        devices: Of CUDA, whose random states may change.
+    """
+    with ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())
+        stack.enter_context(torch.random.fork_rng(devices))
+        for put_back, state in _global_state():
+            stack.callback(put_back, state)
+        yield
 
 
 def _global_state() -> Iterator[tuple[Callable[[Any], Any], Any]]:

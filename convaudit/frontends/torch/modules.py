@@ -19,18 +19,15 @@ from convaudit.errors import UsageError
 from convaudit.frontends.torch import _private as private
 
 
-class _ShareTensors(TorchFunctionMode):
-    """``deepcopy`` of a plain tensor is the tensor: ``weight_norm`` keeps one that cannot be copied."""
+class _CopyTensors(TorchFunctionMode):
+    """Decides what ``deepcopy`` makes of a plain tensor: ``weight_norm`` keeps one that cannot be copied."""
 
-    def __init__(self) -> None:
+    def __init__(self, copied: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.shared: list[Tensor] = []
+        self._copied = copied
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not Tensor.__deepcopy__:
-            return func(*args, **(kwargs or {}))
-        self.shared.append(args[0])
-        return args[0]
+        return self._copied(args[0]) if func is Tensor.__deepcopy__ else func(*args, **(kwargs or {}))
 
 
 def private_copy(module: nn.Module) -> tuple[nn.Module, list[Tensor]]:
@@ -41,16 +38,36 @@ def private_copy(module: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     Raises:
         UsageError: The module cannot be copied.
     """
-    shared = [tensor for tensor in [*module.parameters(), *module.buffers()] if not is_lazy(tensor)]
+    stored = [tensor for tensor in [*module.parameters(), *module.buffers()] if not is_lazy(tensor)]
+    plain: list[Tensor] = []
+
+    def shared(tensor: Tensor) -> Tensor:
+        plain.append(tensor)
+        return tensor
+
+    duplicate = _copied(module, shared, {id(tensor): tensor for tensor in stored})
+    return duplicate, [*stored, *plain]
+
+
+def own_copy(module: nn.Module) -> nn.Module:
+    """A copy of ``module`` in eval mode with tensors of its own, which its forward may write to.
+
+    Raises:
+        UsageError: The module cannot be copied.
+    """
+    return _copied(module, lambda tensor: tensor.detach().clone(), {})
+
+
+def _copied(module: nn.Module, tensor: Callable[[Tensor], Tensor], memo: dict[int, Any]) -> nn.Module:
     try:
-        with _ShareTensors() as sharing:
-            duplicate: nn.Module = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
+        with _CopyTensors(tensor):
+            duplicate: nn.Module = copy.deepcopy(module, memo)
     except Exception as error:
         raise UsageError(
             f"{type(module).__name__} cannot be copied, and an audit does not touch the original: "
             f"{type(error).__name__}: {error}"
         ) from error
-    return duplicate.eval(), [*shared, *sharing.shared]
+    return duplicate.eval()
 
 
 def clean_path(path: str) -> str:

@@ -99,6 +99,23 @@ def run_program(
         UsageError: There are more or fewer.
         ExecutionError: The program fails.
     """
+    values = placed_values(program, inputs)
+    recorder = Recorder(_stored(program, values), root=_root(program), observer=observer)
+    try:
+        with untouched(recorder.stored.tensors().values()):
+            _interpret(program, recorder, list(values.values()))
+    except ConvauditError:
+        raise
+    except Exception as error:
+        raise ExecutionError(f"{_root(program)}: the program failed: {in_one_line(error)}") from error
+
+
+def placed_values(program: ExportedProgram, inputs: Sequence[Tensor]) -> dict[str, Any]:
+    """What the program's graph is called with, in order: stored tensors, numbers, and the inputs.
+
+    Raises:
+        UsageError: There are more or fewer than the program's input tensors.
+    """
     values = {node.name: node.meta["val"] for node in _placeholders(program)}  # numbers stay as exported
     names = _tensor_inputs(program)
     if len(inputs) != len(names):
@@ -108,14 +125,7 @@ def run_program(
     for spec in program.graph_signature.input_specs:
         if spec.target is not None:
             values[spec.arg.name] = tensors[spec.target]
-    recorder = Recorder(_stored(program, values), root=_root(program), observer=observer)
-    try:
-        with untouched(recorder.stored.tensors().values()):
-            _interpret(program, recorder, [values[node.name] for node in _placeholders(program)])
-    except ConvauditError:
-        raise
-    except Exception as error:
-        raise ExecutionError(f"{_root(program)}: the program failed: {in_one_line(error)}") from error
+    return values
 
 
 def stored_in_program(program: ExportedProgram) -> dict[str, Tensor]:

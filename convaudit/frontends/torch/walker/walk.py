@@ -100,10 +100,19 @@ def run_torch(
     """
     values = Values(seed, arrays)
     if isinstance(model, ExportedProgram):
-        given = random_inputs(model, network) if inputs is None else _tensors(model, inputs)
-        run_program(model, [values(leaf) for leaf in given], observer=observer)
+        run_program(model, program_inputs(model, network, inputs, values), observer=observer)
     else:
         real_forward(model, make_inputs(model, input_shape, inputs), values, observer, attach)
+
+
+def program_inputs(program: ExportedProgram, network: Network, inputs: Any, values: Values) -> list[Tensor]:
+    """The program's input tensors in order: those of ``inputs``, random ones where that is None.
+
+    Raises:
+        UsageError: The shape of one is symbolic.
+    """
+    given = random_inputs(program, network) if inputs is None else _tensors(program, inputs)
+    return [values(leaf) for leaf in given]
 
 
 def stored_tensors(model: TorchModel) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ What a file holds runs in a process of its own, within limits; so does the user'
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,7 +54,11 @@ class OpenedTorch:
 
     def time(self, how: TimeRequest) -> Timed:
         """Measure every convolution, in the model and alone beside its groups=1 twin."""
-        raise UsageError(f"{self.network.source}: cannot be timed yet")
+        _refuse_runtime_options(how)
+        from convaudit.frontends.torch.timer.timer import time_torch
+
+        with _threads(how.threads or 1), _foreign_code(self.source):
+            return time_torch(self.model, self.network, how, **self.called_with, data=self.data or None)
 
     def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
         """Measure one convolution alone at several numbers of groups."""
@@ -76,8 +81,14 @@ class OpenedApart:
         return verified
 
     def time(self, how: TimeRequest) -> Timed:
-        """Measure every convolution, in the model and alone beside its groups=1 twin."""
-        raise UsageError(f"{self.network.source}: cannot be timed yet")
+        """The times that process took."""
+        _refuse_runtime_options(how)
+        progress = how.progress or (lambda steps: None)
+        how = replace(how, progress=None)
+        timed: Timed = _call(
+            timed_here, self.source, self.request, how, progress=progress, seconds=how.budget_seconds
+        )
+        return timed
 
     def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
         """Measure one convolution alone at several numbers of groups."""
@@ -107,6 +118,16 @@ class TorchFrontend:
 
 
 FRONTEND = TorchFrontend()
+
+
+def _refuse_runtime_options(how: TimeRequest) -> None:
+    for option in how.given("optimization", "provider"):
+        raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
+    if how.timings is not None:
+        raise UsageError(
+            "profiles of onnxruntime and trtexec are joined to the layers of an ONNX model: export this one "
+            "(torch.onnx.export) and give the .onnx file, or time it here (--time)"
+        )
 
 
 def _open_here(source: Any, request: Request) -> OpenedTorch:
@@ -183,15 +204,27 @@ def _call(
     source: str,
     *arguments: Any,
     progress: Callable[[int], None] | None = None,
+    seconds: float | None = None,
 ) -> Any:
-    """Call one of the two functions below apart: a file's code within limits, the user's own without."""
+    """Call one of the functions below apart: a file's code within limits, the user's own without.
+
+    Args:
+        function: To be called.
+        source: Its first argument.
+        arguments: The others.
+        progress: Is told of what it has computed.
+        seconds: That it may take beyond what any file's code may.
+    """
     is_file = not names_factory(source)
+    limits = file_limits(os.path.getsize(source), computes=progress is not None) if is_file else None
+    if limits is not None and seconds is not None:
+        limits = replace(limits, seconds=limits.seconds + math.ceil(seconds))
     return call_apart(
         f"{__name__}:{function.__name__}",
         source,
         *arguments,
         who=source,
-        limits=file_limits(os.path.getsize(source), computes=progress is not None) if is_file else None,
+        limits=limits,
         progress=progress,
         prepared=PREPARED,
     )
@@ -213,6 +246,11 @@ def verified_here(
 ) -> Verified:
     """Its verdicts."""
     return _opened_here(source, request).verify(replace(how, progress=progress))
+
+
+def timed_here(source: str, request: Request, how: TimeRequest, progress: Callable[[int], None]) -> Timed:
+    """Its times."""
+    return _opened_here(source, request).time(replace(how, progress=progress))
 
 
 def _opened_here(source: str, request: Request) -> OpenedTorch:

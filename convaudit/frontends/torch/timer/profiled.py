@@ -1,0 +1,75 @@
+"""Runs of a function under torch's profiler, as events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.timer.events import Event, nested
+
+MARK = "convaudit: one run"
+_LOG_LEVEL = "KINETO_LOG_LEVEL"
+_SILENT = "6"
+
+
+def profiled(runs: list[Callable[[], Any]], *, device: bool) -> list[Event]:
+    """Call each of ``runs`` under the profiler.
+
+    Args:
+        runs: What to call.
+        device: Whether it computes on a CUDA device, whose own seconds then count.
+
+    Returns:
+        One event for each, with the operators that it called. What other threads ran is not seen.
+    """
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device else [])]
+    with _silent(), profile(activities=activities) as profiler:
+        for run in runs:
+            with record_function(MARK):
+                run()
+    raw = None if device else private.profiled_operators(profiler)
+    if raw is None:
+        return [_of_public(event) for event in profiler.events() or [] if event.name == MARK]
+    marks = [event for event in raw if event[0] == MARK]
+    thread = marks[0][3] if marks else None
+    flat = (Event(name, start, seconds) for name, start, seconds, own in raw if own == thread)
+    return [event for event in _marked(nested(flat)) if event.name == MARK]
+
+
+def _marked(events: list[Event]) -> Iterator[Event]:
+    for event in events:
+        if event.name == MARK:
+            yield event
+        else:
+            yield from _marked(event.inside)
+
+
+def _of_public(event: Any) -> Event:
+    """An event as ``torch.profiler`` hands it out, in microseconds."""
+    longest = max(event.kernels, key=lambda kernel: kernel.duration, default=None)
+    on_device = event.device_time_total
+    return Event(
+        event.name,
+        event.time_range.start / 1e6,
+        (on_device or event.time_range.elapsed_us()) / 1e6,
+        [_of_public(part) for part in event.cpu_children],
+        None if longest is None else longest.name,
+    )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the profiler's own log off stderr, unless the user has chosen what it says."""
+    if _LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[_LOG_LEVEL] = _SILENT
+    try:
+        yield
+    finally:
+        os.environ.pop(_LOG_LEVEL, None)

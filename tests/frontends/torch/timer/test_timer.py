@@ -1,0 +1,157 @@
+"""Convolutions of torch models timed in the model and alone; no test knows how long anything takes."""
+
+from __future__ import annotations
+
+import re
+from statistics import median
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import convaudit
+from convaudit.errors import UsageError
+from convaudit.frontends import Request, TimeRequest, open_model
+from convaudit.records.timing import Timed
+
+INPUT = (1, 16, 20, 20)
+
+
+class Block(nn.Module):
+    """A layer called twice, a grouped, a transposed and a functional one, and a statistic that moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice = nn.Conv2d(16, 16, 3, padding="same")
+        self.grouped = nn.Conv2d(16, 32, 3, groups=4, bias=False)
+        self.norm = nn.BatchNorm2d(32, track_running_stats=True)
+        self.up = nn.ConvTranspose2d(32, 8, 2, stride=2, groups=2)
+        self.kernel = nn.Parameter(torch.randn(8, 1, 3, 3))
+        self.register_buffer("runs", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.runs += 1
+        self.last = self.norm(self.grouped(self.twice(self.twice(x))).relu())
+        self.kernel.data.mul_(2)
+        return nn.functional.conv2d(self.up(self.last), self.kernel, groups=8)
+
+
+def timed(model: Any, *, seconds: float = 3, shape: Any = INPUT, **how: Any) -> Timed:
+    request = TimeRequest(budget_seconds=seconds, **how)
+    return open_model(model, Request(input_shape=shape, time=request)).time(request)
+
+
+@pytest.fixture(scope="module")
+def block() -> tuple[Block, dict[str, Any], Timed]:
+    model = Block().train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return model, before, timed(model)
+
+
+def test_every_layer_is_timed_in_the_model_and_alone(block):
+    for layer in block[2].layers:
+        assert layer.reason is None
+        assert min(layer.in_model) > 0
+        assert min(layer.alone) > 0
+        assert len(layer.itself) == len(layer.alone)
+        assert "conv" in layer.kernel
+
+
+def test_layers_with_groups_have_a_twin_in_each_round(block):
+    once, grouped, up, depthwise = block[2].layers
+    assert once.dense == ()
+    assert once.dense_kernel is None
+    for layer in (grouped, up, depthwise):
+        assert len(layer.dense) == len(layer.alone)
+        assert layer.dense_kernel
+
+
+def test_the_parts_add_up_to_the_run(block):
+    found = block[2]
+    whole, parts = median(found.runs), sum(median(part.seconds) for part in found.parts)
+    layers = sum(median(layer.in_model) for layer in found.layers)
+    assert {part.kind for part in found.parts} == {"other_op", "between"}
+    assert {"batch_norm", "relu"} <= {part.name for part in found.parts}
+    assert layers + parts == pytest.approx(whole, rel=0.5)  # of medians, on a machine that does other things
+
+
+def test_the_module_is_left_as_it_was(block):
+    model, before, _ = block
+    assert model.training
+    assert not hasattr(model, "last")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_torch_is_left_as_it_was():
+    model = nn.Conv2d(16, 16, 1)
+    torch.manual_seed(3)
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    found = timed(model, threads=2)
+    assert found.runtime.threads == 2
+    assert torch.get_num_threads() == threads
+    assert torch.is_grad_enabled()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_one_thread_is_the_default(block):
+    assert block[2].runtime.threads == 1
+    assert block[2].runtime.name == "torch"
+
+
+def test_roofs_are_of_the_types_that_the_layers_have(block):
+    assert set(block[2].roofs.macs_per_second) == {"float32"}
+    assert block[2].roofs.bytes_per_second > 0
+
+
+def test_equal_layers_are_timed_once_and_all_are_told():
+    told = []
+    model = nn.Sequential(*[nn.Conv2d(16, 16, 3, padding=1, groups=4) for _ in range(3)])
+    first, *others = timed(model, progress=told.append).layers
+    assert [layer.alone for layer in others] == [first.alone] * 2
+    assert sum(told) == 3
+    assert first.in_model != others[0].in_model
+
+
+def test_dense_takes_longer_than_depthwise():
+    """28 million multiply-adds against 0.9 million: no machine turns that round."""
+    layer = timed(nn.Conv2d(64, 64, 3, groups=64), shape=(1, 64, 40, 40)).layers[0]
+    assert median(layer.dense) > median(layer.alone)
+
+
+def test_too_large_a_twin_is_refused_and_the_layer_timed():
+    layer = timed(nn.Conv2d(16, 16, 3, groups=16), memory_bytes=1000).layers[0]
+    assert layer.alone
+    assert not layer.dense
+    assert layer.dense_kernel is None
+    assert re.search(r"twin would take .* MiB, more than the .* --memory", layer.reason)
+
+
+def test_without_time_left_every_layer_says_so():
+    found = timed(nn.Sequential(nn.Conv2d(16, 16, 3), nn.Conv2d(16, 8, 1)), seconds=1e-6)
+    assert all("time-budget" in layer.reason and layer.in_model for layer in found.layers)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        pytest.param({"provider": "cpu"}, "provider is for onnxruntime", id="provider"),
+        pytest.param({"optimization": "all"}, "optimization is for onnxruntime", id="level"),
+        pytest.param({"timings": "profile.json"}, "onnx", id="profile"),
+    ],
+)
+def test_what_is_onnxruntimes_is_refused(keywords, message):
+    with pytest.raises(UsageError, match=message):
+        convaudit.audit(nn.Conv2d(16, 16, 3), input_shape=INPUT, time="timings" not in keywords, **keywords)
+
+
+def test_files_are_timed_in_a_process_of_their_own(tmp_path):
+    path = tmp_path / "scripted.pt"
+    torch.jit.script(nn.Sequential(nn.Conv2d(16, 16, 3, groups=4), nn.ReLU())).save(path)
+    told = []
+    found = timed(str(path), progress=told.append)
+    assert found.layers[0].reason is None
+    assert found.layers[0].in_model
+    assert found.layers[0].dense
+    assert sum(told) == 1

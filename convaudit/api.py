@@ -39,7 +39,7 @@ def audit(
     verify: Literal["in-situ", "isolated", False] | bool = False,
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     seed: int | None = None,
-    time: bool = False,
+    time: Literal["model"] | bool = False,
     time_budget: float | None = None,
     timings: str | os.PathLike[str] | None = None,
     twin_timings: str | os.PathLike[str] | None = None,
@@ -67,7 +67,8 @@ def audit(
         data: The inputs themselves, arrays by name or an .npz file of them: their sizes, and the values of a
             run, to verify or where only a run tells a shape; else random, from ``seed``.
         seed: Seed of random input to verify on, by default 0.
-        time: Measures every convolution in a run of the model, and alone beside its twin with groups=1.
+        time: True measures every convolution in a run of the model, and alone beside its twin with groups=1;
+            "model" in a run of the model only.
         time_budget: Seconds that timing may take, by default 30.
         timings: A profile of the model that another machine wrote, to be timed by instead of a run here.
         twin_timings: A profile of its twin with groups=1 throughout, as ``convaudit twin`` writes it.
@@ -148,7 +149,8 @@ def check(
 
     Args:
         model: What ``audit`` takes, or its report.
-        budgets: The limits; with ``require_verified`` a model is verified in situ.
+        budgets: The limits; with ``require_verified`` a model is verified in situ, with ``max_time`` or
+            ``min_realised`` it is timed. What a spread leaves undecided is not broken.
         input_shape: As in ``audit``; a report takes none, and neither ``inputs`` nor ``dims``.
         inputs: As in ``audit``.
         dims: As in ``audit``.
@@ -158,8 +160,7 @@ def check(
     """
     from convaudit.checks.budgets import check_budgets
 
-    verify = not isinstance(model, AuditReport) and getattr(budgets, "require_verified", False)
-    asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, "verify": verify}
+    asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, **runs_for(model, budgets)}
     outcomes = check_budgets(report_of(model, asked), budgets)
     return [outcome for outcome in outcomes if outcome.status == "failed"]
 
@@ -193,6 +194,16 @@ def diff(
         for model in (before, after)
     )
     return difference_of(*sides)
+
+
+def runs_for(model: Source | AuditReport, budgets: Any) -> dict[str, Any]:
+    """What a model has to be run for to be held against budgets; a report is judged by what is in it."""
+    if isinstance(model, AuditReport):
+        return {}
+    return {
+        "verify": getattr(budgets, "require_verified", False),
+        "time": getattr(budgets, "needs_time", False),
+    }
 
 
 def report_of(model: Source | AuditReport, asked: Mapping[str, Any]) -> AuditReport:

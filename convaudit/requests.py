@@ -76,11 +76,12 @@ def _time_request(time: Any, run: dict[str, Any], how: dict[str, Any]) -> TimeRe
                 f"{given[0]} says how to run a model; timings are read from a file: leave it out"
             )
         return TimeRequest(**{name: os.fspath(path) for name, path in files.items() if path is not None})
-    if not flag(time, "time"):
+    in_model = isinstance(time, str) and time == "model"
+    if not in_model and not flag(time, "time"):
         if budget is not None:
             raise UsageError("time_budget says how long to time; give time=True as well, or leave it out")
         return None
-    return TimeRequest(**run, budget_seconds=budget)
+    return TimeRequest(**run, budget_seconds=budget, alone=not in_model)
 
 
 def positive_seconds(value: Any, name: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convaudit.api import report_of
+from convaudit.api import report_of, runs_for
 from convaudit.checks.budgets import check_budgets
 from convaudit.checks.outcome import CheckedModel
 from convaudit.checks.settings import read_budgets
@@ -34,7 +34,8 @@ def assert_within(
         inputs: As in ``convaudit.audit``.
         dims: As in ``convaudit.audit``.
         budgets: Fields of ``Budgets``, as numbers or as on the command line: ``max_params="5M"``,
-            ``min_saving="40%"``; ``require_verified=True`` verifies in situ.
+            ``min_saving="40%"``; ``require_verified=True`` verifies in situ, ``max_time="12ms"`` and
+            ``min_realised="50%"`` time it, and fail only beyond the spread.
 
     Returns:
         The report of the audit.
@@ -48,8 +49,7 @@ def assert_within(
     """
     __tracebackhide__ = True  # pytest shows the test's line, not this function
     limits = read_budgets(budgets, "assert_within")
-    verify = not isinstance(model, AuditReport) and limits.require_verified
-    asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, "verify": verify}
+    asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, **runs_for(model, limits)}
     report = Report.of(report_of(model, asked))
     checked = CheckedModel(source=report.source, outcomes=tuple(check_budgets(report, limits)))
     if checked.failures:

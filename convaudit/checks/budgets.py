@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
-from convaudit.checks import rules, values
+from convaudit.checks import rules, time_rules, values
 from convaudit.checks.outcome import Outcome
 from convaudit.checks.quantities import ACTIVATION_BYTES, FILE_SIZE, FLOPS, MACS, PARAMS, WEIGHT_BYTES
 from convaudit.checks.values import Setting
@@ -100,6 +100,21 @@ class Budgets:
             values.share, rules.min_saving, "PERCENT", "Least share of the MACs that groups save: 40%."
         ),
     )
+    max_time: float | None = field(
+        default=None,
+        metadata=_row(
+            values.seconds, time_rules.max_time, "TIME", "Longest run of the model, which is timed: 12ms."
+        ),
+    )
+    min_realised: Fraction | None = field(
+        default=None,
+        metadata=_row(
+            values.percentage,
+            time_rules.min_realised,
+            "PERCENT",
+            "Least share of the speed-up that groups promise and timing finds: 50%.",
+        ),
+    )
     groups_multiple_of: int | None = field(
         default=None,
         metadata=_row(
@@ -139,6 +154,13 @@ class Budgets:
                     object.__setattr__(self, each.name, each.metadata["setting"].read(value))
                 except UsageError as error:
                     raise UsageError(f"{each.name}: {error}") from None
+
+    @property
+    def needs_time(self) -> Literal["model", True, False]:
+        """What ``audit`` has to time for these: the model alone, or its layers beside their twins too."""
+        if self.min_realised is not None:
+            return True
+        return "model" if self.max_time is not None else False
 
     def given(self) -> dict[str, Any]:
         """The limits that are set, by their field's name."""

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 from convaudit.formulas import Count
 
 OutcomeStatus = Literal["passed", "failed", "skipped"]
-Measured: TypeAlias = Count | Fraction | None
-"""What was measured or is allowed: an exact count or share; None where it is unknown or not a number."""
+Measured: TypeAlias = Count | Fraction | float | None
+"""What was found or is allowed: an exact count or share, seconds; None where unknown or not a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,16 +5,18 @@ Each raises UsageError, with an example, for what it cannot read.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
 from convaudit.errors import UsageError, did_you_mean
 from convaudit.records import KINDS
-from convaudit.units import parse_bytes, parse_count, parse_percentage
+from convaudit.units import parse_bytes, parse_count, parse_percentage, parse_seconds
 
 Parsed = TypeVar("Parsed")
 
@@ -49,6 +51,13 @@ count, size = _parsed(parse_count), _parsed(parse_bytes)
 def percentage(value: object) -> Fraction:
     """``"40%"``, or a share that is exact: a Fraction."""
     return value if isinstance(value, Fraction) else _parsed(parse_percentage)(value)
+
+
+def seconds(value: object) -> float:
+    """``"12ms"``, or a number of seconds above 0."""
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf:
+        return float(value)
+    return _parsed(parse_seconds)(value)
 
 
 def share(value: object) -> Fraction:

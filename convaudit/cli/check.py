@@ -25,6 +25,7 @@ from convaudit.cli.options import (
     decorated,
     read_dim,
     source_options,
+    time_budget_option,
     verify_keywords,
     verify_options,
     without_verification,
@@ -39,6 +40,7 @@ from convaudit.reporters.text import printable
 _EPILOG = """
 Examples:
   convaudit check model.onnx --max-params 5M --max-macs 600M --max-size 20MB
+  convaudit check model.onnx --max-time 12ms --min-realised 50%
   convaudit check model.onnx --baseline base.json --write-baseline
   convaudit check model.onnx --baseline base.json --tolerance 2%
   convaudit check --junit convaudit.xml     all models that convaudit.toml or pyproject.toml names
@@ -52,6 +54,7 @@ Exit codes:
   1  over a budget, or grown over the baseline
   2  could not audit: usage, or an unreadable or unsafe file
 """
+_TIMED_BY = "--max-time or --min-realised"
 SIZES = ("input", "dim")
 """Settings that have their options from ``source_options``."""
 
@@ -80,6 +83,7 @@ def _option(name: str) -> Callable[[Decorated], Decorated]:
 @click.option("--config", type=FILE, help="Settings; else of the nearest convaudit.toml or pyproject.toml.")
 @source_options
 @verify_options
+@time_budget_option
 @file_options
 @click.option(
     "--github/--no-github",
@@ -183,8 +187,11 @@ def _nearest_config() -> Config:
 
 def _refuse_idle(options: Mapping[str, Any], settings: Sequence[CheckSettings], write_baseline: bool) -> None:
     """Refuse options that would do nothing for any of the models."""
-    if not any(own.budgets.require_verified for own in settings):
-        verify_keywords(options)
+    timed = any(own.budgets.needs_time for own in settings)
+    if not timed and not any(own.budgets.require_verified for own in settings):
+        verify_keywords(options, needs=f"--verify, {_TIMED_BY}")
+    if not timed and options["time_budget"] is not None:
+        raise UsageError(f"--time-budget says how long to time; it needs {_TIMED_BY}")
     if options["tolerance"] is not None and (write_baseline or all(own.baseline is None for own in settings)):
         raise UsageError("--tolerance is for comparing with a --baseline; nothing is compared: leave it out")
 
@@ -205,8 +212,9 @@ def _keywords(settings: CheckSettings, options: Mapping[str, Any]) -> dict[str, 
 
     An input's shape there leaves nothing of the file's sizes: it may fix the very dimensions that they do.
     """
-    verified = settings.budgets.require_verified
-    merged = dict(options) if verified else without_verification(options)
+    verified, timed = settings.budgets.require_verified, settings.budgets.needs_time
+    merged = dict(options) if verified or timed else without_verification(options)
+    merged |= {"time": timed, "time_budget": options["time_budget"] if timed else None}
     if not options["input_shapes"]:
         merged["input_shapes"] = list(map(read_input, settings.input))
         merged["dims"] = list({**dict(map(read_dim, settings.dim)), **dict(options["dims"])}.items())

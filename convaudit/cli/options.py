@@ -205,6 +205,11 @@ def verify_options(command: Decorated) -> Decorated:
     )
 
 
+time_budget_option = click.option(
+    "--time-budget", type=SECONDS, help="How long timing may take, 30s unless given: 500ms, 2min."
+)
+
+
 def time_options(command: Decorated) -> Decorated:
     """``--time`` and what goes with it."""
     return decorated(
@@ -214,9 +219,7 @@ def time_options(command: Decorated) -> Decorated:
             is_flag=True,
             help="Measure every convolution, in the model and beside its groups=1 twin.",
         ),
-        click.option(
-            "--time-budget", type=SECONDS, help="How long timing may take, 30s unless given: 500ms, 2min."
-        ),
+        time_budget_option,
         click.option(
             "--timings", type=FILE, help="Instead, times of another machine: a profile of the model."
         ),
@@ -258,8 +261,12 @@ def without_verification(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **{name: None for name, _ in _HOW.values()}}
 
 
-def verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+def verify_keywords(options: Mapping[str, Any], needs: str = "--verify or --time") -> dict[str, Any]:
     """Those of ``verify_options`` alone.
+
+    Args:
+        options: The values of all options.
+        needs: The options that make the command run a model, for whoever gives none of them.
 
     Raises:
         UsageError: Options exclude each other, or would do nothing.
@@ -270,7 +277,7 @@ def verify_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     given = {option: options[name] for option, (name, _) in _HOW.items() if options[name] is not None}
     for option in given:
         if not verify and not isolated and not options.get("time"):
-            raise UsageError(f"{option} says how to run a model; it needs --verify or --time")
+            raise UsageError(f"{option} says how to run a model; it needs {needs}")
         if isolated and option == "--memory" and not options.get("time"):
             raise UsageError(f"{option} is for a run of the whole model, which --verify-isolated avoids")
     keywords = {_HOW[option][1]: value for option, value in given.items()}

@@ -24,7 +24,8 @@ CONVOLUTIONS = {op.rpartition(".")[2] for op in CONV_OPS}
 """Types of ops that only a convolution becomes, whatever their domain."""
 _MAY_CONVOLVE = {op.rpartition(".")[2] for op in MULTIPLYING_OPS} | CONVOLUTIONS
 _BLOCKED, _NHWC = "com.microsoft.nchwc", "com.ms.internal.nhwc"
-_BLOCKED_NAME = re.compile(r"_nchwc(_token_\d+)?$")
+_BLOCKED_NAMES = (re.compile(r"_nchwc(_token_\d+)?$"), re.compile(r"_(bn|mul)_nchwc(_token_\d+)?$"))
+"""Of what is made in the blocked layout; a factor for each channel becomes a convolution there."""
 
 Layout = Literal["NCHWc", "NHWC"]
 
@@ -72,21 +73,21 @@ class _Optimized:
         self._nodes = list(nodes_of(optimized))
         self._readers, self._sources = _neighbours(self._nodes)
         self._made = [self._known_outputs(node) for node in self._nodes]
-        self._given = {name for names in self._made for name in names}
-        stored = {tensor.name for _, graph in graphs(optimized) for tensor in graph.initializer}
-        self._given |= {name for name in map(original.tensor, stored) if name}
+        stored = [tensor.name for _, graph in graphs(optimized) for tensor in graph.initializer]
+        given = [name for name in map(original.tensor, stored) if name]
+        self._given = original.alike([*given, *(name for names in self._made for name in names)])
         named = [self._by_name(node) for node in self._nodes]
         self._named = {layer for layer in named if layer is not None}
         self._computed = [
-            self._by_tensors(position) if layer is None else (layer,) for position, layer in enumerate(named)
+            self._by_tensors(position) if layer is None else ((layer,), None)
+            for position, layer in enumerate(named)
         ]
 
     def kernels(self) -> dict[str, Kernel]:
         found: dict[str, Kernel] = {}
         for position, node in enumerate(self._nodes):
-            kernel = Kernel(
-                node.op_type, layout_of(node), self._computed[position], self._reorders_for(position)
-            )
+            layers, instead = self._computed[position]
+            kernel = Kernel(instead or node.op_type, layout_of(node), layers, self._reorders_for(position))
             name = node.name or f"({node.op_type})"  # its event's ends with a number that the graph lacks
             if found.setdefault(name, kernel) != kernel:  # two graphs may hold nodes of one name
                 found[name] = Kernel(node.op_type, layout_of(node))
@@ -94,24 +95,29 @@ class _Optimized:
 
     def _known_outputs(self, node: NodeProto) -> list[str]:
         """What it makes, as far as the graph had it before."""
-        candidates = list(node.output)
-        if node.domain == _BLOCKED and _BLOCKED_NAME.search(node.name):
-            candidates.append(_BLOCKED_NAME.sub("", node.name))
-        return [name for name in map(self._original.tensor, filter(None, candidates)) if name]
+        candidates = [name for name in node.output if name]
+        before = self._original.nodes.get(node.name)
+        if before is not None and before.op_type == node.op_type:
+            candidates += before.output
+        if node.domain == _BLOCKED:
+            candidates.append(made_by_blocked(node.name, self._original) or "")
+        return [name for name in map(self._original.tensor, candidates) if name]
 
     def _by_name(self, node: NodeProto) -> int | None:
         layer = self._original.layer(node.name)
         return layer if node.op_type in _MAY_CONVOLVE else None
 
-    def _by_tensors(self, position: int) -> tuple[int, ...]:
-        """The convolutions on the way back to what other kernels make."""
+    def _by_tensors(self, position: int) -> tuple[tuple[int, ...], str | None]:
+        """The convolutions on the way back to what other kernels make; if there is none, the op that is."""
         node = self._nodes[position]
         if bodies(node) or (node.op_type not in _MAY_CONVOLVE and is_described(node)):
-            return ()
+            return (), None
         if node.name in self._original.nodes and node.op_type not in CONVOLUTIONS:
-            return ()
-        made = self._made[position] or self._made_behind(position)
-        return tuple(sorted(self._original.between(made, self._given - set(made)) - self._named))
+            return (), None
+        passed = self._original.between(self._made[position] or self._made_behind(position), self._given)
+        layers = tuple(sorted(self._original.layers_of(passed) - self._named))
+        others = [node.op_type for node in passed if node.name not in self._original.positions]
+        return layers, None if layers or not others else others[-1]
 
     def _made_behind(self, position: int) -> list[str]:
         """What the nodes make that the runtime put behind it, to change its layout or its type."""
@@ -129,7 +135,7 @@ class _Optimized:
         beside = [*self._sources[position], *self._readers[position]]
         if not any(layout_of(self._nodes[other]) for other in beside):
             return None
-        outside = [self._computed[other] for other in beside if not layout_of(self._nodes[other])]
+        outside = [self._computed[other][0] for other in beside if not layout_of(self._nodes[other])]
         return next((layers[0] for layers in outside if len(layers) == 1), None)
 
     def _is_reorder(self, position: int) -> bool:
@@ -148,6 +154,12 @@ def _neighbours(nodes: Sequence[NodeProto]) -> tuple[Mapping[int, list[int]], Ma
             readers[maker].append(position)
             sources[position].append(maker)
     return readers, sources
+
+
+def made_by_blocked(name: str, original: Original) -> str | None:
+    """The tensor after which a kernel in the blocked layout is named; None if it is not."""
+    tensors = (original.tensor(ending.sub("", name)) for ending in _BLOCKED_NAMES if ending.search(name))
+    return next(filter(None, tensors), None)
 
 
 def layout_of(node: NodeProto) -> Layout | None:

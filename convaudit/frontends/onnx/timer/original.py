@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
 
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from convaudit.frontends.onnx.graphs import Address, Graphs, bodies, graphs
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
@@ -17,6 +18,8 @@ from convaudit.records import ConvLayer
 
 _RENAMED = re.compile(r"^_if_(?:then|else)_branch_|^InsertedPrecisionFreeCast_|_token_\d+$")
 """What onnxruntime adds to names: of what it takes out of a branch, or of float16 it computes in float32."""
+
+_SMALL_BYTES = 1024  # of stored tensors that are compared
 
 
 class Original:
@@ -36,16 +39,22 @@ class Original:
         _name_nodes(self.model, self.layers, walked.addresses, sizes)
         _name_tensors(self.model.graph)
         self.nodes = {node.name: node for node in nodes_of(self.model.graph)}
-        self._same, self._makers = _equal_tensors(self.model.graph)
+        self._stored = {tensor.name for _, graph in graphs(self.model.graph) for tensor in graph.initializer}
+        self._same = _equal_tensors(self.model.graph)
+        self._makers = {name: node for node in self.nodes.values() for name in node.output if name}
 
     def tensor(self, name: str) -> str | None:
-        """The first one that equals the tensor of this name, perhaps renamed; None: there is no such one."""
+        """The tensor of this name, which the runtime may have renamed; None: there is no such one."""
         while name not in self._same:
             shorter = _RENAMED.sub("", name, count=1)
             if shorter == name:
                 return None
             name = shorter
-        return self._same[name]
+        return name
+
+    def alike(self, tensors: Iterable[str]) -> set[str]:
+        """A mark for each tensor, which it shares with all that are equal to it."""
+        return {self._same[name] for name in tensors}
 
     def layer(self, node: str) -> int | None:
         """Position of the convolution whose node has this name, or had it before a number was added."""
@@ -53,19 +62,27 @@ class Original:
             node = re.sub(r"_token_\d+$", "", node)
         return self.positions.get(node)
 
-    def between(self, outputs: Iterable[str], given: Set[str]) -> set[int]:
-        """Positions of the convolutions between some tensors and those that are given."""
-        found, seen, todo = set(), set[str](), list(outputs)
+    def between(self, outputs: Iterable[str], given: Set[str]) -> list[NodeProto]:
+        """Nodes between some tensors and those that are given, or that equal one, from the last one on.
+
+        Args:
+            outputs: Names of tensors.
+            given: The marks of others.
+        """
+        found, seen, todo = [], set[str](), deque(outputs)
         while todo:
-            name = todo.pop()
-            maker = self._makers.get(name)
-            if name in seen or maker is None:
+            maker = self._makers.get(todo.popleft())
+            if maker is None or maker.name in seen:
                 continue
-            seen.add(name)
-            if maker.name in self.positions and self.layers[self.positions[maker.name]].calls != 0:
-                found.add(self.positions[maker.name])
-            todo += [source for source in map(self.tensor, _read(maker)) if source and source not in given]
+            seen.add(maker.name)
+            found.append(maker)
+            todo.extend(name for name in _read(maker) if self._same.get(name, name) not in given)
         return found
+
+    def layers_of(self, nodes: Iterable[NodeProto]) -> set[int]:
+        """Positions of the convolutions among some nodes, without those that never run."""
+        found = {self.positions[node.name] for node in nodes if node.name in self.positions}
+        return {position for position in found if self.layers[position].calls != 0}
 
     def equals(self, position: int) -> list[int]:
         """Positions of the other convolutions that compute the same from the same tensors."""
@@ -83,12 +100,10 @@ class Original:
                 return False
             for name in set(node.input) - seen - {""}:
                 seen.add(name)
-                same = self._same.get(name)
-                if same is None:
-                    continue  # stored
-                if same not in self._makers:
-                    return False  # an input
-                todo.append(self._makers[same])
+                if name in self._makers:
+                    todo.append(self._makers[name])
+                elif name not in self._stored:
+                    return False
         return True
 
 
@@ -122,8 +137,10 @@ def _name_tensors(graph: GraphProto) -> None:
 
     def visit(inner: GraphProto, outer: Mapping[str, str]) -> None:
         names = dict(outer)
+        for name in dict.fromkeys(tensor.name for tensor in (*inner.input, *inner.initializer)):
+            names[name] = _free(name, taken)
         for tensor in (*inner.input, *inner.initializer):
-            tensor.name = names[tensor.name] = _free(tensor.name, taken)
+            tensor.name = names[tensor.name]
         for node in inner.node:
             node.input[:] = [names.get(name, name) for name in node.input]
             for _, body in bodies(node):
@@ -146,13 +163,23 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _equal_tensors(graph: GraphProto) -> tuple[dict[str, str], dict[str, NodeProto]]:
-    """The first tensor that equals each one, and what makes these: equal ops of equal tensors are equal."""
-    same, makers = dict[str, str](), dict[str, NodeProto]()
+def _equal_tensors(graph: GraphProto) -> dict[str, str]:
+    """By the name of each tensor the first one that equals it: equal ops of equal tensors make equal ones."""
+    same = dict[str, str]()
     known: dict[tuple[object, ...], NodeProto] = {}
+    stored: dict[bytes, str] = {}
+
+    def first_stored(tensor: TensorProto) -> str:
+        if tensor.external_data or tensor.ByteSize() > _SMALL_BYTES:
+            return tensor.name
+        nameless = TensorProto()
+        nameless.CopyFrom(tensor)
+        nameless.ClearField("name")
+        return stored.setdefault(nameless.SerializeToString(deterministic=True), tensor.name)
 
     def visit(inner: GraphProto) -> None:
         same.update((tensor.name, tensor.name) for tensor in inner.input)
+        same.update((tensor.name, first_stored(tensor)) for tensor in inner.initializer)
         for node in inner.node:
             for _, body in bodies(node):
                 visit(body)
@@ -163,11 +190,10 @@ def _equal_tensors(graph: GraphProto) -> tuple[dict[str, str], dict[str, NodePro
                 key = (id(inner), node.domain, node.op_type, read, *attributes, len(node.output))
                 first = known.setdefault(key, node)
             for name, earlier in zip(node.output, first.output, strict=True):
-                same[name] = earlier or name
-                makers.setdefault(same[name], first)
+                same[name] = same.get(earlier, name)
 
     visit(graph)
-    return same, makers
+    return same
 
 
 def _read(node: NodeProto) -> list[str]:

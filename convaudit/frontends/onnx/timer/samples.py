@@ -66,8 +66,10 @@ class _Sums:
             self.counts[key] += 1
 
     def _part(self, event: Event, kernel: Kernel | None) -> tuple[_Kind, str]:
-        known = event.op in self._ops if kernel is None else not (kernel.layers or kernel.unknown)
-        return ("other_op", event.op) if known else ("unattributed", event.name)
+        if kernel is None:
+            return ("other_op", event.op) if event.op in self._ops else ("unattributed", event.name)
+        unknown = kernel.layers or kernel.unknown
+        return ("unattributed", event.name) if unknown else ("other_op", kernel.op)
 
 
 def _label(event: Event, kernel: Kernel) -> str:

@@ -145,12 +145,6 @@ ABSENT = [
         r"^it depends on no input: the runtime computed it as it loaded the model$",
         id="constant",
     ),
-    pytest.param(
-        graph(f"{W}", "a = Conv(x, w) b = Conv(x, w) c = Relu(b) y = Add(a, c)"),
-        1,
-        r"^the runtime computes it once, as Conv_0, which is the same$",
-        id="equal",
-    ),
 ]
 
 
@@ -159,6 +153,23 @@ def test_a_convolution_without_a_kernel_says_why(model: ModelProto, position: in
     layer = timed(model).layers[position]
     assert not layer.in_model
     assert re.search(reason, layer.reason or "")
+
+
+def test_of_two_that_are_equal_one_names_the_other() -> None:
+    model = graph(W, "a = Conv(x, w) b = Conv(x, w) c = Relu(b) y = Add(a, c)")
+    for level in LEVELS[:3]:
+        reasons = [layer.reason for layer in timed(model, level).layers]
+        other = "the runtime computes it once, as Conv_{}, which is the same"
+        assert reasons in ([None, other.format(0)], [other.format(1), None])
+
+
+def test_a_factor_for_each_channel_that_becomes_a_convolution_is_another_op() -> None:
+    model = graph(
+        f"{W}; float[32] s; float[32] t",
+        "v = Abs(t) b = BatchNormalization(x, s, s, s, v) r = Relu(b) y = Conv(r, w)",
+    )
+    parts = {part.name for part in timed(model).parts if part.kind == "other_op"}
+    assert parts >= {"BatchNormalization"}
 
 
 def test_a_convolution_of_a_loop_has_the_time_of_all_iterations() -> None:

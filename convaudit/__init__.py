@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from convaudit.formulas import Formula
     from convaudit.report import Report
     from convaudit.testing import assert_within
+    from convaudit.twins import twin
 
 __all__ = [
     "Budgets",
@@ -50,6 +51,7 @@ __all__ = [
     "audit",
     "check",
     "diff",
+    "twin",
 ]
 
 _MODULES = {
@@ -62,6 +64,7 @@ _MODULES = {
     "diff": "convaudit.api",
     "Formula": "convaudit.formulas",
     "Report": "convaudit.report",
+    "twin": "convaudit.twins",
 }
 
 

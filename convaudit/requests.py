@@ -32,7 +32,7 @@ def run_requests(
     """
     if not isinstance(verify, bool) and not (isinstance(verify, str) and verify in ("in-situ", "isolated")):
         raise UsageError(f"verify must be True, False, 'in-situ' or 'isolated', got {verify!r:.100}")
-    run = _run_settings(how)
+    run = run_settings(how)
     timed = _time_request(time, run, how)
     if not verify and timed is None:
         for name in _HOW:
@@ -44,7 +44,15 @@ def run_requests(
     return verified, timed
 
 
-def _run_settings(how: dict[str, Any]) -> dict[str, Any]:
+def run_settings(how: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a ``RunRequest``, checked.
+
+    Args:
+        how: What callers passed, by name.
+
+    Raises:
+        UsageError: A value is not one.
+    """
     seed, memory, provider, threads, optimization = (how[name] for name in _HOW)
     levels = get_args(Optimization)
     if optimization is not None and not (isinstance(optimization, str) and optimization in levels):

@@ -105,6 +105,13 @@ def fail(message: str) -> None:
     _to_stderr(f"{click.style('error:', fg='red', bold=True)} {printable(message)}")
 
 
+def note(message: str) -> None:
+    """One line on stderr that is no failure."""
+    from convaudit.reporters.text import printable
+
+    _to_stderr(printable(message))
+
+
 def _to_stderr(line: str) -> None:
     """A line for people; where none can be written, the exit code says it all."""
     try:

@@ -174,34 +174,47 @@ def verify_options(command: Decorated) -> Decorated:
             is_flag=True,
             help="Re-execute each convolution alone: its weights, random input, no run of the model.",
         ),
-        click.option(
-            "--data",
-            type=FILE,
-            help="The inputs, as .npz by name: their sizes, and what runs are made on; else random.",
-        ),
-        click.option("--seed", type=SEED, help="Seed of the random inputs, 0 unless given."),
-        click.option(
-            "--memory",
-            type=SIZE,
-            help="Bound on what verifying holds beside onnxruntime's own need, 1GiB unless given; less of it "
+        *_run_options(
+            "verifying",
+            "Bound on what verifying holds beside onnxruntime's own need, 1GiB unless given; less of it "
             "runs the model more often.",
         ),
-        click.option(
-            "--provider",
-            metavar="NAME",
-            help="What onnxruntime verifies on: cpu unless given; openvino, cuda, ... if installed.",
-        ),
-        click.option(
-            "--threads",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Threads of the runtime while verifying.",
-        ),
-        click.option(
-            "--opt-level",
-            type=click.Choice(["all", "extended", "basic", "disabled"]),
-            help="onnxruntime's graph optimisation while verifying, all unless given.",
-        ),
+    )
+
+
+def run_options(*, memory: str, doing: str = "verifying") -> Callable[[Decorated], Decorated]:
+    """What a model is run on, for a command that always runs it.
+
+    Args:
+        memory: What ``--memory`` bounds there.
+        doing: What the runs are for, in a word.
+    """
+    return lambda command: decorated(command, *_run_options(doing, memory))
+
+
+def _run_options(doing: str, memory: str) -> Iterable[Callable[[Any], Any]]:
+    yield click.option(
+        "--data",
+        type=FILE,
+        help="The inputs, as .npz by name: their sizes, and what runs are made on; else random.",
+    )
+    yield click.option("--seed", type=SEED, help="Seed of the random inputs, 0 unless given.")
+    yield click.option("--memory", type=SIZE, help=memory)
+    yield click.option(
+        "--provider",
+        metavar="NAME",
+        help="What onnxruntime runs on: cpu unless given; openvino, cuda, ... if installed.",
+    )
+    yield click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help=f"Threads of the runtime while {doing}.",
+    )
+    yield click.option(
+        "--opt-level",
+        type=click.Choice(["all", "extended", "basic", "disabled"]),
+        help=f"onnxruntime's graph optimisation while {doing}, all unless given.",
     )
 
 
@@ -282,6 +295,11 @@ def verify_keywords(options: Mapping[str, Any], needs: str = "--verify or --time
             raise UsageError(f"{option} is for a run of the whole model, which --verify-isolated avoids")
     keywords = {_HOW[option][1]: value for option, value in given.items()}
     return {"verify": "isolated" if isolated else "in-situ" if verify else False, **keywords}
+
+
+def run_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``run_options``, but for ``--data``."""
+    return {keyword: options[name] for name, keyword in _HOW.values()}
 
 
 _HOW = {

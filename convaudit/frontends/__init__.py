@@ -19,6 +19,7 @@ from convaudit.records import Network, Optimization, Verified
 
 if TYPE_CHECKING:
     from convaudit.records.timing import Swept, Timed
+    from convaudit.records.twins import Twinned
 
 FRONTENDS = ("convaudit.frontends.torch.frontend", "convaudit.frontends.onnx.frontend")
 """The first one that accepts a source opens it. ONNX takes every path that no other one claims."""
@@ -72,6 +73,7 @@ class Request:
     fake: bool = True  # whether a module's forward may do without values
     verify: VerifyRequest | None = None  # None: not at all
     time: TimeRequest | None = None  # None: not at all
+    twin: RunRequest | None = None  # how its twin is to be verified; None: it is to have none
 
     @property
     def arrays(self) -> dict[str, Any]:
@@ -108,6 +110,19 @@ class OpenedModel(Protocol):
             layer: Its name in the network.
             groups: Divisors of its input and output channels.
             how: The budget is for this layer.
+        """
+
+    def twin(self, layers: Sequence[str] | None, target: str | None, how: RunRequest, /) -> Twinned:
+        """Make the same network with groups=1, and verify it before it is written.
+
+        Args:
+            layers: Names of those to change; None: all that have groups.
+            target: The file to write; None: the network is handed back in memory.
+            how: How it is to be run beside the original.
+
+        Raises:
+            UsageError: A layer cannot be changed, or there is none.
+            ExecutionError: It does not run, or computes something else.
         """
 
 

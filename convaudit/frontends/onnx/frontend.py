@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convaudit.arguments import Given, GivenInput
@@ -14,9 +15,11 @@ from convaudit.records import Network, TensorInfo, Verified
 from convaudit.shapes import as_text
 
 if TYPE_CHECKING:
+    from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
     from convaudit.frontends.onnx.runtime import Settings
     from convaudit.frontends.onnx.walker import Walked
     from convaudit.records.timing import Swept, Timed
+    from convaudit.records.twins import Twinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class OpenedOnnx:
 
     walked: Walked
     data: Mapping[str, Any]  # the user's arrays by input name
+    walk: Callable[[OnnxModel], Walked]  # another model as this one was, with the same inputs fixed
 
     @property
     def network(self) -> Network:
@@ -54,6 +58,13 @@ class OpenedOnnx:
         """Measure one convolution alone at several numbers of groups."""
         raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
 
+    def twin(self, layers: Sequence[str] | None, target: str | None, how: RunRequest) -> Twinned:
+        """Make the same network with groups=1, and verify it before it is written."""
+        from convaudit.frontends.onnx.twin.made import make_twin
+
+        settings, data = _settings(how), self.data or None
+        return make_twin(self.walked, layers, target, settings=settings, how=how, data=data, walk=self.walk)
+
 
 class OnnxFrontend:
     """Every path that no other front end claims, and models in memory."""
@@ -80,7 +91,7 @@ class OnnxFrontend:
             )
         if request.inputs is not None or request.kwargs:
             raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
-        for how in (request.verify, request.time):
+        for how in (request.verify, request.time, request.twin):
             if how is not None:
                 _settings(how)  # refuses a provider before the model is read
         model = load_onnx(source)
@@ -91,14 +102,14 @@ class OnnxFrontend:
 
             return given_feeds(inputs, data)
 
-        walked = walk_onnx(
-            model,
+        walk = partial(
+            walk_onnx,
             input_shapes=_with_data(_by_name(request.input_shape), data),
             dims=request.dims,
             allow_run=request.allow_run,
             feeds=feeds if data else None,
         )
-        return OpenedOnnx(walked, data)
+        return OpenedOnnx(walk(model), data, walk)
 
 
 FRONTEND = OnnxFrontend()

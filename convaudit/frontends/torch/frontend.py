@@ -17,16 +17,21 @@ from convaudit.apart import call_apart, file_limits, user_code_runs_apart
 from convaudit.arguments import GivenInput
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError, first_line
 from convaudit.files import open_regular, regular_size
-from convaudit.frontends import OpenedModel, Request, TimeRequest, VerifyRequest
+from convaudit.frontends import OpenedModel, Request, RunRequest, TimeRequest, VerifyRequest
 from convaudit.frontends.torch.loader.source import is_torch_source, load_torch_source, names_factory
 from convaudit.records import ConvLayer, Network, Verified
 
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
     from convaudit.records.timing import Swept, Timed
+    from convaudit.records.twins import Twinned
 
 PREPARED = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.torch.verifier.in_situ")
 """What a process for torch imports before it forks."""
+_NO_TWIN = (
+    "a twin is made of an ONNX network; export the module with torch.onnx.export(module, args, 'm.onnx'), "
+    "and give that"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,10 @@ class OpenedTorch:
         """Measure one convolution alone at several numbers of groups."""
         raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
 
+    def twin(self, layers: Sequence[str] | None, target: str | None, how: RunRequest) -> Twinned:
+        """Never: opening a model for it is refused."""
+        raise UsageError(f"{self.network.source}: {_NO_TWIN}")
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedApart:
@@ -94,6 +103,10 @@ class OpenedApart:
         """Measure one convolution alone at several numbers of groups."""
         raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
 
+    def twin(self, layers: Sequence[str] | None, target: str | None, how: RunRequest) -> Twinned:
+        """Never: opening a model for it is refused."""
+        raise UsageError(f"{self.network.source}: {_NO_TWIN}")
+
 
 class TorchFrontend:
     """Modules and programs, their files by suffix, and the names of code that makes them."""
@@ -111,6 +124,8 @@ class TorchFrontend:
     def open(self, source: Any, request: Request) -> OpenedModel:
         """Load or build the model and walk it: a file's always in a process of its own."""
         named = isinstance(source, str | os.PathLike)
+        if request.twin is not None:
+            raise UsageError(f"{os.fspath(source) if named else type(source).__name__}: {_NO_TWIN}")
         if named and (user_code_runs_apart() or not names_factory(os.fspath(source))):
             return _open_apart(os.fspath(source), request)
         with _foreign_code(source):

@@ -11,7 +11,10 @@ tables below with the descriptors of the installed onnx.
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple
+
+from onnx import TensorProto
 
 from convaudit.errors import LoadError
 
@@ -46,7 +49,7 @@ DATA_FIELDS: dict[int, str] = {
 }
 """Fields of ``TensorProto`` with a tensor's elements."""
 
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+_RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 9, 13, 14
 _EXTERNAL = 1
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT = 10  # bytes
@@ -178,6 +181,68 @@ class _Skeleton:
         return data
 
 
+class Hole(NamedTuple):
+    """Where the bytes of a large tensor belong in a file."""
+
+    tensor: TensorProto
+    size: int
+
+
+def filled(skeleton: BinaryIO, size: int, size_of: Callable[[TensorProto], int]) -> list[bytes | Hole]:
+    """What to write for a file without references: the inverse of ``read_skeleton``.
+
+    Args:
+        skeleton: A serialised ``ModelProto`` with references.
+        size: Its bytes.
+        size_of: Bytes that a referenced tensor has as ``raw_data``.
+
+    Returns:
+        Bytes of the file in their order, and between them a hole for the bytes of each such tensor.
+    """
+    return _Filled(skeleton, size_of).message(0, size, "ModelProto")
+
+
+class _Filled:
+    """One pass over one skeleton."""
+
+    def __init__(self, skeleton: BinaryIO, size_of: Callable[[TensorProto], int]) -> None:
+        self._file = _Skeleton(skeleton, "")
+        self._size_of = size_of
+
+    def message(self, start: int, end: int, kind: str) -> list[bytes | Hole]:
+        if kind == "TensorProto":
+            return self._tensor(self._file.read(start, end))
+        children = CHILDREN[kind]
+        parts: list[bytes | Hole] = []
+        copied = position = start
+        while position < end:
+            number, value, after = self._file.field(position, end)
+            if number in children:
+                inner = self.message(value, after, children[number])
+                if any(isinstance(part, Hole) for part in inner):
+                    length = sum(part.size if isinstance(part, Hole) else len(part) for part in inner)
+                    parts += [self._file.read(copied, position), _head(number, length), *inner]
+                    copied = after
+            position = after
+        return [*parts, self._file.read(copied, end)]
+
+    def _tensor(self, serialised: bytes) -> list[bytes | Hole]:
+        tensor = TensorProto.FromString(serialised)
+        if tensor.data_location != _EXTERNAL:
+            return [serialised]
+        bare = TensorProto()
+        bare.CopyFrom(tensor)
+        bare.ClearField("external_data")
+        bare.ClearField("data_location")
+        size = self._size_of(tensor)
+        return [bare.SerializeToString() + _head(_RAW_DATA, size), Hole(tensor, size)]
+
+
+def _head(number: int, length: int) -> bytes:
+    """What stands before a field of so many bytes."""
+    return _varint(number << 3 | _LENGTH) + _varint(length)
+
+
 def _read_varint(head: bytes, index: int, position: int) -> tuple[int, int]:
     """The variable-length integer at ``head[index]``, and the index where it ends."""
     value = shift = 0
@@ -209,7 +274,7 @@ def external_reference(location: str, offset: int, length: int, field: str) -> b
 
 def length_delimited(number: int, value: bytes) -> bytes:
     """Serialised field of a message: tag, length, value."""
-    return _varint(number << 3 | _LENGTH) + _varint(len(value)) + value
+    return _head(number, len(value)) + value
 
 
 def _varint(value: int) -> bytes:

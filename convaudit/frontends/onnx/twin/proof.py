@@ -1,0 +1,263 @@
+"""Whether a twin is the network that it was made of: its weights bit for bit, its outputs within rounding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+
+import numpy as np
+from onnx import ModelProto
+
+from convaudit.engine.operands import Array
+from convaudit.errors import ExecutionError
+from convaudit.feeds import given_feeds, open_sizes, random_feeds
+from convaudit.frontends.onnx.graphs import Graphs
+from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
+from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.verifier.extracted import Constants
+from convaudit.frontends.onnx.verifier.operands import operands
+from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
+from convaudit.frontends.onnx.walker import Walked
+from convaudit.judge.rounding import accumulator, deviations, unit_roundoff
+from convaudit.records import ConvLayer, Optimization
+from convaudit.records.twins import OutputDifference
+
+LEVELS: tuple[Optimization, ...] = ("all", "extended", "basic", "disabled")
+
+
+def check_weights(before: Walked, after: Walked, layers: Sequence[ConvLayer]) -> None:
+    """Refuse a twin in which the weight of a layer is not its own, block-diagonal.
+
+    Operands are compared as the nodes see them, behind whatever makes them from what is stored.
+
+    Raises:
+        ExecutionError: One is not; the message names the layer and a tap.
+        LoadError: Weights are missing.
+    """
+    sides = [_Side(before), _Side(after)]
+    for layer in layers:
+        theirs, ours = (side.values(layer.name) for side in sides)
+        zero = theirs.get("w_zero_point", np.zeros((), theirs["weight"].dtype))
+        if zero.size > 1:
+            zero = zero.reshape(
+                [-1 if axis == layer.transposed else 1 for axis in range(ours["weight"].ndim)]
+            )
+        tap = _wrong_tap(
+            _channels_second(theirs["weight"], layer),
+            _channels_second(ours["weight"], layer),
+            zero,
+            layer.groups,
+        )
+        if tap is not None:
+            raise ExecutionError(
+                f"{before.network.source}: the twin's weight of {layer.name} is wrong at {list(tap)}; "
+                "nothing is written; please report it with the model"
+            )
+
+
+class _Side:
+    def __init__(self, walked: Walked) -> None:
+        self._walked = walked
+        self._whole = with_dense_tensors(walked.model, walked.expanded.model)
+        self._graphs = Graphs(self._whole)
+
+    def values(self, name: str) -> dict[str, Array]:
+        address = self._walked.addresses.get(name)
+        if address is None:
+            raise ExecutionError(f"{self._walked.network.source}: the twin has no layer {name}")
+        constants = Constants(self._walked.model, self._whole, self._graphs, address[:-1])
+        names = operands(self._graphs.node(address))
+        found = {role: constants.value(names[role]) for role in ("weight", "w_zero_point") if role in names}
+        return {role: value for role, value in found.items() if value is not None}
+
+
+def _channels_second(weight: Array, layer: ConvLayer) -> Array:
+    """Of an op that may store them last, as the audit tells by the shape that it has for the weight."""
+    shape = layer.weight_shape
+    if shape is None or weight.shape[2:] in (shape[2:], ()) or weight.shape[1:-1] != shape[2:]:
+        return weight
+    return np.moveaxis(weight, -1, 1)
+
+
+def _wrong_tap(grouped: Array, dense: Array, zero: Array, groups: int) -> tuple[int, ...] | None:
+    """An element of ``dense`` that is not what the block-diagonal form of ``grouped`` has there."""
+    rows, columns = grouped.shape[0] // groups, grouped.shape[1]
+    if dense.shape != (grouped.shape[0], columns * groups, *grouped.shape[2:]):
+        return dense.shape
+    for group in range(groups):
+        mine = slice(group * rows, (group + 1) * rows)
+        off = zero[mine] if zero.ndim and zero.shape[0] > 1 else zero
+        wanted = np.broadcast_to(off, dense[mine].shape).astype(dense.dtype)
+        wanted[:, group * columns : (group + 1) * columns] = grouped[mine]
+        wrong = ~_same(dense[mine], wanted)
+        if wrong.any():
+            first, *others = map(int, np.argwhere(wrong)[0])
+            return (first + group * rows, *others)
+    return None
+
+
+def _same(one: Array, other: Array) -> Array:
+    """Where two arrays of one type are equal: numbers, or bits where they are none."""
+    equal: Array = one == other
+    if equal.all():
+        return equal
+    left, right = (
+        np.ascontiguousarray(array).view(np.uint8).reshape(*one.shape, -1) for array in (one, other)
+    )
+    bits: Array = equal | (left == right).all(axis=-1)
+    return bits
+
+
+def compared_outputs(
+    before: Walked,
+    after: Walked,
+    layers: Sequence[ConvLayer],
+    *,
+    settings: Settings,
+    data: Mapping[str, Array] | None,
+    seeds: Sequence[int],
+) -> tuple[OutputDifference, ...]:
+    """Run both networks on the same inputs, and hold their outputs against each other.
+
+    What a dense kernel sums is what a grouped one sums, and zeros: the two differ in the order of additions
+    alone. How much that may do to the outputs is not known beforehand, so three estimates of it are made, and
+    the largest of them is the limit: the original's own distance between optimisation levels, which reorder
+    sums too; what becomes of its outputs when its input is perturbed by ``lambda*u*sqrt(sum of n)``, the
+    bound on the rounding errors of the changed layers, taken as independent (Higham & Mary 2019); and that
+    number itself.
+
+    Raises:
+        ExecutionError: One does not run, an output is further off than the limit, or nothing was compared.
+    """
+    inputs = _feeds(before, data, seeds)
+    rounding = _rounding(layers)
+    names = [output.name for output in before.model.proto.graph.output]
+    outputs = {
+        level: _run(before.model, before.model.proto, settings_at(settings, level), inputs, names)
+        for level in LEVELS
+    }
+    jittered = [_jittered(feeds, rounding, seed) for seed, feeds in enumerate(inputs)]
+    moved = _run(before.model, before.model.proto, settings, jittered, names)
+    twin = _run(after.model, after.model.proto, settings, inputs, names)
+    reference = outputs[settings.optimization]
+    found = []
+    for name in names:
+        noise = max(_distance(reference, other, name) for other in outputs.values())
+        found.append(
+            OutputDifference(
+                name=name,
+                largest=_largest(reference, twin, name),
+                distance=_distance(reference, twin, name),
+                noise=noise,
+                limit=max(noise, _distance(reference, moved, name), rounding),
+            )
+        )
+    _refuse(before.network.source, found, reference)
+    return tuple(found)
+
+
+def settings_at(settings: Settings, level: Optimization) -> Settings:
+    """The settings with another optimisation."""
+    from dataclasses import replace
+
+    return replace(settings, optimization=level)
+
+
+def _refuse(source: str, found: Sequence[OutputDifference], outputs: Sequence[Mapping[str, Array]]) -> None:
+    if not any(np.isfinite(_numbers(array)).any() for run in outputs for array in run.values()):
+        raise ExecutionError(f"{source}: no output is a finite number on this input; try --data or --seed")
+    for output in found:
+        if not output.distance <= output.limit:
+            raise ExecutionError(
+                f"{source}: output {output.name!r} of the twin is off by {output.distance:.2g} of its size, "
+                f"and rounding explains {output.limit:.2g}; nothing is written"
+            )
+
+
+def _rounding(layers: Sequence[ConvLayer]) -> float:
+    """Relative error that rounding may leave in the outputs of these layers together."""
+    variance, elements, longest = 0.0, 1, 1
+    for layer in layers:
+        try:
+            dtype = np.dtype(layer.output_dtype)
+            unit, out = unit_roundoff(accumulator(dtype)), unit_roundoff(dtype)
+        except (TypeError, ValueError):
+            continue  # sums of integers are exact
+        terms = prod(size for size in (layer.weight_shape or (1,))[1:] if isinstance(size, int))
+        variance += (terms * unit**2 if terms else 0.0) + out**2
+        longest = max(longest, terms)
+        elements = max(elements, prod(size for size in layer.output_shape or () if isinstance(size, int)))
+    return deviations(longest, elements) * math.sqrt(variance)
+
+
+def _feeds(walked: Walked, data: Mapping[str, Array] | None, seeds: Sequence[int]) -> list[dict[str, Array]]:
+    if data is not None:
+        return [given_feeds(walked.network.inputs, data)]
+    sizes = open_sizes(walked.network)
+    return [random_feeds(walked.network, sizes, seed) for seed in seeds]
+
+
+def _jittered(feeds: Mapping[str, Array], relative: float, seed: int) -> dict[str, Array]:
+    generator = np.random.default_rng(seed)
+    return {
+        name: (array * (1 + relative * generator.choice((-1.0, 1.0), array.shape))).astype(array.dtype)
+        if array.dtype.kind in "fV"
+        else array
+        for name, array in feeds.items()
+    }
+
+
+def _run(
+    model: OnnxModel,
+    structure: ModelProto,
+    settings: Settings,
+    inputs: Sequence[Mapping[str, Array]],
+    names: Sequence[str],
+) -> list[dict[str, Array]]:
+    proto = ModelProto()
+    proto.CopyFrom(structure)
+    try:
+        session = settings.runtime.load(with_mapped_weights(model, proto), settings)
+        return [session.run(feeds, names) for feeds in inputs]
+    except ExecutionError as error:
+        raise ExecutionError(
+            f"{model.source}: the model does not run, so its twin cannot be verified: {error}; "
+            "give input that it accepts with --input or --data"
+        ) from None
+
+
+def _pairs(
+    one: Sequence[Mapping[str, Array]], other: Sequence[Mapping[str, Array]], name: str
+) -> Iterator[tuple[Array, Array]]:
+    """Values of one output in both, in numbers; what is not finite in both in the same way counts for 0."""
+    for left, right in zip(one, other, strict=True):
+        first, second = _numbers(left[name]), _numbers(right[name])
+        if first.shape != second.shape:
+            yield np.ones(1), np.full(1, np.inf)
+            continue
+        same = (first == second) | (np.isnan(first) & np.isnan(second))
+        yield (
+            np.where(same & ~np.isfinite(first), 0.0, first),
+            np.where(same & ~np.isfinite(first), 0.0, second),
+        )
+
+
+def _numbers(array: Array) -> Array:
+    if isinstance(array, np.ndarray) and array.dtype.kind in "fiubV":
+        return array.astype(np.float64)
+    return np.zeros(0)
+
+
+def _distance(one: Sequence[Mapping[str, Array]], other: Sequence[Mapping[str, Array]], name: str) -> float:
+    """The largest, over the runs, of the difference's norm over the output's."""
+    largest = 0.0
+    for first, second in _pairs(one, other, name):
+        difference, size = float(np.linalg.norm(first - second)), float(np.linalg.norm(first))
+        largest = max(largest, difference / size if size else math.inf if difference else 0.0)
+    return largest
+
+
+def _largest(one: Sequence[Mapping[str, Array]], other: Sequence[Mapping[str, Array]], name: str) -> float:
+    return max((float(np.abs(a - b).max(initial=0.0)) for a, b in _pairs(one, other, name)), default=0.0)

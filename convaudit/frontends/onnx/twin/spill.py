@@ -1,0 +1,46 @@
+"""New weights on the disk, so that memory holds one of them at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto
+
+from convaudit.errors import ExecutionError
+from convaudit.frontends.onnx.loader.external_data import map_bytes
+from convaudit.frontends.onnx.loader.wire import MAX_EMBEDDED_BYTES, external_reference
+
+SPILLED = "(twin)"
+"""Location of a reference into a spill."""
+
+
+class Spill:
+    """A file of tensors' bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._end = 0
+
+    def keep(self, tensor: TensorProto) -> TensorProto:
+        """The tensor itself if it is small, else a reference to its bytes, which are now in the file."""
+        data = tensor.raw_data
+        if len(data) <= MAX_EMBEDDED_BYTES:
+            return tensor
+        try:
+            with self._path.open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            raise ExecutionError(f"cannot write {self._path}: {error.strerror or error}") from error
+        skeleton = TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
+        skeleton.MergeFromString(external_reference(SPILLED, self._end, len(data), "raw_data"))
+        self._end += len(data)
+        return skeleton
+
+    def data(self, offset: int, length: int | None) -> np.ndarray:
+        """Bytes that were kept, mapped."""
+        return map_bytes(self._path, offset, length, "the twin's weights")
+
+    def remove(self) -> None:
+        """Free the disk: the references lead nowhere from now on."""
+        self._path.unlink(missing_ok=True)

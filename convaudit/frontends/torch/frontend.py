@@ -67,7 +67,9 @@ class OpenedTorch:
 
     def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
         """Measure one convolution alone at several numbers of groups."""
-        raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
+        from convaudit.frontends.torch.walker.walk import stored_tensors
+
+        return _swept(self.network, layer, groups, how, stored_tensors(self.model))
 
     def twin(self, layers: Sequence[str] | None, target: str | None, how: RunRequest) -> Twinned:
         """Never: opening a model for it is refused."""
@@ -100,8 +102,8 @@ class OpenedApart:
         return timed
 
     def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
-        """Measure one convolution alone at several numbers of groups."""
-        raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
+        """The same here: of the model it takes the layer's sizes only."""
+        return _swept(self.network, layer, groups, how, {})
 
     def twin(self, layers: Sequence[str] | None, target: str | None, how: RunRequest) -> Twinned:
         """Never: opening a model for it is refused."""
@@ -165,6 +167,16 @@ def _open_here(source: Any, request: Request) -> OpenedTorch:
     if name is not None:
         network = replace(network, file_bytes=regular_size(Path(name)))
     return OpenedTorch(source, model, network, called_with, data)
+
+
+def _swept(
+    network: Network, layer: str, groups: Sequence[int], how: TimeRequest, stored: Mapping[str, Any]
+) -> Swept:
+    _refuse_runtime_options(how)
+    from convaudit.frontends.torch.timer.sweep import sweep_torch
+
+    with _threads(how.threads or 1):
+        return sweep_torch(network, layer, groups, how, stored)
 
 
 def _shaped_as(data: Mapping[str, Any]) -> dict[str, GivenInput]:

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from convaudit.frontends.torch.timer.events import run_of
 from convaudit.frontends.torch.timer.observed import LoneCall
-from convaudit.frontends.torch.timer.operands import convolving, dense, random_input, refuted, too_large
+from convaudit.frontends.torch.timer.operands import (
+    convolving,
+    dense,
+    own_copy_of,
+    random_input,
+    refuted,
+    too_large,
+)
 from convaudit.frontends.torch.timer.profiled import profiled
 from convaudit.frontends.torch.timer.rounds import Clock, interleaved
 from convaudit.frontends.torch.timer.stopwatch import Run, Stopwatch
@@ -22,6 +30,8 @@ Key = tuple[Any, ...]
 MEMORY_BYTES = 2**30
 _SETUP_SECONDS = 0.02
 """What making and checking a layer's operands takes at least."""
+_MOST_TIMES = 32
+"""How much longer a twin takes, for sharing out the time; more groups than that are often depthwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +79,7 @@ def time_alone(
 
     def round_seconds(key: Key) -> float:
         longest: float = max(expected.get(place, 0.0) for place in users[key])
-        return longest * (2 + min(distinct[key].groups, 8)) + _SETUP_SECONDS
+        return longest * (2 + min(distinct[key].groups, _MOST_TIMES)) + _SETUP_SECONDS
 
     weights = {key: round_seconds(key) for key in distinct}
     order = sorted(distinct, key=lambda key: (distinct[key].groups == 1, -weights[key]))
@@ -89,10 +99,9 @@ def _timed(call: LoneCall, bench: Bench, seconds: float) -> Alone:
     try:
         x = random_input(call, bench.seed)
         twin, reason = _twin(call, x, bench)
-        first = convolving(call, x)
-        second = convolving(call, x.clone())
+        first, second = convolving(own_copy_of(call), x), convolving(own_copy_of(call), x.clone())
         functions = [first, second] if twin is None else [first, twin, second]
-        kernels = kernels_of(functions[:-1], call)
+        kernels = kernels_of(functions[:-1], call.device)
         samples = interleaved(functions, bench.stopwatch, seconds - (bench.clock() - start), bench.clock)
     except (RuntimeError, MemoryError) as error:  # as of a type that torch has no kernel for
         return Alone(reason=f"alone torch failed: {in_one_line(error, 120)}")
@@ -110,7 +119,8 @@ def _twin(call: LoneCall, x: Tensor, bench: Bench) -> tuple[Run | None, str | No
     """What runs the twin, or why nothing does where one was wanted."""
     if call.groups == 1:
         return None, None
-    reason = too_large(call, bench.memory_bytes)
+    weight = call.weight.numel() * call.groups * call.weight.element_size()
+    reason = too_large(1, weight, bench.memory_bytes)
     if reason is not None:
         return None, reason
     twin = dense(call)
@@ -118,7 +128,7 @@ def _twin(call: LoneCall, x: Tensor, bench: Bench) -> tuple[Run | None, str | No
     return (convolving(twin, x), None) if reason is None else (None, reason)
 
 
-def kernels_of(functions: list[Run], call: LoneCall) -> list[str | None]:
+def kernels_of(functions: list[Run], device: torch.device) -> list[str | None]:
     """What each function's convolution runs as."""
-    runs = [run_of(event) for event in profiled(functions, device=call.device.type == "cuda")]
+    runs = [run_of(event) for event in profiled(functions, device=device.type == "cuda")]
     return [run.calls[0].kernel if run.calls else None for run in runs]

@@ -11,14 +11,17 @@ from typing import Any
 
 import torch
 
-from convaudit.frontends.torch.timer.events import SeenRun, run_of
+from convaudit.frontends.torch.timer.events import Event, SeenRun, run_of
 from convaudit.frontends.torch.timer.forward import Prepared
 from convaudit.frontends.torch.timer.profiled import profiled
-from convaudit.frontends.torch.timer.stopwatch import synchronised
+from convaudit.frontends.torch.timer.stopwatch import Run, synchronised
 from convaudit.records.timing import PartSamples, Samples
+from convaudit.timing.estimates import paired_ratio
+from convaudit.units import human_seconds
 
 _WARM_UPS = 3  # TorchScript optimises itself in the first two runs
-_FEWEST, _MOST = 6, 20
+_FEWEST, _MOST = 3, 10
+_LITTLE = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class InModel:
 
     layers: dict[int, Samples]  # seconds of all calls of a layer in each run, by its place
     kernels: dict[int, str]
-    runs: Samples  # without the profiler
+    runs: Samples  # with the profiler
     parts: tuple[PartSamples, ...]
     reason: str | None = None  # why layers have no times
     warnings: tuple[str, ...] = ()
@@ -44,17 +47,15 @@ def time_in_model(
         device: Where it computes.
         budget: Seconds that it may take.
     """
-    for _ in range(_WARM_UPS):
-        seconds = _plain(prepared, device)
-    number = int(max(_FEWEST, min(_MOST, budget / 2 / seconds)))
-    half = number // 2
+    seconds = [_plain(prepared, device) for _ in range(_WARM_UPS)]
+    rounds = int(max(_FEWEST, min(_MOST, budget / 4 / seconds[-1])))
     plain: list[float] = []
-    seen: list[SeenRun] = []
-    for count in (half, number - half):  # plain, profiled, profiled, plain: a drift is in both alike
-        first = [_plain(prepared, device) for _ in range(count)] if not plain else []
-        seen += [run_of(event) for event in _profiled(prepared, count, device)]
-        plain += first or [_plain(prepared, device) for _ in range(count)]
-    return joined(plain, seen, order)
+    events: list[Event] = []
+    for _ in range(rounds):  # plain, profiled, profiled, plain: a drift is in both alike
+        plain.append(_plain(prepared, device))
+        events += _profiled(prepared, 2, device)
+        plain.append(_plain(prepared, device))
+    return joined(plain, events, order)
 
 
 def _plain(prepared: Prepared, device: torch.device) -> float:
@@ -66,19 +67,28 @@ def _plain(prepared: Prepared, device: torch.device) -> float:
     return perf_counter() - start
 
 
-def _profiled(prepared: Prepared, count: int, device: torch.device) -> list[Any]:
-    runs = [prepared() for _ in range(count)]
+def _profiled(prepared: Prepared, count: int, device: torch.device) -> list[Event]:
+    def synchronous(run: Run) -> Run:
+        def ran() -> None:
+            run()
+            synchronised(device)
+
+        return ran
+
+    runs = [synchronous(prepared()) for _ in range(count)]
     return profiled(runs, device=device.type == "cuda")
 
 
-def joined(plain: Sequence[float], seen: Sequence[SeenRun], order: Sequence[int | None]) -> InModel:
+def joined(plain: Sequence[float], events: Sequence[Event], order: Sequence[int | None]) -> InModel:
     """What was seen, by layer: the n-th convolution of a profiled run is the n-th of the observed one.
 
     Args:
         plain: Seconds of runs without the profiler.
-        seen: As many runs with it.
+        events: As many runs with it.
         order: Which layer each convolution of a run is.
     """
+    seen = [run_of(event) for event in events]
+    whole = tuple(event.seconds for event in events)
     numbers = {len(run.calls) for run in seen}
     reason = None
     if numbers != {len(order)}:
@@ -102,7 +112,7 @@ def joined(plain: Sequence[float], seen: Sequence[SeenRun], order: Sequence[int 
         for name, (count, seconds) in run.others.items():
             parts[name, "other_op"][index] += seconds
             counts[name, "other_op"] = count
-    rest, warnings = _rest(plain, seen)
+    rest = tuple(run - _operators(parts) for run, parts in zip(whole, seen, strict=True))
     named = [
         PartSamples(name=name, kind=kind, count=counts[name, kind], seconds=tuple(seconds))
         for (name, kind), seconds in parts.items()
@@ -112,17 +122,22 @@ def joined(plain: Sequence[float], seen: Sequence[SeenRun], order: Sequence[int 
     return InModel(
         layers={place: tuple(seconds) for place, seconds in layers.items()},
         kernels=kernels,
-        runs=tuple(plain),
+        runs=whole,
         parts=(*named, between),
         reason=reason,
-        warnings=warnings,
+        warnings=_overhead(plain, whole),
     )
 
 
-def _rest(plain: Sequence[float], seen: Sequence[SeenRun]) -> tuple[Samples, tuple[str, ...]]:
-    """What a run takes beside its operators."""
-    operators = [
-        sum(call.seconds for call in run.calls) + sum(seconds for _, seconds in run.others.values())
-        for run in seen
-    ]
-    return tuple(max(0.0, whole - inside) for whole, inside in zip(plain, operators, strict=True)), ()
+def _operators(run: SeenRun) -> float:
+    """Seconds of everything that has a name; operators of one thread never overlap."""
+    return sum(call.seconds for call in run.calls) + sum(seconds for _, seconds in run.others.values())
+
+
+def _overhead(plain: Sequence[float], whole: Sequence[float]) -> tuple[str, ...]:
+    """One line where the profiler slows a run down beyond doubt and by more than a little."""
+    ratio = paired_ratio(whole, plain)
+    if ratio is None or not ratio.sure or ratio.low <= _LITTLE:
+        return ()
+    with_it, without = (human_seconds(median(runs)) for runs in (whole, plain))
+    return (f"torch's profiler slows a run of the model down: {with_it} with it, {without} without",)

@@ -15,6 +15,12 @@ from convaudit.judge.execution import Execution
 from convaudit.judge.verdict import judge
 
 
+def own_copy_of(call: LoneCall) -> LoneCall:
+    """The same with a weight of its own."""
+    bias = None if call.bias is None else call.bias.clone()
+    return replace(call, weight=call.weight.clone(), bias=bias)
+
+
 def random_input(call: LoneCall, seed: int) -> Tensor:
     """An input of its sizes, type and order in memory, standard normal; of integers zeros and ones."""
     x, generator = call.x, torch.Generator().manual_seed(seed)
@@ -38,24 +44,22 @@ def dense(call: LoneCall) -> LoneCall:
     return replace(call, weight=laid_out.contiguous(memory_format=format_), groups=1)
 
 
-def too_large(call: LoneCall, memory_bytes: int) -> str | None:
-    """Why its twin is not made; None if it may be. A kernel holds the weight once more, as it wants it."""
-    weight = call.weight.numel() * call.groups * call.weight.element_size()
-    needed = 2 * weight
-    if needed <= memory_bytes:
+def too_large(groups: int, weight_bytes: int, memory_bytes: int) -> str | None:
+    """Why a weight is not made; None if it may be. A kernel holds it once more, as it wants it."""
+    if 2 * weight_bytes <= memory_bytes:
         return None
     return (
-        f"its groups=1 twin would take {needed / 2**20:.0f} MiB, more than the "
-        f"{memory_bytes / 2**20:.4g} MiB that --memory (memory_bytes) allows"
+        f"at groups={groups} its weight would take {2 * weight_bytes / 2**20:.3g} MiB, laid out twice: more "
+        f"than the {memory_bytes / 2**20:.3g} MiB that --memory (memory_bytes) allows"
     )
 
 
 def convolving(call: LoneCall, x: Tensor) -> Run:
-    """What runs it on ``x``, with a copy of its weight."""
+    """What runs it on ``x``."""
     arguments: tuple[Any, ...] = (
         x,
-        call.weight.clone(),
-        None if call.bias is None else call.bias.clone(),
+        call.weight,
+        call.bias,
         call.stride,
         call.padding,
         call.dilation,

@@ -34,9 +34,9 @@ def profiled(runs: list[Callable[[], Any]], *, device: bool) -> list[Event]:
                 run()
     raw = None if device else private.profiled_operators(profiler)
     if raw is None:
-        return [_of_public(event) for event in profiler.events() or [] if event.name == MARK]
-    marks = [event for event in raw if event[0] == MARK]
-    thread = marks[0][3] if marks else None
+        marks = [event for event in profiler.events() or [] if event.name == MARK and event.cpu_children]
+        return [_of_public(event, device=device) for event in marks]
+    thread = next((own for name, _, _, own in raw if name == MARK), None)
     flat = (Event(name, start, seconds) for name, start, seconds, own in raw if own == thread)
     return [event for event in _marked(nested(flat)) if event.name == MARK]
 
@@ -49,15 +49,18 @@ def _marked(events: list[Event]) -> Iterator[Event]:
             yield from _marked(event.inside)
 
 
-def _of_public(event: Any) -> Event:
-    """An event as ``torch.profiler`` hands it out, in microseconds."""
+def _of_public(event: Any, *, device: bool) -> Event:
+    """An event as ``torch.profiler`` hands it out, in microseconds.
+
+    On a device an operator takes what its kernels do; a whole run takes until the last of them has ended.
+    """
     longest = max(event.kernels, key=lambda kernel: kernel.duration, default=None)
-    on_device = event.device_time_total
+    on_device = device and event.name != MARK
     return Event(
         event.name,
         event.time_range.start / 1e6,
-        (on_device or event.time_range.elapsed_us()) / 1e6,
-        [_of_public(part) for part in event.cpu_children],
+        (event.device_time_total if on_device else event.time_range.elapsed_us()) / 1e6,
+        [_of_public(part, device=device) for part in event.cpu_children],
         None if longest is None else longest.name,
     )
 

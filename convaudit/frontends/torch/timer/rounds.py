@@ -12,7 +12,7 @@ from convaudit.timing.estimates import narrow_enough, paired_ratio
 Clock = Callable[[], float]
 _BLOCK = 1e-3  # seconds that a block of calls takes at least: a clock's ticks are nothing to it
 _MOST_CALLS = 1000
-_MOST_ROUNDS = 60
+_MOST_ROUNDS = 32
 
 
 def interleaved(

@@ -82,7 +82,8 @@ def audit(
             torch module as many as torch is set to.
         optimization: onnxruntime's graph optimisation while verifying: "all" by default, "extended", "basic"
             or "disabled".
-        progress: Is called with how many convolutions are verified so far, and of how many.
+        progress: Is called with how many convolutions are verified or timed so far, and of how many; where
+            they are both, each counts twice.
 
     Raises:
         LoadError: The source is not a readable and safe model.
@@ -126,13 +127,17 @@ def audit(
     if (how or timed) and not report.layers:
         none = "no convolution was seen" if report.opaque_ops else "the model contains no convolution"
         raise UsageError(f"{report.source}: nothing to {'verify' if how else 'time'}, {none}")
+    verifying, timing = (len(report.layers) if asked else 0 for asked in (how, timed))
     if how:
-        how = replace(how, progress=_counting(progress, len(report.layers)))
+        how = replace(how, progress=_counting(progress, range(verifying), verifying + timing))
         report = _with_verdicts(report, model.verify(how))
     if timed:
         from convaudit.timing import with_timing
 
-        timed = replace(timed, progress=_counting(progress, len(report.layers)))
+        steps = range(verifying, verifying + timing)
+        timed = replace(timed, progress=_counting(progress, steps, steps.stop))
+        if progress is not None:
+            progress(steps.start, steps.stop)  # runs of the model come first, before any layer is done
         report = with_timing(report, model.time(timed))
     return Report.of(report)
 
@@ -223,15 +228,17 @@ def _with_verdicts(report: AuditReport, verified: Verified) -> AuditReport:
     return replace(report, layers=layers, runtime=verified.runtime, warnings=warnings)
 
 
-def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None] | None:
+def _counting(
+    progress: Callable[[int, int], None] | None, layers: range, total: int
+) -> Callable[[int], None] | None:
     """Turn steps into sums; a layer that is called several times takes several steps, but counts once."""
     if progress is None:
         return None
-    done = 0
+    done = layers.start
 
     def advance(steps: int) -> None:
         nonlocal done
-        done = min(done + steps, total)
+        done = min(done + steps, layers.stop)
         progress(done, total)
 
     return advance

@@ -77,6 +77,10 @@ def _time_request(time: Any, run: dict[str, Any], how: dict[str, Any]) -> TimeRe
     if files["twin_timings"] is not None and files["timings"] is None:
         raise UsageError("twin_timings are compared with timings; give both")
     if files["timings"] is not None:
+        if flag(time, "time"):
+            raise UsageError(
+                "timings are read from a file, so that time=True would measure nothing; choose one"
+            )
         given = [name for name in _HOW if run[name] is not None] if not how["verify"] else []
         given += ["time_budget"] if budget is not None else []
         if given:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -12,8 +12,9 @@ import pytest
 
 import convaudit
 from convaudit.analyzer import analyze
-from convaudit.frontends import VerifyRequest
+from convaudit.frontends import TimeRequest, VerifyRequest
 from convaudit.records import Network, Verification, Verified
+from convaudit.records.timing import LayerSamples, Timed
 from tests.cli.conftest import save_model
 from tests.networks import RUNTIME, conv_layer, mixed_network, network, verified
 
@@ -74,6 +75,18 @@ IDLE = [
     pytest.param({"threads": 1}, "threads says how to run a model", id="threads"),
     pytest.param({"verify": "isolated", "memory_bytes": 2**30}, "which verify='isolated' avoids", id="run"),
 ]
+IDLE_TIMES = [
+    pytest.param({"time_budget": 3.0}, "time_budget says how long to time; give time=True", id="budget"),
+    pytest.param({"time": True, "time_budget": 0}, "time_budget must be .* above 0, got 0", id="no-budget"),
+    pytest.param({"time": True, "time_budget": -1.0}, "above 0, got -1.0", id="negative-budget"),
+    pytest.param({"time": True, "time_budget": float("nan")}, "above 0, got nan", id="nan-budget"),
+    pytest.param({"time": True, "time_budget": "30s"}, "must be a number of seconds", id="text-budget"),
+    pytest.param({"time": "yes"}, "time must be True or False", id="time"),
+    pytest.param({"timings": 3}, "timings must be the path of a profile, got 3", id="no-path"),
+    pytest.param({"twin_timings": "a.json"}, "twin_timings are compared with timings", id="twin-alone"),
+    pytest.param({"timings": "a.json", "time": True}, "time=True would measure nothing", id="both"),
+    pytest.param({"timings": "a.json", "threads": 2}, "threads says how to run a model", id="threads"),
+]
 IDLE_FOR_TORCH = [
     pytest.param({"verify": True, "optimization": "all"}, "optimization is for onnx", id="optimization"),
     pytest.param({"verify": True, "memory_bytes": 2**30}, "memory_bytes is for onnxruntime", id="memory"),
@@ -81,7 +94,7 @@ IDLE_FOR_TORCH = [
 ]
 
 
-@pytest.mark.parametrize(("keywords", "message"), IDLE)
+@pytest.mark.parametrize(("keywords", "message"), [*IDLE, *IDLE_TIMES])
 def test_an_argument_that_would_do_nothing_is_refused(path, keywords, message):
     with pytest.raises(convaudit.UsageError, match=message):
         convaudit.audit(path, **keywords)
@@ -133,6 +146,35 @@ def test_verdicts_come_into_the_report_in_order(path, monkeypatch):
     assert (asked[0].isolated, asked[0].seed, asked[0].memory_bytes) == (False, 3, 5)
     assert seen[0] == (1, 10)
     assert seen[-1] == (10, 10)
+
+
+@dataclass
+class Timeable(Opened):
+    """One that can be timed."""
+
+    time: Callable[[TimeRequest], Timed]
+
+
+def test_what_is_verified_and_timed_counts_twice(path, monkeypatch):
+    layers = mixed_network().layers
+    verdicts = tuple(Verification(status="exact", reason=layer.name) for layer in layers)
+
+    def verify(request):
+        request.progress(len(layers) + 3)
+        return Verified(verdicts=verdicts, runtime=RUNTIME)
+
+    def time(request):
+        request.progress(4)
+        request.progress(99)
+        samples = tuple(LayerSamples(in_model=(0.1,) * 9) for _ in layers)
+        return Timed(layers=samples, runs=(1.0,) * 9, runtime=replace(RUNTIME, threads=1))
+
+    monkeypatch.setattr(convaudit.api, "open_model", lambda *_: Timeable(mixed_network(), verify, time))
+    seen = []
+    report = convaudit.audit(path, verify=True, time=True, progress=lambda *steps: seen.append(steps))
+    assert seen == [(10, 20), (10, 20), (14, 20), (20, 20)]
+    assert (report.runtime.threads, report.timing.runtime.threads) == (2, 1)
+    assert report.layers[0].timing.model_seconds == 0.1
 
 
 def test_a_model_without_convolutions_cannot_be_verified(path, monkeypatch):

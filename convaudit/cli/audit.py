@@ -37,6 +37,7 @@ Examples:
   convaudit model.onnx                        one row for each convolution
   convaudit model.onnx --dim batch=1 --sort macs --top 10
   convaudit model.onnx --verify               and prove each, by re-executing it
+  convaudit model.onnx --time                 and measure what groups save in time
   convaudit torchvision:resnet50 -i 1x3x224x224
   convaudit a.onnx b.onnx                     one summary row for each model
   convaudit model.onnx -o audit.json          exact integers, for scripts
@@ -44,7 +45,7 @@ Examples:
 Exit codes:
   0  audited, all checks hold
   1  a finding: with --verify a mismatch or miscount, with --strict an unknown
-  2  could not audit: usage, an unreadable or unsafe file, nothing to verify
+  2  could not audit: usage, an unreadable or unsafe file, nothing to verify or time
 """
 
 
@@ -58,9 +59,12 @@ Exit codes:
     type=KIND,
     help="List one kind: grouped, depthwise, dense, pointwise, transposed, deformable.",
 )
-@click.option("--sort", type=SORT_KEY, help="Sort by name, params, macs, macs_saved, share, groups, ...")
+@click.option("--sort", type=SORT_KEY, help="Sort by name, params, macs, share, time, realised, ...")
 @click.option(
-    "--top", type=click.IntRange(min=1), metavar="N", help="List the first N; by MACs unless sorted."
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="List the first N; unless sorted, those of the most MACs, or time.",
 )
 @click.option("--columns", type=COLUMN_LIST, help="Columns of the table or of the CSV: name,kernel,macs.")
 @output_options("audit")
@@ -102,10 +106,12 @@ def audited(models: Sequence[str], keywords: dict[str, Any]) -> list[Report]:
     """Reports of all models that could be audited; of the others one line each on stderr."""
     from convaudit.api import audit as audit_model
 
+    done = {"verified": keywords["verify"], "timed": keywords["time"] or keywords["timings"]}
+    words = f"layers {', then '.join(word for word, asked in done.items() if asked)}".rstrip()
     reports = []
     for model in models:
         try:
-            with progress_bar(model) as progress:
+            with progress_bar(model, words) as progress:
                 reports.append(audit_model(model, **keywords, progress=progress))
         except Exception as error:  # one model's failure must not hide the others
             report_failure(error, model)

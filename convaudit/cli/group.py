@@ -25,6 +25,7 @@ COMMANDS = {
 }
 """Where to find each, and its help: both are listed without importing what the command needs."""
 DEFAULT = "audit"
+_OTHERS = "Options"
 _OWN_OPTIONS = ("--help", "-h", "--version")
 
 
@@ -57,6 +58,17 @@ class Command(click.Command):
 
         with handled(), user_code_apart():
             return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options below the headings that they have, the others last."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                sections.setdefault(getattr(param, "section", _OTHERS), []).append(record)
+        for title in sorted(sections, key=_OTHERS.__eq__):
+            with formatter.section(title):
+                formatter.write_dl(sections[title])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_epilog(self.epilog, formatter)

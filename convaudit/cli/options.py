@@ -159,13 +159,19 @@ def source_options(command: Decorated) -> Decorated:
             is_flag=True,
             help="Run a torch module for real, where tensors without values cannot do.",
         ),
+        section="Model",
     )
 
 
 def verify_options(command: Decorated) -> Decorated:
-    """``--verify`` and what goes with it."""
+    """``--verify``, and how a model is run, to verify or to time it."""
+    how = run_options(
+        doing="verifying or timing",
+        memory="Bound on what is held beside onnxruntime's own need, 1GiB unless given; with less of it, "
+        "verifying runs the model more often, and large twins are not timed.",
+    )
     return decorated(
-        command,
+        how(command),
         click.option(
             "--verify", is_flag=True, help="Re-execute every convolution on the activations of one run."
         ),
@@ -174,22 +180,18 @@ def verify_options(command: Decorated) -> Decorated:
             is_flag=True,
             help="Re-execute each convolution alone: its weights, random input, no run of the model.",
         ),
-        *_run_options(
-            "verifying",
-            "Bound on what verifying holds beside onnxruntime's own need, 1GiB unless given; less of it "
-            "runs the model more often.",
-        ),
+        section="Verify",
     )
 
 
 def run_options(*, memory: str, doing: str = "verifying") -> Callable[[Decorated], Decorated]:
-    """What a model is run on, for a command that always runs it.
+    """What a model is run on.
 
     Args:
         memory: What ``--memory`` bounds there.
         doing: What the runs are for, in a word.
     """
-    return lambda command: decorated(command, *_run_options(doing, memory))
+    return lambda command: decorated(command, *_run_options(doing, memory), section="Run")
 
 
 def _run_options(doing: str, memory: str) -> Iterable[Callable[[Any], Any]]:
@@ -230,20 +232,32 @@ def time_options(command: Decorated) -> Decorated:
         click.option(
             "--time",
             is_flag=True,
-            help="Measure every convolution, in the model and beside its groups=1 twin.",
+            help="Measure what groups save in time: each convolution in runs of the model, and alone beside "
+            "its twin with groups=1.",
         ),
         time_budget_option,
         click.option(
-            "--timings", type=FILE, help="Instead, times of another machine: a profile of the model."
+            "--timings",
+            type=FILE,
+            help="Instead of measuring, read times: onnxruntime's profile or trtexec's, of any machine.",
         ),
-        click.option("--twin-timings", type=FILE, help="And a profile of its twin: see convaudit twin."),
+        click.option(
+            "--twin-timings",
+            type=FILE,
+            help="The profile of the network that 'convaudit twin' makes of MODEL, to compare with.",
+        ),
+        section="Time",
     )
 
 
-def decorated(command: Decorated, *options: Callable[[Decorated], Decorated]) -> Decorated:
-    """The command with the options, listed in this order."""
+def decorated(
+    command: Decorated, *options: Callable[[Decorated], Decorated], section: str | None = None
+) -> Decorated:
+    """The command with the options, listed in this order, below a heading of their own if they have one."""
     for option in reversed(options):  # the last one applied is listed first
         command = option(command)
+        if section is not None:
+            command.__click_params__[-1].section = section  # type: ignore[attr-defined]
     return command
 
 
@@ -253,9 +267,27 @@ def audit_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
         **source_keywords(options),
         "data": options["data"],
         **verify_keywords(options),
-        **{name: options.get(name) for name in ("time_budget", "timings", "twin_timings")},
-        "time": options.get("time", False),
+        **time_keywords(options),
     }
+
+
+def time_keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``time_options`` alone; a command without them times nothing.
+
+    Raises:
+        UsageError: An option would do nothing.
+    """
+    time, budget = options.get("time", False), options.get("time_budget")
+    timings, twin_timings = options.get("timings"), options.get("twin_timings")
+    if twin_timings is not None and timings is None:
+        raise UsageError("--twin-timings are compared with --timings; give both")
+    if timings is not None and time:
+        raise UsageError("--timings reads times, so that --time would measure nothing; choose one")
+    if timings is not None and budget is not None:
+        raise UsageError("--time-budget is for --time; --timings measures nothing: leave it out")
+    if budget is not None and not time:
+        raise UsageError("--time-budget says how long --time may take; give both")
+    return {"time": time, "time_budget": budget, "timings": timings, "twin_timings": twin_timings}
 
 
 def source_keywords(options: Mapping[str, Any]) -> dict[str, Any]:

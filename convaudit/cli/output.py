@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import click
 from convaudit.cli.errors import silence
 from convaudit.errors import UsageError
 from convaudit.records import STATUSES, status_words
-from convaudit.reporters.text import printable
+from convaudit.reporters.text import printable, shorten
 
 _ALARM: dict[str, Any] = {"fg": "red", "bold": True}
 _CAUTION: dict[str, Any] = {"fg": "yellow"}
@@ -105,9 +106,19 @@ def colored(text: str) -> str:
     return "\n".join(lines)
 
 
+_WIDEST_BAR = 36
+
+
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A callback for ``audit``'s ``progress``, or None where nobody watches."""
+def progress_bar(label: str, counted: str = "layers") -> Iterator[Callable[[int, int], None] | None]:
+    """A callback for ``audit``'s ``progress``, or None where nobody watches.
+
+    Such as "m.onnx  [####----]  4/8  00:00:03  layers timed".
+
+    Args:
+        label: What is being worked on.
+        counted: What the numbers count.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -116,7 +127,17 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
     def show(done: int, total: int) -> None:
         nonlocal bar
         if bar is None:
-            bar = click.progressbar(length=total, label=printable(label), file=sys.stderr, show_eta=True)
+            columns = shutil.get_terminal_size().columns
+            short = shorten(printable(label), columns // 3)
+            rest = f"{short}  []  {total}/{total}  00:00:00  {counted} "
+            bar = click.progressbar(
+                length=total,
+                label=short,
+                file=sys.stderr,
+                show_pos=True,
+                item_show_func=lambda _: counted,
+                width=max(1, min(_WIDEST_BAR, columns - len(rest))),
+            )
             bar.render_progress()
         bar.update(done - bar.pos)
 

@@ -11,7 +11,7 @@ import pytest
 import convaudit.api
 from convaudit.cli.output import progress_bar
 from convaudit.report import Report
-from tests.networks import MISCOUNTED, VERDICTS, mixed_network, verified
+from tests.networks import MISCOUNTED, VERDICTS, conv_layer, mixed_network, network, timed, verified
 
 
 @pytest.fixture
@@ -70,6 +70,39 @@ def test_verifying_nothing_is_no_pass(run, asked, monkeypatch):
     assert "5 vacuous, 5 not executed" in result.stdout
 
 
+def test_time_and_what_goes_with_it(run, asked):
+    run("m.onnx", "--time", "--time-budget", "500ms", "--threads", "2", "--provider", "openvino")
+    run("m.onnx", "--timings", "phone.json", "--twin-timings", "twin.json")
+    run("m.onnx", "--time", "--verify")
+    measured, read, both = asked
+    assert (measured["time"], measured["time_budget"], measured["verify"]) == (True, 0.5, False)
+    assert (measured["threads"], measured["provider"]) == (2, "openvino")
+    assert (read["timings"], read["twin_timings"], read["time"]) == ("phone.json", "twin.json", False)
+    assert (both["time"], both["verify"]) == (True, "in-situ")
+
+
+def test_times_are_no_findings(run, monkeypatch):
+    def answer(source: str, **keywords: object) -> Report:
+        report = convaudit.api.analyze(network(conv_layer("grouped", groups=2)))
+        return Report.of(timed(report))
+
+    monkeypatch.setattr(convaudit.api, "audit", answer)
+    result = run("m.onnx", "--time", "--strict")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "no verdict" not in result.stdout
+    several = run("m.onnx", "n.onnx", "--time").stdout
+    assert "4.04 ms ±2%" in several
+    assert several.count("groups promised 13.3x and realised 2.5x") == 2
+
+
+def test_help_has_a_section_for_each_purpose(run):
+    help_text = run("--help").stdout
+    titles = ["Model:", "Verify:", "Run:", "Time:", "Options:", "Commands:"]
+    assert re.findall(r"^[A-Z][\w, ]*:$", help_text, re.M)[: len(titles)] == titles
+    time = help_text.partition("\nTime:\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^  (--\S+)", time, re.M) == ["--time", "--time-budget", "--timings", "--twin-timings"]
+
+
 BAD = [
     (["--verify", "--verify-isolated"], "exclude each other"),
     (["--seed", "0"], "--seed says how to run a model; it needs --verify"),
@@ -86,6 +119,12 @@ BAD = [
     (["--verify", "--threads", "0"], "0 is not in the range x>=1"),
     (["--verify", "--threads", "two"], "'two' is not a valid integer"),
     (["--verify", "--opt-level", "max"], "'max' is not one of"),
+    (["--time", "--time-budget", "0"], "'0' is not a time above 0; write a time such as 500ms"),
+    (["--time", "--time-budget", "0ms"], "'0ms' is not a time above 0"),
+    (["--time", "--time-budget", "-5s"], "'-5s' is not a number.*such as 500ms, 30s or 2min"),
+    (["--time", "--time-budget", "long"], "'long' is not a number.*such as 500ms"),
+    (["--timings", "."], "--timings.*'.' is a directory"),
+    (["--timings", "a.json", "--twin-timings", "."], "--twin-timings.*'.' is a directory"),
 ]
 
 
@@ -109,8 +148,20 @@ def test_the_progress_bar_shows_on_a_terminal_and_cleans_up(monkeypatch):
         progress(4, 4)
     shown = sys.stderr.getvalue()
     assert "model\\x1b.onnx" in shown
-    assert "100%" in shown
+    assert "4/4  layers" in shown
     assert shown.endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_progress_bar_fits(monkeypatch, columns):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with progress_bar("some/folder/of/mine/with/models/model.onnx", "layers timed") as progress:
+        for done in (0, 500, 1000):
+            progress(done, 1000)
+    lines = re.split(r"[\r\n]", re.sub(r"\x1b\[\??\w+", "", sys.stderr.getvalue()))
+    assert max(map(len, lines)) < columns
+    assert any("1000/1000  layers timed" in line for line in lines)
 
 
 def test_no_progress_where_nobody_watches(monkeypatch):
@@ -118,3 +169,26 @@ def test_no_progress_where_nobody_watches(monkeypatch):
     with progress_bar("model.onnx") as progress:
         assert progress is None
     assert sys.stderr.getvalue() == ""
+
+
+BAD_TIMES = [
+    (["--time-budget", "30s"], "--time-budget says how long --time may take; give both"),
+    (
+        ["--timings", "a.json", "--time-budget", "30s"],
+        "--time-budget is for --time; --timings measures nothing",
+    ),
+    (
+        ["--timings", "a.json", "--threads", "2"],
+        "--threads says how to run a model; it needs --verify or --time",
+    ),
+    (["--twin-timings", "a.json"], "--twin-timings are compared with --timings; give both"),
+    (["--timings", "a.json", "--time"], "--timings reads times, so that --time would measure nothing"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), BAD_TIMES, ids=[" ".join(args) for args, _ in BAD_TIMES])
+def test_times_that_would_do_nothing(run, model, args, message):
+    result = run(model, *args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.search(message, result.stderr)
+    assert result.stderr.count("\n") == 1

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -124,6 +124,28 @@ class OnnxSession:
         except Exception as error:
             raise _refusal(error) from None
         return {} if outputs is None else dict(zip(outputs, values, strict=True))
+
+    def bound(self, feeds: Arrays) -> Callable[[], None]:
+        """As ``Session.bound``."""
+        import onnxruntime
+
+        binding = self._session.io_binding()
+        try:
+            for item in self._session.get_inputs():
+                array = feeds[item.name]  # of the host: memory is shared, and must outlive the binding
+                binding.bind_ortvalue_input(item.name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+            for item in self._session.get_outputs():
+                binding.bind_output(item.name)
+        except Exception as error:
+            raise _refusal(error) from None
+
+        def run(_kept: Arrays = feeds) -> None:
+            try:
+                self._session.run_with_iobinding(binding)
+            except Exception as error:
+                raise _refusal(error) from None
+
+        return run
 
     def placement(self, node: str) -> Placement | None:
         """As ``Session.placement``; onnxruntime tells it from version 1.24 on."""

@@ -6,7 +6,7 @@ A new runtime is one module with a ``RUNTIME``, and one row in ``RUNTIMES``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +47,13 @@ class Session(Protocol):
 
         Raises:
             ExecutionError: The run fails.
+        """
+
+    def bound(self, feeds: Arrays) -> Callable[[], None]:
+        """What runs it on these arrays again and again, and leaves its outputs where they are.
+
+        Raises:
+            ExecutionError: It does not take them; what is returned raises it where a run fails.
         """
 
     def placement(self, node: str) -> Placement | None:

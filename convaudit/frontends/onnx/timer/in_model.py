@@ -19,6 +19,7 @@ from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.runtime import Arrays, Settings
 from convaudit.frontends.onnx.timer.absent import reason_of_absence
+from convaudit.frontends.onnx.timer.alone import time_alone, with_alone
 from convaudit.frontends.onnx.timer.kernels import kernels_of
 from convaudit.frontends.onnx.timer.original import Original
 from convaudit.frontends.onnx.timer.profile import ProfiledRun, profiled_runs, written_events
@@ -49,7 +50,7 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
         LoadError: Weights are missing.
         UsageError: ``data`` do not fit the inputs, or the runtime does not tell times.
     """
-    network = walked.network
+    network, start = walked.network, perf_counter()
     if not settings.runtime.profiles:
         raise UsageError(f"{settings.runtime.name} does not tell how long its kernels take: use another one")
     seed = how.seed or 0
@@ -60,10 +61,17 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
     kernels = kernels_of(original, profiled.optimized.graph)
     absent = partial(reason_of_absence, original=original, kernels=kernels)
     layers, parts = summed(profiled.runs, kernels, len(network.layers), absent)
+    roofs = None
+    if how.alone:
+        left = (how.budget_seconds or BUDGET_SECONDS) - (perf_counter() - start)
+        used = replace(settings, optimization=profiled.settings.optimization)
+        alone, roofs = time_alone(walked, used, how, sizes=sizes, seconds=left)
+        layers = tuple(map(with_alone, layers, alone))
     return Timed(
         layers=layers,
         runs=tuple(run.seconds for run in profiled.runs),
         parts=parts,
+        roofs=roofs,
         runtime=RuntimeInfo(
             name=settings.runtime.name,
             version=settings.runtime.version,

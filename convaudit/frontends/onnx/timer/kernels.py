@@ -173,3 +173,8 @@ def layout_of(node: NodeProto) -> Layout | None:
 def is_described(node: NodeProto) -> bool:
     """Whether its op is one of ONNX's or of onnxruntime's, not something that a provider compiled."""
     return node.domain.startswith(("com.microsoft", "com.ms.")) or defs.has(node.op_type, node.domain)
+
+
+def is_blocked_name(name: str) -> bool:
+    """Whether a node of that name works in the blocked layout."""
+    return any(ending.search(name) for ending in _BLOCKED_NAMES)

@@ -1,0 +1,145 @@
+"""One layer of a model, its copy and its groups=1 twin, each as a model of its own that can be timed."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from onnx import ModelProto, NodeProto
+
+from convaudit.analyzer import costs
+from convaudit.engine.operands import Array
+from convaudit.errors import ExecutionError, UsageError
+from convaudit.feeds import known_shape
+from convaudit.formulas import multiply
+from convaudit.frontends.onnx.graphs import Graphs
+from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
+from convaudit.frontends.onnx.ops import op_of
+from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.shapes.runnable import make_runnable
+from convaudit.frontends.onnx.timer.contenders import Contender
+from convaudit.frontends.onnx.twin.weights import dense_node
+from convaudit.frontends.onnx.verifier.extracted import Constants
+from convaudit.frontends.onnx.verifier.operands import execution, known_padding, made_up, operands
+from convaudit.frontends.onnx.walker import Walked
+from convaudit.judge.verdict import judge
+from convaudit.records import ConvLayer
+from convaudit.units import human
+
+_COPIES = 4  # of a weight: in the model's bytes, as it is loaded, and as a kernel wants it, while it is made
+
+
+class LayerAlone:
+    """One convolution taken out of its model, with the nodes that quantise and dequantise around it."""
+
+    def __init__(
+        self, walked: Walked, whole: ModelProto, graphs: Graphs, layer: ConvLayer, sizes: Mapping[str, int]
+    ) -> None:
+        """Take it out.
+
+        Args:
+            walked: What the walker found.
+            whole: Its graphs without sparse tensors.
+            graphs: The same, indexed.
+            layer: One of the network's.
+            sizes: Of the symbolic dimensions.
+
+        Raises:
+            UsageError: Its shapes or types are unknown.
+        """
+        address = walked.addresses[layer.name]
+        self.layer = layer
+        self._model = walked.model
+        self._sizes = sizes
+        self._node = NodeProto()
+        self._node.CopyFrom(graphs.node(address))
+        make_runnable(self._node, known_padding(layer, self._node, sizes))
+        self._node.name = layer.name
+        self._constants = Constants(walked.model, whole, graphs, address[:-1])
+        generator = np.random.default_rng(0)
+        self._feeds = {
+            name: made_up(role, layer, self._node, sizes, generator)
+            for role, name in operands(self._node).items()
+            if role == "x" or not self._constants.take(name)
+        }
+
+    @property
+    def shape(self) -> Hashable:
+        """What layers of equal times have in common: op, attributes, shapes, element types, surroundings."""
+        stored = {
+            role: (tuple(tensor.dims), tensor.data_type)
+            for role, name in operands(self._node).items()
+            if (tensor := self._constants.stored.get(name)) is not None
+        }
+        fed = {name: (array.shape, array.dtype.str) for name, array in self._feeds.items()}
+        roles = tuple(
+            (role, stored.get(role, fed.get(name, "calculated")))
+            for role, name in operands(self._node).items()
+        )
+        attributes = frozenset(item.SerializeToString() for item in self._node.attribute)
+        return (self.layer.weight_shape, self.layer.output_shape, roles, op_of(self._node), attributes)
+
+    def itself(self) -> Contender:
+        """The layer as it is."""
+        return Contender(lambda: self._bytes([self._node.output[0]]), self._feeds)
+
+    def twin(self) -> Contender:
+        """The layer with groups=1."""
+        return Contender(self._twin_bytes, self._feeds)
+
+    def check_memory(self, memory_bytes: int) -> None:
+        """Refuse a twin that is too large.
+
+        Raises:
+            UsageError: It is, with both numbers.
+        """
+        weight = multiply(costs.weight_elements(self.layer), self.layer.groups)
+        activations = costs.activation_bytes(
+            replace(
+                self.layer,
+                input_shape=known_shape(self.layer.input_shape, self._sizes),
+                output_shape=known_shape(self.layer.output_shape, self._sizes),
+            )
+        )
+        weights = costs.tensor_bytes(weight, self.layer.weight_dtype)
+        if not isinstance(weights, int) or not isinstance(activations, int):
+            raise UsageError("the size of its groups=1 twin is not known")
+        needed = _COPIES * weights + 2 * activations
+        if needed > memory_bytes:
+            raise UsageError(
+                f"its groups=1 twin needs {human(needed, 'B')}, more than the "
+                f"{human(memory_bytes, 'B')} of --memory"
+            )
+
+    def verify_twin(self, settings: Settings) -> None:
+        """Make sure that the twin computes the layer's function, on random input.
+
+        Raises:
+            ExecutionError: It does not, or does not run.
+        """
+        output = self._node.output[0]
+        names = operands(self._node)
+        values: dict[str, Array] = {}
+        for role, name in names.items():
+            value = self._feeds.get(name)
+            value = self._constants.value(name) if value is None else value
+            if value is None:
+                raise ExecutionError(f"the value of its {role} is not known")
+            values[role] = value
+        session = settings.runtime.load(self._twin_bytes(), settings)
+        values["output"] = session.run(self._feeds, [output])[output]
+        verdict = judge(execution(self.layer, self._node, values))
+        if not verdict.verified:
+            raise ExecutionError(
+                f"its groups=1 twin is not proven to compute the same: {verdict.words}: {verdict.reason}"
+            )
+
+    def _bytes(self, outputs: list[str]) -> bytes:
+        return with_mapped_weights(self._model, self._constants.model([self._node], self._feeds, outputs))
+
+    def _twin_bytes(self) -> bytes:
+        twin = dense_node(self.layer, self._node, self._constants)
+        proto = self._constants.model([*twin.makers, twin.node], self._feeds, [self._node.output[0]])
+        proto.graph.initializer.extend(twin.tensors)
+        return with_mapped_weights(self._model, proto)

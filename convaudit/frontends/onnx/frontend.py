@@ -47,10 +47,10 @@ class OpenedOnnx:
 
     def time(self, how: TimeRequest) -> Timed:
         """Measure every convolution, in the model and alone beside its groups=1 twin."""
-        from convaudit.frontends.onnx.timer import time_model
+        from convaudit.frontends.onnx.timer import time_model, times_from_files
 
         if how.timings is not None:
-            raise UsageError("--timings cannot be read yet")
+            return times_from_files(self.walked, how.timings, how.twin_timings)
         threads = 1 if how.threads is None else how.threads
         return time_model(self.walked, self.data, _settings(replace(how, threads=threads)), how)
 

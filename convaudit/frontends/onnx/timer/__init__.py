@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convaudit.frontends.onnx.timer.from_files import times_from_files
 from convaudit.frontends.onnx.timer.in_model import time_model
 
-__all__ = ["time_model"]
+__all__ = ["time_model", "times_from_files"]

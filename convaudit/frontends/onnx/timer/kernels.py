@@ -39,12 +39,14 @@ class Kernel:
         layout: That it works in, where that is not the model's own.
         layers: Positions of the convolutions that it computes.
         reorders_for: Position of the one for which it reorders; None: it does not, or for none.
+        named: Whether it is known what it does beside that.
     """
 
     op: str
     layout: Layout | None = None
     layers: tuple[int, ...] = ()
     reorders_for: int | None = None
+    named: bool = True
 
     @property
     def label(self) -> str:
@@ -53,8 +55,8 @@ class Kernel:
 
     @property
     def unknown(self) -> bool:
-        """Whether it convolves, and nothing tells for which layer."""
-        return self.op in CONVOLUTIONS and not self.layers
+        """Whether nothing tells what it does, or it convolves and nothing tells for which layer."""
+        return not self.named or (self.op in CONVOLUTIONS and not self.layers)
 
 
 def kernels_of(original: Original, optimized: GraphProto) -> dict[str, Kernel]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Set
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -36,7 +36,8 @@ class Original:
         self.positions = {layer.name: position for position, layer in enumerate(self.layers)}
         self.model = ModelProto()
         self.model.CopyFrom(with_dense_tensors(walked.model, walked.expanded.model))
-        _name_nodes(self.model, self.layers, walked.addresses, sizes)
+        self.given_names = _name_nodes(self.model, self.layers, walked.addresses, sizes)
+        """Names of nodes here by those in the file, or by op and position, as onnxruntime tells of others."""
         _name_tensors(self.model.graph)
         self.nodes = {node.name: node for node in nodes_of(self.model.graph)}
         self._stored = {tensor.name for _, graph in graphs(self.model.graph) for tensor in graph.initializer}
@@ -54,7 +55,7 @@ class Original:
 
     def alike(self, tensors: Iterable[str]) -> set[str]:
         """A mark for each tensor, which it shares with all that are equal to it."""
-        return {self._same[name] for name in tensors}
+        return {self._same.get(name, name) for name in tensors}
 
     def layer(self, node: str) -> int | None:
         """Position of the convolution whose node has this name, or had it before a number was added."""
@@ -117,18 +118,19 @@ def _name_nodes(
     layers: Iterable[ConvLayer],
     addresses: Mapping[str, Address],
     sizes: Mapping[str, int],
-) -> None:
+) -> dict[str, list[str]]:
     places, named = Graphs(model), {}
     for layer in layers:
         node = places.node(addresses[layer.name])
         make_runnable(node, known_padding(layer, node, sizes))
         named[id(node)] = layer.name
-    taken = set(named.values())
-    for node in nodes_of(model.graph):
-        if id(node) in named:
-            node.name = named[id(node)]
-        else:
-            node.name = _free(node.name or node.op_type, taken)
+    taken, before = set(named.values()), defaultdict[str, list[str]](list)
+    for _, graph in graphs(model.graph):
+        for position, node in enumerate(graph.node):
+            name = node.name or f"{node.op_type}_{position}"
+            node.name = named.get(id(node)) or _free(node.name or node.op_type, taken)
+            before[name].append(node.name)
+    return before
 
 
 def _name_tensors(graph: GraphProto) -> None:

@@ -21,12 +21,16 @@ class Event:
         op: Type of its op, without the domain.
         provider: What ran it.
         seconds: Without those of kernels that ran inside it, of a loop's body.
+        read: Shape of its first input; None if it is not told.
+        made: Shape of its first output.
     """
 
     name: str
     op: str
     provider: str
     seconds: float
+    read: tuple[int, ...] | None = None
+    made: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +95,15 @@ def _own(kernels: list[Mapping[str, Any]]) -> Iterator[Event]:
             str(details.get("op_name", "")),
             str(details.get("provider", "")),
             max(0.0, duration) * _MICROSECOND,
+            _first_shape(details.get("input_type_shape")),
+            _first_shape(details.get("output_type_shape")),
         )
+
+
+def _first_shape(told: Any) -> tuple[int, ...] | None:
+    """The shape of the first of some tensors: ``[{"float": [1, 64, 56, 56]}]``."""
+    try:
+        (sizes,) = told[0].values()
+        return tuple(int(size) for size in sizes)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None

@@ -11,10 +11,11 @@ from convaudit.reporters.time_cells import factor_text, half_width, realised_tex
 from convaudit.units import human_percentage, human_seconds
 
 if TYPE_CHECKING:
-    from convaudit.records.timing import ModelTiming, Timing
+    from convaudit.records.timing import ModelTiming, TimePart
 
 _WORST = 3  # groups of equal layers that are told
 _NAMED_OPS = 4
+_LEAST_SHARE = 0.001  # of a run, below which an op is not named
 
 
 def time_lines(report: AuditReport) -> list[str]:
@@ -22,7 +23,7 @@ def time_lines(report: AuditReport) -> list[str]:
     timing = report.timing
     if timing is None:
         return []
-    lines = [_source(timing), *_run(timing), *_unmeasured(report.layers), *_worst_off(report)]
+    lines = [_source(timing), *_run(timing), *_reasons(report.layers), *_worst_off(report)]
     return [printable(line) for line in (*lines, promise(report, timing))]
 
 
@@ -31,7 +32,7 @@ def time_remarks(report: AuditReport) -> list[str]:
     timing = report.timing
     if timing is None:
         return []
-    return [printable(line) for line in (*_unmeasured(report.layers), promise(report, timing))]
+    return [printable(line) for line in (*_reasons(report.layers), promise(report, timing))]
 
 
 def promise(report: AuditReport, timing: ModelTiming) -> str:
@@ -42,10 +43,10 @@ def promise(report: AuditReport, timing: ModelTiming) -> str:
     if timing.too_noisy is not None:
         return f"no verdict on groups: {timing.too_noisy}"
     if timing.promised is None or timing.realised is None:
-        return f"what the groups of {_layers(grouped)} realise was not measured"
-    over = f"over {_layers(timing.grouped_layers)}"
+        return f"what the groups of {_number(grouped, 'layer')} realise was not measured"
+    over = f"over {_number(timing.grouped_layers, 'layer')}"
     if timing.grouped_layers < grouped:
-        over = f"over {timing.grouped_layers} of {_layers(grouped)} with groups"
+        over = f"over {timing.grouped_layers} of {_number(grouped, 'layer')} with groups"
     interval = timing.realised_interval
     spread = spread_text(half_width(timing.realised, interval)).removeprefix("±")
     where = ", ".join([*_where(timing), f"spread {spread}"])
@@ -61,23 +62,17 @@ def promise(report: AuditReport, timing: ModelTiming) -> str:
 def ran_on(runtime: RuntimeInfo) -> list[str]:
     """``onnxruntime 1.31.1``, ``CPU``, ``1 thread``."""
     where = (runtime.provider or runtime.device).removesuffix("ExecutionProvider")
-    return [f"{runtime.name} {runtime.version}", where, threads_text(runtime.threads)]
-
-
-def threads_text(threads: int) -> str:
-    """``1 thread``, ``4 threads``."""
-    return "1 thread" if threads == 1 else f"{threads} threads"
+    return [f"{runtime.name} {runtime.version}", where, _number(runtime.threads, "thread")]
 
 
 def _source(timing: ModelTiming) -> str:
     if timing.files:
         return f"times read from {listed(timing.files)}, which another machine may have written"
     on = f", on {timing.cpu}" if timing.cpu else ""
-    noise = (
-        "" if timing.noise is None else f"; layers beside themselves differed by {timing.noise:.1%} at most"
-    )
+    noise = timing.noise
+    differ = "" if noise is None else f"; layers timed against themselves differ by {noise:.1%}"
     ran = "" if timing.runtime is None else f" with {', '.join(ran_on(timing.runtime))}"
-    return f"timed{ran}{on}{noise}"
+    return f"timed{ran}{on}{differ}"
 
 
 def _where(timing: ModelTiming) -> list[str]:
@@ -90,80 +85,98 @@ def _run(timing: ModelTiming) -> Iterator[str]:
     """``a run takes 25.1 ms ±2%: 53 convolutions 85.0%, 15 layout reorders 6.1%, 1 MaxPool 2.0%, ...``."""
     if timing.seconds is None:
         return
-    runs = "1 run" if timing.runs == 1 else f"{timing.runs} runs"
-    words = {"layers": "convolutions", "reorders": "layout reorders"}
-    told, others, lost = [], [], []
-    for part in sorted(timing.parts, key=lambda part: -part.seconds):
-        if part.kind in words:
-            told.append(f"{part.count} {words[part.kind]} {human_percentage(part.share)}")
-        elif part.kind == "other_op":
-            others.append(part)
-        elif part.kind == "unattributed":
-            lost.append(part)
-    told += [f"{part.count} {part.name} {human_percentage(part.share)}" for part in others[:_NAMED_OPS]]
-    rest = others[_NAMED_OPS:]
+    parts = sorted(timing.parts, key=lambda part: -part.seconds)
+    words = {"layers": "convolution", "reorders": "layout reorder"}
+    told = [_part(_number(part.count, words[part.kind]), [part]) for part in parts if part.kind in words]
+    others = [part for part in parts if part.kind == "other_op"]
+    named = [part for part in others[:_NAMED_OPS] if part.share >= _LEAST_SHARE]
+    told += [_part(f"{part.count} {part.name}", [part]) for part in named]
+    rest, between, lost = (
+        others[len(named) :],
+        [part for part in parts if part.kind == "between"],
+        [part for part in parts if part.kind == "unattributed"],
+    )
     if rest:
-        share = human_percentage(sum(part.share for part in rest))
-        told.append(f"{sum(part.count for part in rest)} other ops {share}")
-    between = [part.share for part in timing.parts if part.kind == "between"]
+        told.append(_part(_number(sum(part.count for part in rest), "other op"), rest))
     if between:
-        told.append(f"between kernels {human_percentage(sum(between))}")
+        told.append(_part("between kernels", between))
     if lost:
-        names = listed([part.name for part in lost])
-        told.append(f"not attributed {human_percentage(sum(part.share for part in lost))} ({names})")
+        told.append(f"{_part('not attributed', lost)} ({listed([part.name for part in lost])})")
     consists = f": {', '.join(told)}" if told else ""
     seconds = f"{human_seconds(timing.seconds)} {spread_text(timing.spread)}"
-    yield f"a run takes {seconds} (median of {runs}){consists}"
+    yield f"a run takes {seconds} (median of {_number(timing.runs, 'run')}){consists}"
 
 
-def _unmeasured(layers: Sequence[LayerCost]) -> Iterator[str]:
+def _part(name: str, parts: Sequence[TimePart]) -> str:
+    return f"{name} {human_percentage(sum(part.share for part in parts))}"
+
+
+def _reasons(layers: Sequence[LayerCost]) -> Iterator[str]:
+    """Why times are missing, or are less certain than a reader would think."""
     reasons: dict[str, list[str]] = {}
     for layer in layers:
         if layer.timing is not None and layer.timing.reason is not None:
             reasons.setdefault(layer.timing.reason, []).append(layer.name)
     for reason, names in reasons.items():
-        yield f"not measured: {listed(names)}: {reason}"
+        yield f"timing: {listed(names)}: {reason}"
 
 
 def _worst_off(report: AuditReport) -> Iterator[str]:
     """Layers that fall short of their promise beyond the spread, those first that lose most of a run."""
-    from convaudit.timing import worst_off
+    from convaudit.timing import lost_seconds, worst_off
 
-    alike: dict[str, list[str]] = {}
+    alike: dict[tuple[object, ...], list[LayerCost]] = {}
     for layer in worst_off(report):
-        timing = layer.timing
+        alike.setdefault(_alike(layer), []).append(layer)
+    worst = sorted(alike.values(), key=lambda layers: -sum(map(lost_seconds, layers)))
+    for layers in worst[:_WORST]:
+        timing = layers[0].timing
         assert timing is not None
         realised = realised_text(timing.realised, timing.realised_interval)
-        what = f"promised {factor_text(timing.promised)}, realised {realised}{_observed(layer, timing)}"
-        alike.setdefault(what, []).append(layer.name)
-    for what, names in [*alike.items()][:_WORST]:
-        yield f"worst off: {listed(names, 2)}: {what}"
+        what = f"promised {factor_text(timing.promised)}, realised {realised}{_observed(layers)}"
+        yield f"worst off: {listed([layer.name for layer in layers], 2)}: {what}"
 
 
-def _observed(layer: LayerCost, timing: Timing) -> str:
+def _alike(layer: LayerCost) -> tuple[object, ...]:
+    """What layers have in common that are told in one line."""
+    timing = layer.timing
+    assert timing is not None
+    seen = (
+        timing.promised,
+        timing.realised,
+        timing.kernel,
+        timing.dense_kernel,
+        timing.reorders,
+        timing.bound,
+    )
+    return (*seen, layer.in_channels, layer.groups)
+
+
+def _observed(layers: Sequence[LayerCost]) -> str:
     """What was seen that explains it: other kernels than the twin's, reorders; else what bounds it."""
+    layer, timings = layers[0], [layer.timing for layer in layers if layer.timing is not None]
+    timing = timings[0]
     seen = []
     if timing.kernel and timing.dense_kernel and timing.kernel != timing.dense_kernel:
         kernels = f"{timing.kernel}, where its twin runs {timing.dense_kernel}"
         blocked = "NCHWc" in timing.dense_kernel and "NCHWc" not in timing.kernel
         seen.append(f"out of the blocked layout ({kernels})" if blocked else kernels)
     if timing.reorders:
-        reorders = "1 layout reorder" if timing.reorders == 1 else f"{timing.reorders} layout reorders"
-        share = ""
-        if timing.reorder_seconds and timing.model_seconds:
-            share = f" ({timing.reorder_seconds / timing.model_seconds:.0%} of its time in the model)"
-        seen.append(reorders + share)
+        seconds = sum(one.model_seconds or 0.0 for one in timings)
+        part = sum(one.reorder_seconds or 0.0 for one in timings) / seconds if seconds else 0.0
+        share = f" ({part:.0%} of its time in the model)" if part else ""
+        seen.append(_number(timing.reorders, "layout reorder") + share)
     if seen:
         channels = layer.in_channels // layer.groups if isinstance(layer.in_channels, int) else 0
-        a_group = f"{channels} channel{'s' * (channels != 1)} a group: " if channels else ""
+        a_group = f"{_number(channels, 'channel')} a group: " if channels else ""
         return f"; {a_group}{', '.join(seen)}"
     if timing.bound in ("memory", "overhead"):
         return f"; bound by {timing.bound}"
     return ""
 
 
-def _layers(number: int) -> str:
-    return "1 layer" if number == 1 else f"{number} layers"
+def _number(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _rounded(factor: float) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from convaudit.analyzer import analyze
 from convaudit.records import AuditReport
-from convaudit.records.timing import ModelTiming, Timing
+from convaudit.records.timing import ModelTiming, TimePart, Timing
 from convaudit.reporters import FORMATS, View
 from convaudit.reporters.columns import COLUMNS, filled_columns, select
 from convaudit.reporters.time_cells import TIME_COLUMNS, realised_text, spread_text
@@ -154,6 +154,28 @@ def test_layers_that_fall_short_alike_share_a_line() -> None:
     layers = tuple(replace(row, timing=TIMINGS["grouped"]) for row in rows)
     (line,) = (x for x in time_lines(replace(TIMED, layers=layers)) if x.startswith("worst off"))
     assert line.startswith("worst off: stage/0, stage/1 and 3 more: promised 4x")
+    assert line.endswith("2 layout reorders (19% of its time in the model)")
+
+
+def test_groups_of_layers_that_lose_most_together_come_first() -> None:
+    one = replace(TIMED.layers[1], name="alone", timing=TIMINGS["block/depthwise"])
+    small = replace(
+        TIMINGS["block/depthwise"], realised=20.0, realised_interval=(19.0, 21.0), efficiency=0.62
+    )
+    many = [replace(one, name=f"many/{index}", timing=replace(small, seconds=80e-6)) for index in range(5)]
+    large = replace(one, timing=replace(small, seconds=200e-6, realised=19.0, efficiency=0.6))
+    worst = [line for line in time_lines(replace(TIMED, layers=(large, *many))) if "worst" in line]
+    assert [line.split(",")[0].split(":")[1].strip() for line in worst] == ["many/0", "alone"]
+
+
+def test_what_hardly_takes_time_is_not_named() -> None:
+    tiny = [TimePart(name=f"op{i}", kind="other_op", count=1, seconds=1e-7, share=2e-5) for i in range(3)]
+    (line,) = (x for x in time_lines(with_model(parts=tuple(tiny[:2]))) if x.startswith("a run takes"))
+    assert line.endswith("(median of 42 runs): 2 other ops 0.0%")
+    (line,) = (
+        x for x in time_lines(with_model(parts=tuple(tiny[:1]), runs=1)) if x.startswith("a run takes")
+    )
+    assert line.endswith("(median of 1 run): 1 other op 0.0%")
 
 
 WHERE = "(onnxruntime 1.2.3, CPU, 1 thread, spread 4%)"

@@ -51,12 +51,13 @@ class OpenedOnnx:
 
         if how.timings is not None:
             return times_from_files(self.walked, how.timings, how.twin_timings)
-        threads = 1 if how.threads is None else how.threads
-        return time_model(self.walked, self.data, _settings(replace(how, threads=threads)), how)
+        return time_model(self.walked, self.data, _timing_settings(how), how)
 
     def sweep(self, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
         """Measure one convolution alone at several numbers of groups."""
-        raise UsageError(f"{self.network.source}: {layer} cannot be timed yet")
+        from convaudit.frontends.onnx.timer.sweep import sweep_layer
+
+        return sweep_layer(self.walked, layer, groups, _timing_settings(how), how)
 
     def twin(self, layers: Sequence[str] | None, target: str | None, how: RunRequest) -> Twinned:
         """Make the same network with groups=1, and verify it before it is written."""
@@ -113,6 +114,11 @@ class OnnxFrontend:
 
 
 FRONTEND = OnnxFrontend()
+
+
+def _timing_settings(how: TimeRequest) -> Settings:
+    """As ``_settings``, on one thread by default."""
+    return _settings(replace(how, threads=1 if how.threads is None else how.threads))
 
 
 def _settings(how: RunRequest) -> Settings:

@@ -73,6 +73,7 @@ def time_alone(
         roofs,
         settings,
         seconds=seconds - (clock() - start),
+        memory_bytes=memory,
         seed=how.seed or 0,
         clock=clock,
         progress=how.progress,
@@ -143,8 +144,8 @@ def _subject(alone: LayerAlone, settings: Settings, memory: int, models: Kept) -
     if alone.layer.groups == 1:
         return _Subject(Trial(contenders))
     try:
-        alone.check_memory(memory)
+        twin = alone.twin(memory)
         alone.verify_twin(settings)
     except ConvauditError as error:
-        return _Subject(Trial(contenders), f"not timed beside groups=1: {error}")
-    return _Subject(Trial({**contenders, _DENSE: models.kept(alone.twin())}))
+        return _Subject(Trial(contenders), f"not timed beside its groups=1 twin: {error}")
+    return _Subject(Trial({**contenders, _DENSE: models.kept(twin)}))

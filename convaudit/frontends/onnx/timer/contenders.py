@@ -45,10 +45,12 @@ class Contender:
     Attributes:
         make: Gives the model as a runtime loads it.
         feeds: Values of its inputs by name.
+        needs: Bytes that it takes, as far as that is known.
     """
 
     make: Callable[[], bytes]
     feeds: Arrays
+    needs: int = 0
 
 
 class Kept:
@@ -82,27 +84,55 @@ class Sample:
     kernel: str
 
 
-def take_round(
-    contenders: Mapping[str, Contender], settings: Settings, folder: Path, generator: np.random.Generator
-) -> dict[str, Sample]:
-    """Time all contenders once, in turn.
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What rounds are run in.
+
+    Attributes:
+        settings: Of the sessions.
+        folder: For their profiles; none is left there.
+        generator: Draws the order.
+        memory_bytes: What contenders that run in turn may take together.
+    """
+
+    settings: Settings
+    folder: Path
+    generator: np.random.Generator
+    memory_bytes: int
+
+
+def take_round(contenders: Mapping[str, Contender], bench: Bench) -> dict[str, Sample]:
+    """Time all contenders once, in turn, or those in turn that fit into memory together.
 
     Args:
         contenders: By their names.
-        settings: What to run them in.
-        folder: For profiles; none is left there.
-        generator: What draws the order.
+        bench: What to run them in.
 
     Raises:
         ExecutionError: The runtime does not run one of them.
         LoadError: Weights are missing.
     """
-    settings = replace(settings, spinning=False, arena=True)
+    samples: dict[str, Sample] = {}
+    waiting = _shuffled(contenders, bench.generator)
+    while waiting:
+        needed, together = 0, list[str]()
+        for name in waiting:
+            needed += contenders[name].needs
+            if not together or needed <= bench.memory_bytes:
+                together.append(name)
+        samples |= _in_turn({name: contenders[name] for name in together}, bench)
+        waiting = [name for name in waiting if name not in samples]
+    return samples
+
+
+def _in_turn(contenders: Mapping[str, Contender], bench: Bench) -> dict[str, Sample]:
+    generator = bench.generator
+    settings = replace(bench.settings, spinning=False, arena=True)
     running = {}
-    for name in _shuffled(contenders, generator):
-        place = folder / name  # two profiles of one second have one name
+    for name, contender in contenders.items():
+        place = bench.folder / name  # two profiles of one second have one name
         place.mkdir(exist_ok=True)
-        running[name] = _Running(contenders[name], replace(settings, profile=place), generator)
+        running[name] = _Running(contender, replace(settings, profile=place), generator)
     for _ in range(_BURSTS):
         for name in _shuffled(contenders, generator):
             running[name].burst()

@@ -12,14 +12,16 @@ from convaudit.analyzer import costs
 from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import known_shape
-from convaudit.formulas import multiply
+from convaudit.formulas import floor_divide, multiply
 from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.ops import op_of
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.timer.contenders import Contender
-from convaudit.frontends.onnx.twin.weights import dense_node
+from convaudit.frontends.onnx.twin.regrouped import regrouped_node
+from convaudit.frontends.onnx.twin.weights import DenseNode, dense_node
+from convaudit.frontends.onnx.verifier.exposure import prune
 from convaudit.frontends.onnx.verifier.extracted import Constants
 from convaudit.frontends.onnx.verifier.operands import execution, known_padding, made_up, operands
 from convaudit.frontends.onnx.walker import Walked
@@ -82,19 +84,42 @@ class LayerAlone:
 
     def itself(self) -> Contender:
         """The layer as it is."""
-        return Contender(lambda: self._bytes([self._node.output[0]]), self._feeds)
+        return Contender(lambda: self._bytes(None), self._feeds, self._needs(self.layer.groups) or 0)
 
-    def twin(self) -> Contender:
-        """The layer with groups=1."""
-        return Contender(self._twin_bytes, self._feeds)
-
-    def check_memory(self, memory_bytes: int) -> None:
-        """Refuse a twin that is too large.
+    def twin(self, memory_bytes: int) -> Contender:
+        """The layer with groups=1, the weight laid out block-diagonally.
 
         Raises:
-            UsageError: It is, with both numbers.
+            UsageError: It needs more memory than that.
         """
-        weight = multiply(costs.weight_elements(self.layer), self.layer.groups)
+        needs = self._checked_needs(1, memory_bytes)
+        return Contender(lambda: self._bytes(self._twin()), self._feeds, needs)
+
+    def at_groups(self, groups: int, memory_bytes: int) -> Contender:
+        """The layer with other groups and random weights.
+
+        Raises:
+            UsageError: It needs more memory than that.
+            ModelError: It has no such form.
+        """
+        needs = self._checked_needs(groups, memory_bytes)
+        node = regrouped_node(self.layer, self._node, self._constants, groups)
+        return Contender(lambda: self._bytes(node), self._feeds, needs)
+
+    def _checked_needs(self, groups: int, memory_bytes: int) -> int:
+        needs = self._needs(groups)
+        who = f"with groups={groups} it" if groups != self.layer.groups else "it"
+        if needs is None:
+            raise UsageError(f"the memory that {who} needs is not known")
+        if needs > memory_bytes:
+            raise UsageError(
+                f"{who} needs {human(needs, 'B')}, more than the {human(memory_bytes, 'B')} of --memory"
+            )
+        return needs
+
+    def _needs(self, groups: int) -> int | None:
+        """Bytes of a session of it: its weight while it is loaded, and activations, perhaps reordered."""
+        weight = floor_divide(multiply(costs.weight_elements(self.layer), self.layer.groups), groups)
         activations = costs.activation_bytes(
             replace(
                 self.layer,
@@ -104,13 +129,8 @@ class LayerAlone:
         )
         weights = costs.tensor_bytes(weight, self.layer.weight_dtype)
         if not isinstance(weights, int) or not isinstance(activations, int):
-            raise UsageError("the size of its groups=1 twin is not known")
-        needed = _COPIES * weights + 2 * activations
-        if needed > memory_bytes:
-            raise UsageError(
-                f"its groups=1 twin needs {human(needed, 'B')}, more than the "
-                f"{human(memory_bytes, 'B')} of --memory"
-            )
+            return None
+        return _COPIES * weights + 2 * activations
 
     def verify_twin(self, settings: Settings) -> None:
         """Make sure that the twin computes the layer's function, on random input.
@@ -127,7 +147,7 @@ class LayerAlone:
             if value is None:
                 raise ExecutionError(f"the value of its {role} is not known")
             values[role] = value
-        session = settings.runtime.load(self._twin_bytes(), settings)
+        session = settings.runtime.load(self._bytes(self._twin()), settings)
         values["output"] = session.run(self._feeds, [output])[output]
         verdict = judge(execution(self.layer, self._node, values))
         if not verdict.verified:
@@ -135,11 +155,14 @@ class LayerAlone:
                 f"its groups=1 twin is not proven to compute the same: {verdict.words}: {verdict.reason}"
             )
 
-    def _bytes(self, outputs: list[str]) -> bytes:
-        return with_mapped_weights(self._model, self._constants.model([self._node], self._feeds, outputs))
+    def _twin(self) -> DenseNode:
+        return dense_node(self.layer, self._node, self._constants)
 
-    def _twin_bytes(self) -> bytes:
-        twin = dense_node(self.layer, self._node, self._constants)
-        proto = self._constants.model([*twin.makers, twin.node], self._feeds, [self._node.output[0]])
-        proto.graph.initializer.extend(twin.tensors)
+    def _bytes(self, other: DenseNode | None) -> bytes:
+        """The model of the layer, or of another form of it."""
+        nodes = [self._node] if other is None else [*other.makers, other.node]
+        proto = self._constants.model(nodes, self._feeds, [self._node.output[0]])
+        if other is not None:
+            proto.graph.initializer.extend(other.tensors)
+            prune(proto.graph)  # of the weight that it does without
         return with_mapped_weights(self._model, proto)

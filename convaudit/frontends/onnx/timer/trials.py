@@ -11,27 +11,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from convaudit.frontends.onnx.runtime import Settings
-from convaudit.frontends.onnx.timer.contenders import Contender, take_round
+from convaudit.frontends.onnx.timer.contenders import Bench, Contender, take_round
 from convaudit.frontends.onnx.timer.schedule import LEAST_ROUNDS, MOST_ROUNDS, Schedule, Task
 from convaudit.timing import Estimate, median_of, paired_ratio
 
 ROOF_ROUNDS = 5
 """Of what only the fastest counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What rounds are run in.
-
-    Attributes:
-        settings: Of the sessions.
-        folder: For their profiles.
-        generator: Draws the order.
-    """
-
-    settings: Settings
-    folder: Path
-    generator: np.random.Generator
 
 
 @dataclass(slots=True)
@@ -63,7 +48,7 @@ class Trial:
         )
 
     def _take(self, bench: Bench) -> None:
-        taken = take_round(self.contenders, bench.settings, bench.folder, bench.generator)
+        taken = take_round(self.contenders, bench)
         for name, sample in taken.items():
             self.samples.setdefault(name, []).append(sample.seconds)
             self.kernels[name] = sample.kernel
@@ -80,10 +65,11 @@ class Trial:
 
 def run_trials(
     trials: Sequence[Trial],
-    roofs: Trial,
+    roofs: Trial | None,
     settings: Settings,
     *,
     seconds: float,
+    memory_bytes: int,
     seed: int,
     clock: Callable[[], float],
     progress: Callable[[int], None] | None = None,
@@ -95,20 +81,21 @@ def run_trials(
         roofs: What is timed beside them, a few times only.
         settings: What to run them in.
         seconds: The budget.
+        memory_bytes: What kernels that run in turn may take together.
         seed: Of the order of everything.
         clock: The time in seconds.
         progress: Is told of the layers that are done.
     """
     with TemporaryDirectory(prefix="convaudit-") as folder:
-        bench = Bench(settings, Path(folder), np.random.default_rng(seed))
+        bench = Bench(settings, Path(folder), np.random.default_rng(seed), memory_bytes)
         tasks = [trial.task(bench) for trial in trials]
-        few = roofs.task(bench, least=ROOF_ROUNDS, most=ROOF_ROUNDS)
+        few = [] if roofs is None else [roofs.task(bench, least=ROOF_ROUNDS, most=ROOF_ROUNDS)]
         layers = {id(task): trial.layers for task, trial in zip(tasks, trials, strict=True)}
 
         def done(task: Task) -> None:
             if progress is not None and id(task) in layers:
                 progress(layers[id(task)])
 
-        Schedule([few, *tasks] if tasks else [], seconds, clock, done).run()
+        Schedule([*few, *tasks] if tasks else [], seconds, clock, done).run()
     for task, trial in zip(tasks, trials, strict=True):
         trial.failure = task.failure

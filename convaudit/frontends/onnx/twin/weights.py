@@ -16,15 +16,16 @@ from convaudit.frontends.onnx.verifier.extracted import Constants
 from convaudit.frontends.onnx.verifier.operands import operands
 from convaudit.records import ConvLayer
 
-_DEQUANTIZE = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
+DEQUANTIZE = ("DequantizeLinear", "com.microsoft.DequantizeLinear")
+"""Ops that make real numbers of integers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DenseNode:
-    """The twin of a node, and what of it the model does not have yet.
+    """The twin of a node, or another form of it, and what of it the model does not have yet.
 
     Attributes:
-        node: The same node with group=1; its weight has another name.
+        node: The same node with other groups; its weight has another name.
         makers: Nodes that make its weight from ``tensors``, to stand before it.
         tensors: Constants that are new.
     """
@@ -40,6 +41,16 @@ def why_without_twin(layer: ConvLayer) -> str | None:
     if op.causal:
         return f"{layer.op} is depthwise by definition: it has no form with groups=1"
     return op.not_supported
+
+
+def with_groups(node: NodeProto, groups: int) -> NodeProto:
+    """A copy of a convolution node with other groups."""
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    kept = [item for item in copy.attribute if item.name != "group"]
+    del copy.attribute[:]
+    copy.attribute.extend([*kept, helper.make_attribute("group", groups)])
+    return copy
 
 
 def dense_node(
@@ -64,15 +75,11 @@ def dense_node(
     why = why_without_twin(layer)
     if why is not None:
         raise ModelError(f"{layer.name}: {why}")
-    twin = NodeProto()
-    twin.CopyFrom(node)
-    kept = [item for item in twin.attribute if item.name != "group"]
-    del twin.attribute[:]
-    twin.attribute.extend([*kept, helper.make_attribute("group", 1)])
+    twin = with_groups(node, 1)
     name = operands(node)["weight"]
     twin.input[CONV_OPS[op_of(node)].weight] = name + suffix
     dequantize = constants.producer(name)
-    if dequantize is not None and op_of(dequantize) in _DEQUANTIZE:
+    if dequantize is not None and op_of(dequantize) in DEQUANTIZE:
         quantized = _dense_dequantized(layer, dequantize, constants, suffix)
         if quantized is not None:
             return DenseNode(node=twin, makers=quantized[:1], tensors=quantized[1])

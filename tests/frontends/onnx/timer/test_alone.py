@@ -49,7 +49,7 @@ def test_too_large_a_twin_is_refused():
     assert layer.alone
     assert layer.dense == ()
     assert layer.reason is not None
-    assert "its groups=1 twin needs" in layer.reason
+    assert "its groups=1 twin: with groups=1 it needs" in layer.reason
     assert "more than the 1.00 kB of --memory" in layer.reason
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from convaudit.formulas import Formula
     from convaudit.report import Report
+    from convaudit.sweeps import SweepReport, sweep
     from convaudit.testing import assert_within
     from convaudit.twins import twin
 
@@ -45,12 +46,14 @@ __all__ = [
     "Outcome",
     "Report",
     "ShapeError",
+    "SweepReport",
     "UsageError",
     "__version__",
     "assert_within",
     "audit",
     "check",
     "diff",
+    "sweep",
     "twin",
 ]
 
@@ -64,6 +67,8 @@ _MODULES = {
     "diff": "convaudit.api",
     "Formula": "convaudit.formulas",
     "Report": "convaudit.report",
+    "SweepReport": "convaudit.sweeps",
+    "sweep": "convaudit.sweeps",
     "twin": "convaudit.twins",
 }
 

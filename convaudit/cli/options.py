@@ -110,6 +110,15 @@ def read_seconds(text: str) -> float:
     return parse_seconds(text)
 
 
+def read_groups(text: str) -> list[int]:
+    """``1,2,4`` as numbers."""
+    items = read_list(text)
+    wrong = next((item for item in items if not re.fullmatch(r"[1-9]\d{0,8}", item, re.A)), None)
+    if wrong is not None or not items:
+        raise UsageError(f"{wrong or text!r:.100} is not a number of groups; write a list such as 1,2,4")
+    return sorted(set(map(int, items)))
+
+
 def read_keywords(text: str) -> dict[str, Any]:
     """``{"width_mult": 0.5}`` as keyword arguments."""
     try:
@@ -202,6 +211,20 @@ def _run_options(doing: str, memory: str) -> Iterable[Callable[[Any], Any]]:
     )
     yield click.option("--seed", type=SEED, help="Seed of the random inputs, 0 unless given.")
     yield click.option("--memory", type=SIZE, help=memory)
+    yield from _runtime_options(doing)
+
+
+def runtime_options(*, doing: str, threads: str) -> Callable[[Decorated], Decorated]:
+    """What it runs in, for a command that always runs a model.
+
+    Args:
+        doing: What the runs are for, in a word.
+        threads: How many threads unless the user says so.
+    """
+    return lambda command: decorated(command, *_runtime_options(doing, threads))
+
+
+def _runtime_options(doing: str, threads: str | None = None) -> Iterable[Callable[[Any], Any]]:
     yield click.option(
         "--provider",
         metavar="NAME",
@@ -211,7 +234,7 @@ def _run_options(doing: str, memory: str) -> Iterable[Callable[[Any], Any]]:
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        help=f"Threads of the runtime while {doing}.",
+        help=f"Threads of the runtime while {doing}{f', {threads} unless given' if threads else ''}.",
     )
     yield click.option(
         "--opt-level",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from convaudit.formulas import Count
+from convaudit.records.report import LayerCost
 from convaudit.records.verification import RuntimeInfo
 
 Samples: TypeAlias = tuple[float, ...]
@@ -175,6 +176,7 @@ class Sweep:
 
     source: str
     layer: str
+    cost: LayerCost  # the layer as the model has it
     layers: tuple[str, ...]  # all that have these shapes, the layer among them
     rows: tuple[SweepRow, ...]
     noise: float | None = None

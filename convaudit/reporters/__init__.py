@@ -14,8 +14,9 @@ from typing import Any, Literal, TypeAlias
 
 from convaudit.errors import UsageError
 
-Document: TypeAlias = Literal["audit", "models", "diff", "check"]
-"""An ``AuditReport``; several of them; a ``Difference``; the ``CheckedModel`` records of a check."""
+Document: TypeAlias = Literal["audit", "models", "diff", "check", "sweep", "sweeps"]
+"""An ``AuditReport``; several of them; a ``Difference``; the ``CheckedModel`` records of a check; a ``Sweep``
+of one layer; those of all distinct layers of a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,28 +73,28 @@ DEFAULT_FORMAT = "table"
 FORMATS = {
     "table": Format(
         module="convaudit.reporters.table",
-        documents=("audit", "models", "diff", "check"),
+        documents=("audit", "models", "diff", "check", "sweep", "sweeps"),
         about="text for a terminal",
         suffixes=(".txt",),
         heeds=("columns", "style"),
     ),
     "markdown": Format(
         module="convaudit.reporters.markdown",
-        documents=("audit", "models", "diff", "check"),
+        documents=("audit", "models", "diff", "check", "sweep", "sweeps"),
         about="Markdown, for a comment on a pull request",
         suffixes=(".md", ".markdown"),
         heeds=("columns",),
     ),
     "csv": Format(
         module="convaudit.reporters.csv",
-        documents=("audit", "models"),
+        documents=("audit", "models", "sweep", "sweeps"),
         about="CSV, one row a layer",
         suffixes=(".csv",),
         heeds=("columns",),
     ),
     "json": Format(
         module="convaudit.reporters.json",
-        documents=("audit", "models", "diff"),
+        documents=("audit", "models", "diff", "sweep", "sweeps"),
         about="JSON with exact integers",
         suffixes=(".json",),
         lists_layers=True,

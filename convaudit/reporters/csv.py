@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from convaudit.records import AuditReport, LayerCost, Verification
 from convaudit.records.timing import Timing
@@ -14,6 +14,9 @@ from convaudit.reporters.columns import lookup, select
 from convaudit.reporters.plain import keys_of, plain
 from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
+
+if TYPE_CHECKING:
+    from convaudit.records.timing import Sweep
 
 Scalar: TypeAlias = str | int | float | bool | None
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones too
@@ -42,6 +45,21 @@ def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> 
     """A header and one line a model."""
     rows = [_flat_model(report) for report in reports]
     return _written(rows, list(rows[0]))
+
+
+def render_sweep(sweep: Sweep, view: View = DEFAULT_VIEW) -> str:
+    """A header and one line for each number of groups."""
+    return render_sweeps([sweep], view)
+
+
+def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
+    """The same of several layers, one below the other."""
+    from convaudit.records.timing import SweepRow
+
+    keys = [key for key in keys_of(SweepRow) if key not in ("formula", "realised_interval")]
+    named = [({"source": sweep.source, "layer": sweep.layer}, row) for sweep in sweeps for row in sweep.rows]
+    rows = [{**name, **{key: _flat(value) for key, value in plain(row).items()}} for name, row in named]
+    return _written(rows, ["source", "layer", *keys])
 
 
 def flat_layer(layer: LayerCost) -> dict[str, Scalar]:

@@ -23,6 +23,7 @@ _DROP_FIRST_OF_TIMES = (
     *("kind", "macs", "calls", "kernel", "reorders", "channels", "ran", "bound", "verified", "time_share"),
     *("groups", "promised"),
 )
+_DROP_FIRST_OF_SWEEPS = ("equal", "kernel", "bytes", "params", "channels", "promised", "macs")
 _MARKUP = ("html", "latex", "jira", "wiki", "moin", "youtrack", "textile", "tsv", "asciidoc")
 """Parts of the names of styles that other programs lay out, where no terminal sets a width."""
 
@@ -91,6 +92,7 @@ def _fitted(columns: Mapping[str, Column], style: str, width: int, *, chosen: bo
     shortest = _distinct_width(columns["name"].cells) if "name" in columns else 0
     narrowest = _with_names(kept, shortest)
     useless = _DROP_FIRST_OF_TIMES if "time" in columns else _DROP_FIRST
+    useless = _DROP_FIRST_OF_SWEEPS if "fastest" in columns or "mark" in columns else useless
     for key in () if chosen else useless:
         if _width_of(narrowest, style) <= width:
             break

@@ -20,6 +20,7 @@ from convaudit.reporters.text import json_text
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
+    from convaudit.records.timing import Sweep
 
 DIFF_SCHEMA_VERSION = 1
 
@@ -59,6 +60,20 @@ def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
         "notes": difference.notes,
     }
     return json_text(plain(document))
+
+
+def render_sweep(sweep: Sweep, view: View = DEFAULT_VIEW) -> str:
+    """The layer's rows as an object."""
+    from convaudit.reporters.sweeps import sweep_dict
+
+    return json_text(sweep_dict(sweep))
+
+
+def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
+    """A list of such objects."""
+    from convaudit.reporters.sweeps import sweep_dict
+
+    return json_text([sweep_dict(sweep) for sweep in sweeps])
 
 
 def _change(change: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from convaudit.reporters.times import time_lines
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
     from convaudit.checks.outcome import CheckedModel
+    from convaudit.records.timing import Sweep
 
 CHECK_MARK = "<!-- convaudit check -->"
 """First line of a check, by which a bot finds its earlier comment and replaces it."""
@@ -76,6 +77,21 @@ def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> s
         parts.append(f"### {markdown_code(model.source)}: {verdict(model)}")
         parts.append(markdown_text(model.error) if model.error is not None else _outcomes(model))
     return _document(parts)
+
+
+def render_sweep(sweep: Sweep, view: View = DEFAULT_VIEW) -> str:
+    """A heading, a row for each number of groups, and a list of what they say."""
+    from convaudit.reporters.sweeps import sweep_columns, sweep_heading, sweep_lines
+
+    heading = f"### {markdown_text(sweep_heading(sweep))}"
+    return _document([heading, _table(sweep_columns(sweep)), _list(sweep_lines(sweep))])
+
+
+def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
+    """One row a layer, and a list of where a better groups exists."""
+    from convaudit.reporters.sweeps import summary_columns, summary_lines
+
+    return _document([_table(summary_columns(sweeps), code=("name",)), _list(summary_lines(sweeps))])
 
 
 def _outcomes(model: CheckedModel) -> str:

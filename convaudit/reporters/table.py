@@ -17,6 +17,7 @@ from convaudit.reporters.times import time_lines
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
     from convaudit.checks.outcome import CheckedModel
+    from convaudit.records.timing import Sweep
 
 
 def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
@@ -58,6 +59,21 @@ def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> s
     from convaudit.reporters.outcomes import overall
 
     return "\n".join([*(line for model in models for line in _checked(model)), overall(models)]) + "\n"
+
+
+def render_sweep(sweep: Sweep, view: View = DEFAULT_VIEW) -> str:
+    """Heading, a row for each number of groups, and what they say."""
+    from convaudit.reporters.sweeps import sweep_columns, sweep_heading, sweep_lines
+
+    table = "\n" + laid_out(sweep_columns(sweep), view) + "\n\n"
+    return wrapped([sweep_heading(sweep)], view.width) + table + wrapped(sweep_lines(sweep), view.width)
+
+
+def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
+    """One row a layer, and where a better groups exists."""
+    from convaudit.reporters.sweeps import summary_columns, summary_lines
+
+    return laid_out(summary_columns(sweeps), view) + "\n\n" + wrapped(summary_lines(sweeps), view.width)
 
 
 def _checked(model: CheckedModel) -> Iterator[str]:

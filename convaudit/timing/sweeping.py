@@ -36,6 +36,7 @@ def swept(source: str, layer: LayerCost, same: Sequence[str], groups: Sequence[i
     return Sweep(
         source=source,
         layer=layer.name,
+        cost=layer,
         layers=tuple(same),
         rows=rows,
         noise=noise,

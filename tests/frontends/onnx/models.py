@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ HEADER = '<ir_version: 10, opset_import: ["" : {opset}, "com.microsoft" : 1, "lo
 def model(text: str, *, opset: int = 21) -> ModelProto:
     """A model of a graph (and local functions) in onnx's text syntax."""
     return parser.parse_model(HEADER.format(opset=opset) + text)
+
+
+def values(name: str, *shape: int, dtype: str = "float", scale: float = 0.1) -> str:
+    """An initializer with a value of its own for each element."""
+    numbers = [((7 * index) % 23 - 11) * scale for index in range(prod(shape))]
+    texts = ", ".join(str(round(number, 3)) if dtype == "float" else str(int(number)) for number in numbers)
+    return f"{dtype}[{','.join(map(str, shape))}] {name} = {{{texts}}}"
 
 
 def walked(source: str | Path | ModelProto, **options: Any) -> Walked:

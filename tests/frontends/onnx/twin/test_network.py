@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,10 @@ from convaudit.feeds import random_feeds
 from convaudit.frontends.onnx.twin import made, network
 from convaudit.frontends.onnx.twin import writing as written
 from convaudit.twins import made_twin
-from tests.frontends.onnx.models import model, walk
+from tests.frontends.onnx.models import model, values, walk
 
 HOW = {"seed": None, "memory_bytes": None, "provider": None, "threads": None, "optimization": None}
 CONV = "<float[1,8,6,6] x> => <float[1,8,6,6] y>"
-
-
-def values(name: str, *shape: int, dtype: str = "float", scale: float = 0.1) -> str:
-    """An initializer with a value of its own for each element."""
-    numbers = [((7 * index) % 23 - 11) * scale for index in range(prod(shape))]
-    texts = ", ".join(str(round(number, 3)) if dtype == "float" else str(int(number)) for number in numbers)
-    return f"{dtype}[{','.join(map(str, shape))}] {name} = {{{texts}}}"
 
 
 W = values("w", 8, 2, 3, 3)

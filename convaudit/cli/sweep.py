@@ -1,0 +1,91 @@
+"""``convaudit sweep MODEL --layer NAME``: what every number of groups costs, and how long it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from convaudit.cli.group import Command
+from convaudit.cli.options import (
+    SECONDS,
+    SIZE,
+    Value,
+    read_groups,
+    runtime_options,
+    source_keywords,
+    source_options,
+)
+from convaudit.cli.output import colored, progress_bar, write_result
+from convaudit.cli.view import output_options
+from convaudit.errors import UsageError
+from convaudit.reporters import FORMATS, Document, View, chosen_format
+
+_EPILOG = """
+The layer is timed alone, with random weights, at all numbers of groups in turn. A
+row is dominated where another one has fewer groups, so does more multiply-adds,
+and yet is faster beyond the spread. What another number of groups does to the
+network's accuracy is another matter.
+
+Examples:
+  convaudit sweep model.onnx --layer layer1.0.conv2
+  convaudit sweep model.onnx --layer layer1.0.conv2 --groups 8,16,32 --time-budget 10s
+  convaudit sweep model.onnx --all --time-budget 2min
+  convaudit sweep torchvision:resnext50_32x4d -i 1x3x224x224 --layer layer1.0.conv2
+  convaudit sweep model.onnx --layer layer1.0.conv2 -o sweep.csv
+
+Exit codes:
+  0  timed
+  2  could not be: an unknown layer, groups that do not divide, open sizes
+"""
+
+
+@click.command(cls=Command, epilog=_EPILOG)
+@click.argument("model", metavar="MODEL")
+@click.option("--layer", metavar="NAME", help="The layer, named as the audit prints it.")
+@click.option("--all", "every", is_flag=True, help="Every distinct layer: where a better groups exists.")
+@click.option(
+    "--groups",
+    type=Value("LIST", read_groups),
+    help="These numbers of groups, 1 and the layer's own; all that divide its channels unless given.",
+)
+@source_options
+@click.option(
+    "--time-budget", type=SECONDS, help="How long all of it may take, 30s unless given: 500ms, 2min."
+)
+@click.option("--memory", type=SIZE, help="Bound on the weights of one of them, 1GiB unless given.")
+@runtime_options(doing="timing", threads="1")
+@output_options("sweep")
+def sweep(
+    model: str,
+    layer: str | None,
+    every: bool,
+    groups: list[int] | None,
+    format_name: str | None,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Time one layer at every number of groups that its channels allow."""
+    from convaudit.reporters.grid import terminal_width
+    from convaudit.sweeps import sweep as sweep_model
+
+    if (layer is None) != every:
+        raise UsageError("name one layer with --layer, or sweep every distinct one with --all")
+    document: Document = "sweeps" if every else "sweep"
+    name = chosen_format(document, format_name, output)
+    with progress_bar(model) as progress:
+        found = sweep_model(
+            model,
+            layer=layer,
+            groups=groups,
+            **source_keywords(options),
+            time_budget=options["time_budget"],
+            memory_bytes=options["memory"],
+            provider=options["provider"],
+            threads=options["threads"],
+            optimization=options["opt_level"],
+            progress=progress,
+        )
+    view = View(width=terminal_width() if output is None else None)
+    text = FORMATS[name].render(document, found, view)
+    write_result(colored(text) if name == "table" and output is None else text, output)

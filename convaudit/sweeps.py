@@ -1,0 +1,259 @@
+"""``sweep``: one convolution, or every distinct one, at every number of groups that its channels allow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from math import gcd
+from typing import TYPE_CHECKING, Any
+
+from convaudit.analyzer import analyze
+from convaudit.arguments import flag, given_dims, given_inputs, whole
+from convaudit.errors import ConvauditError, UsageError, did_you_mean
+from convaudit.formulas import Formula
+from convaudit.frontends import OpenedModel, Request, TimeRequest, open_model
+from convaudit.records import ConvLayer, LayerCost, Optimization
+from convaudit.records.timing import Sweep, Swept
+from convaudit.requests import positive_seconds, run_settings
+from convaudit.shapes import as_text
+from convaudit.timing import swept
+
+if TYPE_CHECKING:
+    from convaudit.api import Shapes, Source
+
+_BUDGET_SECONDS = 30.0
+_NO_SAMPLES = Swept(seconds={}, kernels={})
+_OWN = ("name", "calls", "branches", "scope", "notes", "shapes_from", "weight_name", "bias_name")
+"""Fields in which layers may differ that are timed as one."""
+
+
+class SweepReport(Sweep):
+    """A convolution at every number of groups: data first, and every way to show them."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> SweepReport:
+        """The same findings as a SweepReport."""
+        return cls(**{field.name: getattr(sweep, field.name) for field in fields(Sweep)})
+
+    def __repr__(self) -> str:
+        return f"<convaudit.SweepReport of {self.layer!r}: {len(self.rows)} numbers of groups>"
+
+    def __str__(self) -> str:
+        from convaudit.reporters import FORMATS, View
+        from convaudit.reporters.grid import terminal_width
+
+        return FORMATS["table"].render("sweep", self, View(width=terminal_width())).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from convaudit.reporters.sweeps import sweep_html
+
+        return sweep_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rows as plain lists, dictionaries and numbers."""
+        from convaudit.reporters.sweeps import sweep_dict
+
+        return sweep_dict(self)
+
+
+def sweep(
+    source: Source,
+    *,
+    layer: str | None = None,
+    groups: Sequence[int] | None = None,
+    input_shape: Shapes = None,
+    inputs: Any = None,
+    dims: Mapping[str, int] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    allow_run: bool = True,
+    fake: bool = True,
+    time_budget: float | None = None,
+    memory_bytes: int | None = None,
+    provider: str | None = None,
+    threads: int | None = None,
+    optimization: Optimization | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SweepReport | list[SweepReport]:
+    """How long a convolution takes at every number of groups that its channels allow.
+
+    It is timed alone, with random weights, at all of them in turn. What another number of groups does to the
+    network's accuracy is another matter.
+
+    Args:
+        source: As in ``audit``.
+        layer: Its name, as an audit has it; None: every distinct layer, equal ones once.
+        groups: Divisors of its input and output channels; None: all. 1 and the layer's own are always there.
+        input_shape: As in ``audit``.
+        inputs: As in ``audit``.
+        dims: As in ``audit``.
+        kwargs: As in ``audit``.
+        allow_run: As in ``audit``.
+        fake: As in ``audit``.
+        time_budget: Seconds that all of it may take, by default 30.
+        memory_bytes: The most that the weights of one of them may take, by default 1 GiB.
+        provider: As in ``audit``.
+        threads: Threads of the runtime, by default 1.
+        optimization: onnxruntime's graph optimisation, by default "all".
+        progress: Is called with how many layers are done, and of how many.
+
+    Returns:
+        The layer's rows, one for each number of groups; or a list of such, one for each distinct layer: where
+        one was not measured its rows say why.
+
+    Raises:
+        UsageError: The layer does not exist, its channels or sizes are open, or they cannot be divided so.
+        ExecutionError: It does not run.
+        LoadError: As ``audit`` does.
+    """
+    chosen = None if groups is None else _checked(groups)
+    if layer is not None and not isinstance(layer, str):
+        raise UsageError(f"layer must be a layer's name, got {layer!r:.100}")
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress must be a function of two numbers, got {progress!r:.100}")
+    settings = {"seed": None, "memory_bytes": memory_bytes, "provider": provider, "threads": threads}
+    budget = _BUDGET_SECONDS if time_budget is None else positive_seconds(time_budget, "time_budget")
+    how = TimeRequest(**run_settings({**settings, "optimization": optimization}), budget_seconds=budget)
+    request = Request(
+        input_shape=given_inputs(input_shape),
+        inputs=inputs,
+        dims=given_dims(dims),
+        kwargs=kwargs,
+        allow_run=flag(allow_run, "allow_run"),
+        fake=flag(fake, "fake"),
+        time=how,
+    )
+    model = open_model(source, request)
+    layers = analyze(model.network).layers
+    if not layers:
+        raise UsageError(f"{model.network.source}: nothing to sweep, the model contains no convolution")
+    if layer is None:
+        return list(_all(model, layers, chosen, how, progress))
+    found = _named(model.network.source, layers, layer)
+    numbers = possible_groups(model.network.source, found, chosen)
+    samples = model.sweep(found.name, numbers, how)
+    return _reported(model, layers, found, numbers, samples)
+
+
+def possible_groups(source: str, layer: LayerCost, chosen: Sequence[int] | None) -> list[int]:
+    """The numbers of groups to sweep: the chosen ones, 1 and the layer's own; by default all that divide.
+
+    Raises:
+        UsageError: The layer's channels or sizes are open, or a number does not divide its channels.
+    """
+    who = f"{source}: {layer.name}"
+    _check_closed(who, layer)
+    channels = gcd(_integer(layer.in_channels), _integer(layer.out_channels))
+    divisors = [number for number in range(1, channels + 1) if channels % number == 0]
+    for number in chosen or ():
+        if number not in divisors:
+            raise UsageError(
+                f"{who}: groups={number} does not divide its {layer.in_channels} input and "
+                f"{layer.out_channels} output channels; choose from {_listed(divisors)}"
+            )
+    return divisors if chosen is None else sorted({1, layer.groups, *chosen})
+
+
+def _all(
+    model: OpenedModel,
+    layers: Sequence[LayerCost],
+    chosen: Sequence[int] | None,
+    how: TimeRequest,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[SweepReport]:
+    """A sweep of each distinct layer, each given its part of what is left of the budget."""
+    found: dict[tuple[object, ...], LayerCost] = {}
+    for layer in layers:
+        found.setdefault(_alike(layer), layer)
+    distinct = list(found.values())
+    end = time.perf_counter() + (how.budget_seconds or _BUDGET_SECONDS)
+    for index, layer in enumerate(distinct):
+        if progress is not None:
+            progress(index, len(distinct))
+        share = (end - time.perf_counter()) / (len(distinct) - index)
+        yield _one_of_all(model, layers, layer, chosen, replace(how, budget_seconds=max(share, 0.001)))
+    if progress is not None:
+        progress(len(distinct), len(distinct))
+
+
+def _one_of_all(
+    model: OpenedModel,
+    layers: Sequence[LayerCost],
+    layer: LayerCost,
+    chosen: Sequence[int] | None,
+    how: TimeRequest,
+) -> SweepReport:
+    source, samples = model.network.source, _NO_SAMPLES
+    numbers = [layer.groups]
+    try:
+        fitting = None if chosen is None else [n for n in chosen if _divides(n, layer)]
+        numbers = possible_groups(source, layer, fitting)
+        if len(numbers) == 1:
+            samples = replace(
+                _NO_SAMPLES, reasons=dict.fromkeys(numbers, "its channels allow no other groups")
+            )
+        else:
+            samples = model.sweep(layer.name, numbers, how)
+    except ConvauditError as error:
+        reason = str(error).removeprefix(f"{source}: ").removeprefix(f"{layer.name}: ")
+        samples = replace(_NO_SAMPLES, reasons=dict.fromkeys(numbers, reason))
+    return _reported(model, layers, layer, numbers, samples)
+
+
+def _reported(
+    model: OpenedModel, layers: Sequence[LayerCost], layer: LayerCost, numbers: Sequence[int], samples: Swept
+) -> SweepReport:
+    same = [other.name for other in layers if _alike(other) == _alike(layer)]
+    found: Sweep = swept(model.network.source, layer, same, numbers, samples)
+    return SweepReport.of(found)
+
+
+def _alike(layer: ConvLayer) -> tuple[object, ...]:
+    """What two layers share whose times are the same."""
+    return tuple(
+        getattr(layer, name) for name in ConvLayer.__dataclass_fields__ if name not in (*_OWN, "stored")
+    )
+
+
+def _checked(groups: Any) -> list[int]:
+    if isinstance(groups, str) or not isinstance(groups, Sequence) or not groups:
+        raise UsageError(f"groups must be a list of numbers such as [1, 2, 4], got {groups!r:.100}")
+    return sorted({whole(number, "groups", least=1) for number in groups})
+
+
+def _named(source: str, layers: Sequence[LayerCost], name: str) -> LayerCost:
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    near = did_you_mean(name, [layer.name for layer in layers])
+    raise UsageError(f"{source}: no layer is called {name!r:.100}{near or '; an audit lists them'}")
+
+
+def _check_closed(who: str, layer: LayerCost) -> None:
+    sizes = [*(layer.input_shape or (None,)), *(layer.output_shape or (None,))]
+    symbols = sorted({name for size in sizes if isinstance(size, Formula) for name in size.symbols})
+    if symbols:
+        shape = as_text(layer.input_shape)
+        fix = " ".join(f"--dim {name}=VALUE" for name in symbols)
+        raise UsageError(
+            f"{who}: its input {shape} has open sizes, on which times depend; give {fix}, or --input"
+        )
+    known = (layer.in_channels, layer.out_channels, *sizes)
+    if not all(isinstance(size, int) for size in known) or layer.kernel_size is None:
+        raise UsageError(f"{who}: its channels or sizes are unknown; give the model's inputs with --input")
+
+
+def _divides(number: int, layer: LayerCost) -> bool:
+    channels = (layer.in_channels, layer.out_channels)
+    return all(isinstance(size, int) and size % number == 0 for size in channels)
+
+
+def _integer(count: Any) -> int:
+    assert isinstance(count, int)
+    return count
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -7,14 +7,15 @@ TensorRT's are named after all the nodes that they compute: ``/conv1/Conv + PWN(
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from onnx import NodeProto
+from onnx import NodeProto, defs
 
+from convaudit.frontends.onnx.runtime import CPU
 from convaudit.frontends.onnx.timer.kernels import Kernel, made_by_blocked
 from convaudit.frontends.onnx.timer.original import Original
-from convaudit.frontends.onnx.timer.profile import Event
+from convaudit.frontends.onnx.timer.profile import Event, ProfiledRun
 
 _NUMBERED = re.compile(r"_token_\d+$")
 _REFORMATTING = re.compile(r"^Reformatting CopyNode for (?:Input|Output) Tensor \d+ (?:to|from|of) (.+)$")
@@ -23,24 +24,33 @@ _COPY = "Reformatting CopyNode"
 _BETWEEN_NAMES = re.compile(r"\s\+\s|\s\|\|\s|,\s|[(){}\[\]]")
 
 
-def onnxruntime_kernels(original: Original, events: Sequence[Event]) -> dict[str, Kernel]:
-    """What each kernel of a run in onnxruntime does, by the name of its event.
+def onnxruntime_kernels(
+    original: Original, runs: Iterable[ProfiledRun], names: Mapping[str, Sequence[str]]
+) -> dict[str, Kernel]:
+    """What each kernel of some runs in onnxruntime does, by the name of its event.
 
     Args:
         original: The model, in which the nodes' names lead to the convolutions.
-        events: Of one run, in their order.
+        runs: What ran, in one session.
+        names: The names in ``original`` of the nodes that had a name in the model that ran.
     """
-    return _Named(original, events).kernels()
+    kernels: dict[str, Kernel] = {}
+    for run in runs:
+        if any(event.name not in kernels for event in run.events):
+            kernels = {**_Named(original, run.events, names).kernels(), **kernels}
+    return kernels
 
 
 class _Named:
     """One run in onnxruntime."""
 
-    def __init__(self, original: Original, events: Sequence[Event]) -> None:
+    def __init__(
+        self, original: Original, events: Sequence[Event], names: Mapping[str, Sequence[str]]
+    ) -> None:
         self._original = original
         self._events = events
         self._nodes = {
-            event.name: _node(original, _NUMBERED.sub("", event.name), event.name) for event in events
+            event.name: _node(original, names, _NUMBERED.sub("", event.name), event.name) for event in events
         }
         self._tensors = {
             name: made_by_blocked(name, original) for name, node in self._nodes.items() if node is None
@@ -65,7 +75,7 @@ class _Named:
         if node is not None:
             return Kernel(event.op, layers=tuple(sorted(self._original.layers_of([node]))))
         if tensor is None:
-            return Kernel(event.op)
+            return Kernel(event.op, named=event.provider == CPU or defs.has(event.op))
         passed = self._original.between([tensor], self._given)
         self._read_blocked |= self._original.alike(name for one in passed for name in one.input)
         layers = tuple(sorted(self._original.layers_of(passed)))
@@ -136,15 +146,17 @@ def _layers_between(original: Original, first: str, last: str) -> set[int]:
 
 def _named_nodes(original: Original, text: str) -> list[NodeProto]:
     """The nodes that the name of a kernel consists of."""
-    whole = _node(original, text)
+    whole = _node(original, original.given_names, text)
     names = [text] if whole is not None else [part.strip() for part in _BETWEEN_NAMES.split(text)]
-    return [node for node in (_node(original, name) for name in names) if node is not None]
+    return [
+        node for node in (_node(original, original.given_names, name) for name in names) if node is not None
+    ]
 
 
-def _node(original: Original, *names: str) -> NodeProto | None:
-    """The one node that has, in the file, the last of these names that any has."""
-    for name in reversed(names):
-        here = original.given_names.get(name, [])
+def _node(original: Original, names: Mapping[str, Sequence[str]], *candidates: str) -> NodeProto | None:
+    """The one node that has the last of these names that any has."""
+    for name in reversed(candidates):
+        here = names.get(name, ())
         if here:
             return original.nodes[here[0]] if len(here) == 1 else None
     return None

@@ -9,7 +9,6 @@ from convaudit.feeds import open_sizes
 from convaudit.frontends.onnx.timer.absent import shared_kernel
 from convaudit.frontends.onnx.timer.by_name import onnxruntime_kernels, tensorrt_kernels
 from convaudit.frontends.onnx.timer.given_profile import GivenProfile, read_profile
-from convaudit.frontends.onnx.timer.kernels import Kernel
 from convaudit.frontends.onnx.timer.original import Original
 from convaudit.frontends.onnx.timer.samples import summed
 from convaudit.frontends.onnx.walker import Walked
@@ -65,11 +64,10 @@ def _joined(
     Raises:
         UsageError: No kernel computes a convolution of this model.
     """
-    kernels: dict[str, Kernel] = {}
-    for run in profile.runs:
-        if any(event.name not in kernels for event in run.events):
-            by_name = onnxruntime_kernels if profile.runtime == "onnxruntime" else tensorrt_kernels
-            kernels = {**by_name(original, run.events), **kernels}
+    if profile.runtime == "onnxruntime":
+        kernels = onnxruntime_kernels(original, profile.runs, original.given_names)
+    else:
+        kernels = tensorrt_kernels(original, profile.runs[0].events)
     if not any(kernel.layers for kernel in kernels.values()):
         raise UsageError(
             f"{path}: a profile of another model: none of its {len(kernels)} kernels is named after "

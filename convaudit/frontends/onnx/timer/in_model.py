@@ -17,9 +17,10 @@ from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import feeds_of
 from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
-from convaudit.frontends.onnx.runtime import Arrays, Settings
+from convaudit.frontends.onnx.runtime import CPU, Arrays, Placement, Settings
 from convaudit.frontends.onnx.timer.absent import reason_of_absence
 from convaudit.frontends.onnx.timer.alone import time_alone, with_alone
+from convaudit.frontends.onnx.timer.by_name import onnxruntime_kernels
 from convaudit.frontends.onnx.timer.kernels import kernels_of
 from convaudit.frontends.onnx.timer.original import Original
 from convaudit.frontends.onnx.timer.profile import ProfiledRun, profiled_runs, written_events
@@ -57,9 +58,13 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
     feeds, sizes = feeds_of(network, data or None, seed)
     budget = (how.budget_seconds or BUDGET_SECONDS) * (_SHARE if how.alone else 1.0)
     original = Original(walked, sizes)
-    profiled = _profiled(walked, original.model, feeds, settings, budget)
-    kernels = kernels_of(original, profiled.optimized.graph)
-    absent = partial(reason_of_absence, original=original, kernels=kernels)
+    profiled = _profiled(walked, original, feeds, settings, budget)
+    if profiled.optimized is None:
+        own = {name: [name] for name in original.nodes}
+        kernels = onnxruntime_kernels(original, profiled.runs, own)
+    else:
+        kernels = kernels_of(original, profiled.optimized.graph)
+    absent = partial(reason_of_absence, original=original, kernels=kernels, placements=profiled.placements)
     layers, parts = summed(profiled.runs, kernels, len(network.layers), absent)
     roofs = None
     if how.alone:
@@ -92,38 +97,51 @@ class _Profiled:
     """Runs of a model, and the graph that ran."""
 
     runs: list[ProfiledRun]
-    optimized: ModelProto
+    optimized: ModelProto | None  # None: the runtime cannot write it
     settings: Settings
+    placements: Mapping[str, Placement | None]  # by layer
 
 
 def _profiled(
-    walked: Walked, original: ModelProto, feeds: Arrays, settings: Settings, budget: float
+    walked: Walked, original: Original, feeds: Arrays, settings: Settings, budget: float
 ) -> _Profiled:
     """Runs of the model; without optimisation where the runtime refuses it with."""
     proto = ModelProto()
-    proto.CopyFrom(original)
+    proto.CopyFrom(original.model)
     model = with_mapped_weights(walked.model, proto)
-    most = max(_LEAST_RUNS, min(_MOST_RUNS, _MOST_EVENTS // max(1, len(original.graph.node))))
+    most = max(_LEAST_RUNS, min(_MOST_RUNS, _MOST_EVENTS // max(1, len(original.nodes))))
     settings = replace(settings, spinning=False, arena=True)
-    try:
-        return _attempt(model, feeds, settings, budget, most)
-    except ExecutionError as error:
-        if settings.optimization != "disabled":
-            try:
-                return _attempt(model, feeds, replace(settings, optimization="disabled"), budget, most)
-            except ExecutionError:
-                pass
-        raise ExecutionError(
-            f"{walked.network.source}: the model does not run: {error}; give input that it accepts "
-            "with --input or --data"
-        ) from None
+    attempts = [(settings, True)]
+    if settings.provider != CPU:  # what it compiles cannot be written
+        attempts.append((settings, False))
+    if settings.optimization != "disabled":
+        attempts.append((replace(settings, optimization="disabled"), settings.provider == CPU))
+    refusals = []
+    for used, written in attempts:
+        try:
+            return _attempt(original, model, feeds, used, budget, most, written=written)
+        except ExecutionError as error:
+            refusals.append(error)
+    raise ExecutionError(
+        f"{walked.network.source}: the model does not run: {refusals[0]}; give input that it accepts "
+        "with --input or --data"
+    )
 
 
-def _attempt(model: bytes, feeds: Arrays, settings: Settings, budget: float, most: int) -> _Profiled:
+def _attempt(
+    original: Original,
+    model: bytes,
+    feeds: Arrays,
+    settings: Settings,
+    budget: float,
+    most: int,
+    *,
+    written: bool,
+) -> _Profiled:
     with TemporaryDirectory(prefix="convaudit-") as folder:
         path = Path(folder) / "optimized.onnx"
-        settings = replace(settings, profile=Path(folder), optimized_model=path)
-        session = settings.runtime.load(model, settings)
+        watched = replace(settings, profile=Path(folder), optimized_model=path if written else None)
+        session = settings.runtime.load(model, watched)
         session.run(feeds, None)  # the first one is slower
         walls: list[float] = []
         while len(walls) < most and not _enough(walls, budget):
@@ -131,10 +149,11 @@ def _attempt(model: bytes, feeds: Arrays, settings: Settings, budget: float, mos
             session.run(feeds, None)
             walls.append(perf_counter() - start)
         runs = profiled_runs(written_events(session.end_profiling()))[1:]
-        optimized = onnx.load(path, load_external_data=False)
+        optimized = onnx.load(path, load_external_data=False) if written else None
     if not runs:
         raise ExecutionError("its profile has no complete run")
-    return _Profiled(runs, optimized, settings)
+    placements = {layer.name: session.placement(layer.name) for layer in original.layers}
+    return _Profiled(runs, optimized, settings, placements)
 
 
 def _enough(walls: Sequence[float], budget: float) -> bool:

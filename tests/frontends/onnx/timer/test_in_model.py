@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.frontends import TimeRequest
-from convaudit.frontends.onnx.onnxruntime import OnnxRuntime
-from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.onnxruntime import OnnxRuntime, OnnxSession
+from convaudit.frontends.onnx.runtime import CPU, Placement, Settings
 from convaudit.frontends.onnx.timer import time_model
 from convaudit.records.timing import Timed
 from tests.frontends.onnx.models import walked
 from tests.frontends.onnx.verifier import cases
+from tests.frontends.onnx.verifier.runtimes import NPU
 
 QUICK = TimeRequest(budget_seconds=0.2, alone=False)
 BLOCKED = """m (float[1, 32, 14, 14] x, float[32, 32, 3, 3] w1, float[32, 4, 3, 3] w2, float[32, 32, 1, 1] w3)
@@ -72,3 +75,43 @@ def test_a_model_that_does_not_run_is_refused_with_the_reason() -> None:
     }"""
     with pytest.raises(ExecutionError, match=r"the model does not run: onnxruntime: .*--input or --data"):
         time_model(walked(cases.stored(text, "w1")), {}, Settings(threads=1), QUICK)
+
+
+class Compiling(OnnxRuntime):
+    """Its other provider compiles some nodes into one, and cannot write the graph that it runs."""
+
+    def __init__(self, compiled: tuple[str, ...]) -> None:
+        self._compiled = compiled
+
+    def load(self, model: bytes, settings: Settings) -> OnnxSession:
+        """As onnxruntime does."""
+        if settings.optimized_model is not None:
+            raise ExecutionError("it contains compiled nodes")
+        session = OnnxSession(model, replace(settings, provider=CPU))
+        place, end = Placement(NPU, len(self._compiled)), session.end_profiling
+        session.placement = dict.fromkeys(self._compiled, place).get  # type: ignore[method-assign]
+
+        def compiled() -> Path:
+            path = end()
+            events = json.loads(path.read_text())
+            for event in events:
+                if event["name"].removesuffix("_kernel_time") in self._compiled:
+                    event["name"] = "NPU-subgraph_1_0_kernel_time"
+                    event["args"] |= {"op_name": "NPU-subgraph_1", "provider": NPU}
+            path.write_text("\n".join(json.dumps(event) for event in events))
+            return path
+
+        session.end_profiling = compiled  # type: ignore[method-assign]
+        return session
+
+
+def test_nodes_that_a_provider_compiled_into_one_cannot_be_told_apart() -> None:
+    runtime = Compiling(("first", "grouped"))
+    found = timed(BLOCKED, Settings(threads=1, runtime=runtime, provider=NPU, optimization="basic"))
+    *compiled, last = found.layers
+    for layer in compiled:
+        assert layer.reason == (
+            "it is one of 2 nodes that npu compiled into one: their times cannot be told apart"
+        )
+    assert last.in_model
+    assert [part.name for part in found.parts if part.kind == "unattributed"] == ["NPU-subgraph_1_0"]

@@ -39,6 +39,8 @@ class LayerSamples:
     dense_kernel: str | None = None
     itself: Samples = ()  # of a second copy of the layer in the same rounds: alone / itself is 1, or noise
     dense_in_model: Samples = ()  # of the twin, as in_model, in runs of the twin network: from a file only
+    step: float = 0.0  # seconds that each of in_model may be too short: a clock that tells whole steps
+    dense_step: float = 0.0  # the same of dense_in_model
     reason: str | None = None  # why something was not measured, or not attributed
 
 

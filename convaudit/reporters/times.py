@@ -170,9 +170,10 @@ def _observed(layers: Sequence[LayerCost]) -> str:
         channels = layer.in_channels // layer.groups if isinstance(layer.in_channels, int) else 0
         a_group = f"{_number(channels, 'channel')} a group: " if channels else ""
         return f"; {a_group}{', '.join(seen)}"
-    if timing.bound in ("memory", "overhead"):
-        return f"; bound by {timing.bound}"
-    return ""
+    same = timing.kernel and timing.kernel == timing.dense_kernel
+    seen = [*([f"runs {timing.kernel} as its twin does"] if same else [])]
+    seen += [f"bound by {timing.bound}"] if timing.bound in ("memory", "overhead") else []
+    return f"; {', '.join(seen)}" if seen else ""
 
 
 def _number(number: int, noun: str) -> str:

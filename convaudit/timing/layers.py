@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 
 from convaudit.formulas.growth import ratio
 from convaudit.records import LayerCost
-from convaudit.records.timing import Bound, LayerSamples, Roofs, Timing
+from convaudit.records.timing import Bound, LayerSamples, Roofs, Samples, Timing
 from convaudit.timing.estimates import FEWEST, Estimate, median_of, paired_ratio, unpaired_ratio
 from convaudit.timing.noise import deviation
 
@@ -33,7 +34,7 @@ def timing_of(
     """
     calls = layer.calls if isinstance(layer.calls, int) and layer.calls > 0 else None
     alone, dense = median_of(samples.alone), median_of(samples.dense)
-    in_model, reordering = median_of(samples.in_model), median_of(samples.reordering)
+    in_model, reordering = in_steps(samples.in_model, samples.step), median_of(samples.reordering)
     realised = realised_of(samples)
     promised = promised_by(layer)
     model_seconds = in_model.value / calls if in_model and calls else None
@@ -70,7 +71,15 @@ def realised_of(samples: LayerSamples) -> Estimate | None:
         noise = deviation(of_itself(samples))
         realised = _ratio(samples.dense, samples.alone)
         return realised.widened(1 + (noise or 0.0)) if realised else None
-    return unpaired_ratio(median_of(samples.dense_in_model), median_of(samples.in_model))
+    return unpaired_ratio(
+        in_steps(samples.dense_in_model, samples.dense_step), in_steps(samples.in_model, samples.step)
+    )
+
+
+def in_steps(samples: Samples, step: float) -> Estimate | None:
+    """The median of times that a clock rounded down to whole steps: they may be longer by up to a step."""
+    found = median_of(samples)
+    return replace(found, high=found.high + step) if found else None
 
 
 def of_itself(samples: LayerSamples) -> Estimate | None:

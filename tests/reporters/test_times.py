@@ -118,7 +118,8 @@ def test_the_worst_off_with_what_was_observed() -> None:
     assert worst == [
         "worst off: grouped: promised 4x, realised ~0.97x ±5%; 4 channels a group: out of the blocked layout "
         "(Conv, where its twin runs Conv (NCHWc)), 2 layout reorders (19% of its time in the model)",
-        "worst off: block/depthwise: promised 32x, realised 23.9x ±3%; bound by memory",
+        "worst off: block/depthwise: promised 32x, realised 23.9x ±3%; runs Conv (NCHWc) as its twin "
+        "does, bound by memory",
     ]
 
 
@@ -132,9 +133,10 @@ def observed(timing: Timing) -> str:
 
 
 OBSERVED = [
-    pytest.param(SAME_KERNEL, "; bound by overhead", id="bound"),
-    pytest.param(replace(SAME_KERNEL, bound="compute"), "", id="nothing"),
-    pytest.param(replace(SAME_KERNEL, bound=None, kernel=None), "", id="no-kernel-told"),
+    pytest.param(SAME_KERNEL, "; runs Conv (NCHWc) as its twin does, bound by overhead", id="bound"),
+    pytest.param(replace(SAME_KERNEL, bound="compute"), "; runs Conv (NCHWc) as its twin does", id="same"),
+    pytest.param(replace(SAME_KERNEL, bound="compute", dense_kernel=None), "", id="nothing"),
+    pytest.param(replace(SAME_KERNEL, kernel=None), "; bound by overhead", id="no-kernel-told"),
     pytest.param(replace(SAME_KERNEL, reorders=1), "; 4 channels a group: 1 layout reorder", id="reorder"),
     pytest.param(
         replace(SAME_KERNEL, kernel="a", dense_kernel="b"),

@@ -39,6 +39,16 @@ def test_a_grouped_layer_has_all_its_numbers():
     assert (timing.kernel, timing.dense_kernel, timing.reason) == ("Conv (NCHWc)", "Conv (NCHWc)", None)
 
 
+def test_what_a_clock_of_whole_steps_tells_is_no_surer_than_a_step():
+    sure, unsure = (
+        timing_of(DENSE, LayerSamples(in_model=(9e-6,) * 50, step=step)).model_spread for step in (0.0, 1e-6)
+    )
+    assert sure == 0
+    assert unsure == close(0.5 / 9)
+    ratio = LayerSamples(in_model=(9e-6,) * 50, dense_in_model=(90e-6,) * 50, step=1e-6, dense_step=1e-6)
+    assert timing_of(GROUPED, ratio).realised_interval == (close(9.0), close(91 / 9))
+
+
 def test_a_dense_layer_promises_nothing():
     timing = timing_of(DENSE, layer_samples(1.0))
     assert (timing.promised, timing.realised, timing.efficiency, timing.dense_seconds) == (None,) * 4

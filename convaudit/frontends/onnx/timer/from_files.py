@@ -87,6 +87,7 @@ def _with_twin(layer: LayerSamples, twin: LayerSamples) -> LayerSamples:
     return replace(
         layer,
         dense_in_model=twin.in_model,
+        dense_step=twin.step,
         dense_kernel=twin.kernel,
         reason="; ".join(filter(None, reasons)) or None,
     )

@@ -40,10 +40,12 @@ class ProfiledRun:
     Attributes:
         seconds: Of all of it.
         events: In the order in which they started.
+        step: Seconds that the time of an event may be too short: its clock rounds down to whole steps.
     """
 
     seconds: float
     events: tuple[Event, ...]
+    step: float = 0.0
 
 
 def written_events(path: Path) -> Iterator[dict[str, Any]]:
@@ -73,7 +75,8 @@ def profiled_runs(events: Iterable[Mapping[str, Any]]) -> list[ProfiledRun]:
         first = position
         while position < len(kernels) and kernels[position]["ts"] <= end:
             position += 1
-        runs.append(ProfiledRun(run["dur"] * _MICROSECOND, tuple(_own(kernels[first:position]))))
+        own = tuple(_own(kernels[first:position]))
+        runs.append(ProfiledRun(run["dur"] * _MICROSECOND, own, _MICROSECOND))
     return runs
 
 

@@ -42,6 +42,8 @@ class _Sums:
         self.seconds: dict[int, float] = defaultdict(float)
         self.reordering: dict[int, float] = defaultdict(float)
         self.reorders = Counter[int]()
+        self.step: dict[int, float] = defaultdict(float)
+        self._step = run.step
         self.labels: dict[int, dict[str, None]] = defaultdict(dict)
         self.parts: dict[tuple[_Kind, str], float] = defaultdict(float)
         self.counts = Counter[tuple[_Kind, str]]()
@@ -55,9 +57,11 @@ class _Sums:
         if kernel is not None and len(kernel.layers) == 1:
             (layer,) = kernel.layers
             self.seconds[layer] += event.seconds
+            self.step[layer] += self._step
             self.labels[layer][_label(event, kernel)] = None
         elif kernel is not None and kernel.reorders_for is not None:
             self.seconds[kernel.reorders_for] += event.seconds
+            self.step[kernel.reorders_for] += self._step
             self.reordering[kernel.reorders_for] += event.seconds
             self.reorders[kernel.reorders_for] += 1
         else:
@@ -86,6 +90,7 @@ def _layer(index: int, sums: Sequence[_Sums], absent: Callable[[int], str]) -> L
         reorders=reorders,
         reordering=tuple(one.reordering[index] for one in sums) if reorders else (),
         kernel=", ".join(labels),
+        step=max(one.step[index] for one in sums),
     )
 
 

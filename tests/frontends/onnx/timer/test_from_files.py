@@ -44,6 +44,7 @@ def test_a_profile_of_the_blocked_layout() -> None:
     assert len(found.runs) == len(first.in_model) == 3  # of four the first one does not count
     assert all(whole > part > 0 for whole, part in zip(grouped.in_model, grouped.reordering, strict=True))
     assert {part.name for part in found.parts if part.kind == "other_op"} >= {"ReorderInput", "ReorderOutput"}
+    assert [round(layer.step * 1e6) for layer in found.layers] == [1, 3, 1]  # whole microseconds an event
     assert last.reason is None
     assert "give --twin-timings" in (grouped.reason or "")
     assert found.runtime is None

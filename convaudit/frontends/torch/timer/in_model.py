@@ -93,9 +93,7 @@ def joined(plain: Sequence[float], events: Sequence[Event], order: Sequence[int 
     reason = None
     if numbers != {len(order)}:
         ran = " or ".join(map(str, sorted(numbers)))
-        reason = (
-            f"the profiler saw {ran} convolutions in a run, the audit {len(order)}: none can be told apart"
-        )
+        reason = f"not timed in the model: the profiler saw {ran} convolutions in it, the audit {len(order)}"
     layers: dict[int, list[float]] = defaultdict(lambda: [0.0] * len(seen))
     kernels: dict[int, str] = {}
     parts: dict[tuple[str, Any], list[float]] = defaultdict(lambda: [0.0] * len(seen))

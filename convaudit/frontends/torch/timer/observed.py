@@ -18,8 +18,8 @@ from convaudit.records import ConvLayer, Network
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
 
-ALONE = "aten.convolution"
-"""The operator that any module's convolution is, and that is called to run one alone."""
+ALONE = ("aten.convolution", "aten._convolution")
+"""What any module's convolution is, and a traced one's: ``torch.convolution`` runs it alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def observe(
 
 def _not_alone(call: ConvCall) -> str | None:
     """Why a convolution is only timed in the model; None if it can be called alone."""
-    if call.op != ALONE:
+    if call.op not in ALONE:
         return f"{call.op} is only timed in the model"
     if call.x.layout is not torch.strided or call.weight.layout is not torch.strided:
         return f"operands of the layout {call.x.layout} are only timed in the model"

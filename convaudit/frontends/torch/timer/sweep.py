@@ -76,7 +76,7 @@ def sweep_torch(
 
 def _not_swept(layer: ConvLayer) -> str | None:
     """Why a layer cannot be called alone; None if it can."""
-    if layer.op != ALONE:
+    if layer.op not in ALONE:
         return f"{layer.op} is only timed in the model"
     if not all(isinstance(size, int) for size in layer.input_shape or (None,)):
         return "its input's shape is symbolic: fix it"

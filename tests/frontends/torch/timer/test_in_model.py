@@ -33,7 +33,7 @@ def test_a_convolution_that_is_no_layer_is_unattributed():
 def test_where_other_convolutions_ran_none_is_attributed_and_all_are_listed():
     found = joined([10.0, 10.0], [run(CONV, CONV), run(CONV, CONV)], [0])
     assert found.layers == {}
-    assert "saw 2 convolutions in a run, the audit 1" in found.reason
+    assert "saw 2 convolutions in it, the audit 1" in found.reason
     assert next((part.kind, part.count, part.seconds) for part in found.parts) == (
         "unattributed",
         2,

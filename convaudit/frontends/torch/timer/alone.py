@@ -63,9 +63,10 @@ def time_alone(
     deadline: float,
     told: Callable[[int], None],
 ) -> dict[int, Alone]:
-    """Time convolutions, equal ones once: those with groups first, and of these the longest.
+    """Time convolutions, equal ones once: those with groups first, and of these the shortest.
 
-    Each gets a share of what is left of the time, by how long a round of it is going to take.
+    Each gets a share of what is left of the time, by how long a round of it is going to take; what it does
+    not need is left to those that take longer.
 
     Args:
         lone_calls: By the layer's place in the network.
@@ -82,7 +83,7 @@ def time_alone(
         return longest * (2 + min(distinct[key].groups, _MOST_TIMES)) + _SETUP_SECONDS
 
     weights = {key: round_seconds(key) for key in distinct}
-    order = sorted(distinct, key=lambda key: (distinct[key].groups == 1, -weights[key]))
+    order = sorted(distinct, key=lambda key: (distinct[key].groups == 1, weights[key]))
     found: dict[int, Alone] = {}
     for index, key in enumerate(order):
         left, all_weights = deadline - bench.clock(), sum(weights[other] for other in order[index:])

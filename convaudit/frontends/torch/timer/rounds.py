@@ -12,7 +12,7 @@ from convaudit.timing.estimates import narrow_enough, paired_ratio
 Clock = Callable[[], float]
 _BLOCK = 1e-3  # seconds that a block of calls takes at least: a clock's ticks are nothing to it
 _MOST_CALLS = 1000
-_MOST_ROUNDS = 32
+MOST_ROUNDS = 32
 
 
 def interleaved(
@@ -38,7 +38,7 @@ def interleaved(
             samples[index].append(stopwatch(functions[index], calls[index]))
         order.reverse()
         spent, rounds = clock() - start, len(samples[0])
-        if rounds == _MOST_ROUNDS or spent * (rounds + 1) / rounds > seconds or _known(samples):
+        if rounds == MOST_ROUNDS or spent * (rounds + 1) / rounds > seconds or _known(samples):
             return [tuple(taken) for taken in samples]
 
 

@@ -11,11 +11,17 @@ from torch import nn
 
 from convaudit.errors import UsageError
 from convaudit.frontends import Request, TimeRequest, open_model
+from convaudit.frontends.torch.timer import rounds
 from convaudit.records.timing import Swept
 
 
+@pytest.fixture(autouse=True)
+def _few_rounds(monkeypatch):
+    monkeypatch.setattr(rounds, "MOST_ROUNDS", 6)
+
+
 def swept(model: nn.Module, groups: list[int], shape: Any = (1, 16, 20, 20), name: str = "0") -> Swept:
-    request = TimeRequest(budget_seconds=2)
+    request = TimeRequest(budget_seconds=60)
     opened = open_model(nn.Sequential(model), Request(input_shape=shape))
     return opened.sweep(name, groups, request)
 

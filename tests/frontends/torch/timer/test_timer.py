@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import warnings
 from statistics import median
 from typing import Any
 
@@ -13,7 +15,9 @@ from torch import nn
 import convaudit
 from convaudit.errors import UsageError
 from convaudit.frontends import Request, TimeRequest, open_model
+from convaudit.frontends.torch.timer import rounds, timer
 from convaudit.records.timing import Timed
+from tests.frontends.torch import modules
 
 INPUT = (1, 16, 20, 20)
 
@@ -37,9 +41,15 @@ class Block(nn.Module):
         return nn.functional.conv2d(self.up(self.last), self.kernel, groups=8)
 
 
-def timed(model: Any, *, seconds: float = 3, shape: Any = INPUT, **how: Any) -> Timed:
+def timed(model: Any, *, seconds: float = 60, shape: Any = INPUT, **how: Any) -> Timed:
     request = TimeRequest(budget_seconds=seconds, **how)
     return open_model(model, Request(input_shape=shape, time=request)).time(request)
+
+
+@pytest.fixture(autouse=True)
+def _few_rounds(monkeypatch):
+    monkeypatch.setattr(rounds, "MOST_ROUNDS", 6)
+    monkeypatch.setattr(timer, "measured_roofs", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +95,20 @@ def test_the_module_is_left_as_it_was(block):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+def test_what_a_careless_forward_changes_is_a_copys():
+    model = modules.Careless().train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    timed(model, shape=(1, 4, 8, 8), alone=False, seconds=0.1)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert model.seen == []
+    assert model.conv.bias.requires_grad
+
+
 def test_torch_is_left_as_it_was():
     model = nn.Conv2d(16, 16, 1)
     torch.manual_seed(3)
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    found = timed(model, threads=2)
+    found = timed(model, threads=2, alone=False, seconds=0.1)
     assert found.runtime.threads == 2
     assert torch.get_num_threads() == threads
     assert torch.is_grad_enabled()
@@ -127,6 +146,85 @@ def test_too_large_a_twin_is_refused_and_the_layer_timed():
     assert not layer.dense
     assert layer.dense_kernel is None
     assert re.search(r"at groups=1 its weight would take .* MiB.* --memory", layer.reason)
+
+
+class InAThread(nn.Conv2d):
+    """Where the profiler does not see it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = []
+        thread = threading.Thread(target=lambda: found.append(super(InAThread, self).forward(x)))
+        thread.start()
+        thread.join()
+        return found[0]
+
+
+def zero() -> nn.Module:
+    conv = nn.Conv2d(16, 16, 3, groups=2)
+    nn.init.zeros_(conv.weight)
+    return conv
+
+
+class OfSequences(nn.Module):
+    """An operator that ``torch.convolution`` does not stand for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 20, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.conv_tbc(x[0], self.weight, torch.zeros(8))
+
+
+@pytest.mark.parametrize(
+    ("model", "measured", "reason"),
+    [
+        pytest.param(
+            InAThread(16, 16, 3), {"alone"}, r"profiler saw 0 convolutions in it, the audit 1", id="thread"
+        ),
+        pytest.param(
+            zero(), {"in_model", "alone"}, r"twin is not verified.*the weight is all zero", id="zero"
+        ),
+        pytest.param(OfSequences(), {"in_model"}, r"aten.conv_tbc is only timed in the model", id="operator"),
+    ],
+)
+def test_what_is_not_timed_says_why(model, measured, reason):
+    layer = timed(model).layers[0]
+    assert {name for name in ("in_model", "alone", "dense") if getattr(layer, name)} == measured
+    assert re.search(reason, layer.reason)
+
+
+def test_a_module_without_values_is_refused():
+    with pytest.raises(UsageError, match="meta device"):
+        timed(nn.Conv2d(16, 16, 3, device="meta"))
+
+
+def program() -> Any:
+    layers = nn.Sequential(nn.Conv2d(16, 16, 3, groups=4), nn.BatchNorm2d(16))
+    return torch.export.export(layers.eval(), (torch.zeros(INPUT),))
+
+
+def traced() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.trace(nn.Conv2d(16, 16, 3, groups=4), torch.zeros(INPUT))
+
+
+def half() -> Any:
+    return nn.Conv2d(16, 16, 3, groups=4).bfloat16().to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("build", [program, traced, half])
+def test_whatever_form_a_model_has(build):
+    model = build()
+    found = timed(model, shape=None if build is program else INPUT)
+    assert all(layer.in_model and layer.alone and layer.reason is None for layer in found.layers)
+
+
+def test_compiled_modules_are_timed_as_they_are_written():
+    found = timed(torch.compile(nn.Conv2d(16, 16, 3), backend="eager"), alone=False, seconds=0.1)
+    assert found.layers[0].in_model
+    assert "what torch.compile makes of it is not timed" in found.warnings[-1]
 
 
 def test_without_time_left_every_layer_says_so():

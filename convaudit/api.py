@@ -13,7 +13,7 @@ from convaudit.errors import UsageError
 from convaudit.frontends import Request, open_model
 from convaudit.records import AuditReport, Optimization, Verified
 from convaudit.report import Report
-from convaudit.requests import run_requests
+from convaudit.requests import diff_request, run_requests
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -177,6 +177,10 @@ def diff(
     input_shape: Shapes = None,
     inputs: Any = None,
     dims: Mapping[str, int] | None = None,
+    time: bool = False,
+    time_budget: float | None = None,
+    provider: str | None = None,
+    threads: int | None = None,
 ) -> Difference:
     """Compare two models layer by layer, whatever formats they come from.
 
@@ -186,19 +190,32 @@ def diff(
         input_shape: As in ``audit``, for both models; reports take none, and neither ``inputs`` nor ``dims``.
         inputs: As in ``audit``.
         dims: As in ``audit``.
+        time: Runs both models in turn, and says of each layer that is in both what its change promised,
+            and what it is worth in time. Reports cannot be timed.
+        time_budget: Seconds that this may take, for both models together, by default 30.
+        provider: What onnxruntime times ONNX models on, as in ``audit``.
+        threads: Of the runtime, by default 1.
 
     Raises:
         ConvauditError: As ``audit`` does.
     """
     from convaudit.checks.diff import difference_of
 
+    how = diff_request(time, {"time_budget": time_budget, "provider": provider, "threads": threads})
+    if how is not None:
+        from convaudit.alternating import open_audited, timed_difference
+
+        if isinstance(before, AuditReport) or isinstance(after, AuditReport):
+            raise UsageError("time=True runs the models; give the models themselves, not their reports")
+        given = {"input_shape": input_shape, "inputs": inputs, "dims": dims}
+        return timed_difference(open_audited(before, given), open_audited(after, given), how)
     asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims}
     both = isinstance(before, AuditReport) and isinstance(after, AuditReport)
-    sides = (
+    sides = [
         model if isinstance(model, AuditReport) and not both else report_of(model, asked)
         for model in (before, after)
-    )
-    return difference_of(*sides)
+    ]
+    return difference_of(sides[0], sides[1])
 
 
 def runs_for(model: Source | AuditReport, budgets: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, get_args
 
@@ -42,6 +43,25 @@ def run_requests(
         raise UsageError("memory_bytes is for a run of the whole model, which verify='isolated' avoids")
     verified = VerifyRequest(**run, isolated=verify == "isolated") if verify else None
     return verified, timed
+
+
+def diff_request(time: Any, how: Mapping[str, Any]) -> TimeRequest | None:
+    """How to time two models in turn; None if they are not to be timed.
+
+    Args:
+        time: As ``diff`` takes it.
+        how: The keywords of ``diff`` that say how.
+
+    Raises:
+        UsageError: A value is not one, or would do nothing.
+    """
+    if not flag(time, "time"):
+        for name, value in how.items():
+            if value is not None:
+                raise UsageError(f"{name} says how to time two models; give time=True as well")
+        return None
+    none = dict.fromkeys((*_HOW, "timings", "twin_timings", "time_budget"))
+    return run_requests(False, "model", {"verify": False, **none, **how})[1]
 
 
 def run_settings(how: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ FLOORS = (
     {"frontends"},
     {"checks"},
     {"reporters"},
-    {"report", "requests"},
+    {"report", "requests", "alternating"},
     {"api"},
     {"twins", "sweeps"},
     {"testing"},

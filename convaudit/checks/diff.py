@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from convaudit.checks.matching import OPERATION, SHAPES, match_layers
+from convaudit.checks.matching import OPERATION, SHAPES, Match, match_layers
 from convaudit.checks.quantities import params_elsewhere
+from convaudit.checks.speed import Speed, Turns, layers_speed, model_speed
 from convaudit.formulas import Count, subtract
 from convaudit.records import AuditReport, LayerCost, Totals
 
@@ -62,6 +63,16 @@ class Total:
         return subtract(self.after, self.before)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """What the difference promised and what it is worth, of models timed in alternation."""
+
+    model: Speed  # whole runs
+    changed: Speed | None  # all changed layers together; None: there are none
+    unchanged: Speed | None
+    layers: tuple[Speed, ...]  # each that is in both models, in the order of the second one
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Difference:
     """All that differs between two audits. A new name or place alone is not a difference, only noted."""
@@ -74,6 +85,7 @@ class Difference:
     renamed: tuple[tuple[str, str], ...]
     totals: tuple[Total, ...]  # all of them, also the equal ones
     notes: tuple[str, ...]
+    times: Times | None = None  # None: nothing was timed
 
     @property
     def equal(self) -> bool:
@@ -88,8 +100,14 @@ class Difference:
         )
 
 
-def difference_of(before: AuditReport, after: AuditReport) -> Difference:
-    """Compare two audits layer by layer, whatever formats they come from."""
+def difference_of(before: AuditReport, after: AuditReport, turns: Turns | None = None) -> Difference:
+    """Compare two audits layer by layer, whatever formats they come from.
+
+    Args:
+        before: The one audit.
+        after: The other one.
+        turns: Times of both models, to say what the difference is worth; a time alone is not a difference.
+    """
     pairs = match_layers(before.layers, after.layers)
     matched = [(before.layers[i], after.layers[j]) for i, j in pairs]
     kept_before, kept_after = {i for i, _ in pairs}, {j for _, j in pairs}
@@ -108,6 +126,24 @@ def difference_of(before: AuditReport, after: AuditReport) -> Difference:
         renamed=tuple((a.name, b.name) for a, b in matched if a.name != b.name),
         totals=totals,
         notes=tuple(_notes(before, after, changed, totals)),
+        times=_times(before, after, pairs, turns) if turns else None,
+    )
+
+
+def _times(before: AuditReport, after: AuditReport, pairs: Sequence[Match], turns: Turns) -> Times:
+    both = [((i, before.layers[i]), (j, after.layers[j])) for i, j in pairs]
+    differ = [bool(_changes(old, new)) for (_, old), (_, new) in both]
+
+    def together(changed: bool) -> Speed | None:
+        chosen = [pair for pair, differs in zip(both, differ, strict=True) if differs == changed]
+        name = f"{len(chosen)} {'changed' if changed else 'unchanged'} layers"
+        return layers_speed(turns, chosen, (name, name)) if chosen else None
+
+    return Times(
+        model=model_speed(turns, before, after),
+        changed=together(True),
+        unchanged=together(False),
+        layers=tuple(layers_speed(turns, [(a, b)], (a[1].name, b[1].name)) for a, b in both),
     )
 
 

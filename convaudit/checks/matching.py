@@ -61,14 +61,14 @@ def match_layers(before: Sequence[LayerCost], after: Sequence[LayerCost]) -> lis
 
     Takes ``len(before) * len(after)`` bytes, and vector operations of that many elements.
     """
-    pairs = _align(before, after)
+    pairs = _exchanged(before, after, _align(before, after))
     for identity in (_name, _signature):
         pairs += _pair_the_rest(before, after, pairs, identity)
     return sorted(pairs, key=lambda pair: pair[1])
 
 
 def _name(layer: LayerCost) -> Hashable:
-    return layer.name
+    return layer.name.removesuffix("_quant")  # which onnxruntime's quantiser appends to the nodes it makes
 
 
 def _shapes(layer: LayerCost) -> Hashable:
@@ -110,6 +110,23 @@ def _trace_back(steps: npt.NDArray[np.int8]) -> list[Match]:
         i -= step != _SKIP_AFTER
         j -= step != _SKIP_BEFORE
     return pairs
+
+
+def _exchanged(before: Sequence[LayerCost], after: Sequence[LayerCost], pairs: list[Match]) -> list[Match]:
+    """The pairs, but layers that compute the same go by their names where these are the same in both models.
+
+    They may then stand in another order, as a quantiser's do; names that were shifted are not the same ones.
+    """
+    alike: dict[Hashable, list[Match]] = defaultdict(list)
+    for i, j in pairs:
+        alike[_signature(before[i]), _signature(after[j])].append((i, j))
+    exchanged = []
+    for group in alike.values():
+        places = {_name(after[j]): j for _, j in group}
+        names = {_name(before[i]) for i, _ in group}
+        by_name = len(names) == len(group) and names == places.keys()
+        exchanged += [(i, places[_name(before[i])] if by_name else j) for i, j in group]
+    return exchanged
 
 
 def _encode(*models: Sequence[LayerCost]) -> list[list[list[int]]]:

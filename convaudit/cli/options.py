@@ -172,6 +172,33 @@ def source_options(command: Decorated) -> Decorated:
     )
 
 
+data_option = click.option(
+    "--data",
+    type=FILE,
+    help="The inputs, as .npz by name: their sizes, and what runs are made on; else random.",
+)
+provider_option = click.option(
+    "--provider",
+    metavar="NAME",
+    help="What onnxruntime runs on: cpu unless given; openvino, cuda, ... if installed.",
+)
+
+
+def threads_option(doing: str, threads: str | None = None) -> Callable[[Any], Any]:
+    """``--threads``, of runs that are for something.
+
+    Args:
+        doing: What they are for, in a word.
+        threads: How many threads unless the user says so.
+    """
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help=f"Threads of the runtime while {doing}{f', {threads} unless given' if threads else ''}.",
+    )
+
+
 def verify_options(command: Decorated) -> Decorated:
     """``--verify``, and how a model is run, to verify or to time it."""
     how = run_options(
@@ -204,11 +231,7 @@ def run_options(*, memory: str, doing: str = "verifying") -> Callable[[Decorated
 
 
 def _run_options(doing: str, memory: str) -> Iterable[Callable[[Any], Any]]:
-    yield click.option(
-        "--data",
-        type=FILE,
-        help="The inputs, as .npz by name: their sizes, and what runs are made on; else random.",
-    )
+    yield data_option
     yield click.option("--seed", type=SEED, help="Seed of the random inputs, 0 unless given.")
     yield click.option("--memory", type=SIZE, help=memory)
     yield from _runtime_options(doing)
@@ -225,17 +248,8 @@ def runtime_options(*, doing: str, threads: str) -> Callable[[Decorated], Decora
 
 
 def _runtime_options(doing: str, threads: str | None = None) -> Iterable[Callable[[Any], Any]]:
-    yield click.option(
-        "--provider",
-        metavar="NAME",
-        help="What onnxruntime runs on: cpu unless given; openvino, cuda, ... if installed.",
-    )
-    yield click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help=f"Threads of the runtime while {doing}{f', {threads} unless given' if threads else ''}.",
-    )
+    yield provider_option
+    yield threads_option(doing, threads)
     yield click.option(
         "--opt-level",
         type=click.Choice(["all", "extended", "basic", "disabled"]),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from convaudit.checks.diff import Difference, LayerChange, Total, value_text
+from convaudit.checks.matching import SHAPES
+from convaudit.checks.speed import Speed
 from convaudit.formulas import Count, Formula
 from convaudit.formulas.growth import ratio
-from convaudit.records import LayerCost
+from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters.cells import channels_text, kernel_text
 from convaudit.reporters.filling import Column
 from convaudit.reporters.text import printable
-from convaudit.units import human, human_percentage
+from convaudit.units import human, human_percentage, human_seconds, three_digits
 
 
 def layer_rows(difference: Difference) -> Iterator[tuple[str, str, str]]:
@@ -76,3 +78,93 @@ def notes(difference: Difference) -> list[str]:
     if difference.renamed:
         lines.append(f"{len(difference.renamed)} matched by what they compute, under other names")
     return [printable(line) for line in (*lines, *difference.notes)]
+
+
+def time_columns(difference: Difference) -> dict[str, Column]:
+    """What each change promised beside what it is worth, one row for each; the sums below them.
+
+    Layers in which nothing changed share one row.
+    """
+    times = difference.times
+    if times is None:
+        return {}
+    changes = {change.after.name: change for change in difference.changed}
+    layers = [speed for speed in times.layers if speed.after in changes]
+    rows = [(_speed_name(speed), _what(changes[speed.after]), speed) for speed in layers]
+    rows += [(speed.after, "", speed) for speed in (times.changed, times.unchanged) if speed is not None]
+    rows.append(("the model", "", times.model))
+    names, changed, speeds = (list(cells) for cells in zip(*rows, strict=True))
+    return {
+        "layer": Column(header="time of", cells=names, left=True),
+        "change": Column(header="change", cells=changed, left=True),
+        "promised": Column(header="promised", cells=[_promised(speed) for speed in speeds]),
+        "realised": Column(header="realised", cells=[_realised(speed) for speed in speeds]),
+        "before": Column(header="before", cells=[human_seconds(speed.seconds_before) for speed in speeds]),
+        "after": Column(header="after", cells=[human_seconds(speed.seconds_after) for speed in speeds]),
+    }
+
+
+def _promised(speed: Speed) -> str:
+    """``3.97x bytes``: of weights, where the multiply-adds are the same."""
+    if speed.promised is None:
+        return "?"
+    return f"{three_digits(speed.promised)}x{' bytes' if speed.promised_by == 'weight_bytes' else ''}"
+
+
+def _realised(speed: Speed) -> str:
+    """``0.31x (0.30 to 0.33)``: never without its interval, or without saying that there is none."""
+    if speed.realised is None:
+        return "?"
+    if speed.realised_interval is not None:
+        low, high = map(three_digits, speed.realised_interval)
+        return f"{three_digits(speed.realised)}x ({low} to {high})"
+    spread = "?" if speed.spread is None else f"±{speed.spread:.0%}"
+    return f"{three_digits(speed.realised)}x ({spread}, too few turns)"
+
+
+def time_notes(difference: Difference) -> list[str]:
+    """What was run, how often, and why something is not known."""
+    times = difference.times
+    if times is None:
+        return []
+    ran = [_ran(report) for report in (difference.before, difference.after)]
+    lines = [
+        f"timed in {times.model.turns} turns of both with {' and '.join(dict.fromkeys(ran))}",
+        "realised: seconds before / after, the median over turns, with its 95% interval; seconds are of one "
+        "run of the model, medians",
+    ]
+    lines += [f"{side.source}: {text}" for side, text in _alone(difference)]
+    reasons = [speed.reason for speed in (*times.layers, times.model) if speed.reason]
+    lines += dict.fromkeys(reasons)
+    return [printable(line) for line in lines]
+
+
+def _ran(report: AuditReport) -> str:
+    runtime = report.timing.runtime if report.timing else None
+    if runtime is None:
+        return "?"
+    threads = f"{runtime.threads} thread{'s' * (runtime.threads != 1)}"
+    return f"{runtime.name} {runtime.version}, {runtime.provider or runtime.device}, {threads}"
+
+
+def _alone(difference: Difference) -> Iterator[tuple[AuditReport, str]]:
+    """The time of the layers that only one of the models has."""
+    for report, layers in ((difference.before, difference.removed), (difference.after, difference.added)):
+        known = [layer.timing.model_share for layer in layers if layer.timing and layer.timing.model_share]
+        seconds = report.timing.seconds if report.timing else None
+        if known and seconds is not None:
+            takes = "layer that only it has takes" if len(layers) == 1 else "layers that only it has take"
+            yield report, f"{len(layers)} {takes} {human_seconds(sum(known) * seconds)}"
+
+
+def _speed_name(speed: Speed) -> str:
+    before, after = printable(speed.before), printable(speed.after)
+    return before if before == after else f"{before} -> {after}"
+
+
+def _what(change: LayerChange) -> str:
+    """The change in few words: what follows from it is left out."""
+    fields = {field.field for field in change.changes}
+    implied = {"params", "macs", *SHAPES} | ({"dtype"} if "weight_dtype" in fields else set())
+    told = [field for field in change.changes if field.field not in implied]
+    return printable(", ".join(map(str, told or change.changes)))

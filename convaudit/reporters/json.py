@@ -36,7 +36,7 @@ def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> 
 
 
 def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
-    """What differs, with exact numbers; a count that is a formula is text."""
+    """What differs, with exact numbers; a count that is a formula is text. ``times`` is null if not timed."""
     changed = [
         {
             "before": layer.before.name,
@@ -58,6 +58,7 @@ def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
         "renamed": difference.renamed,
         "totals": {total.name: {**_change(total), "delta": total.delta} for total in difference.totals},
         "notes": difference.notes,
+        "times": difference.times,
     }
     return json_text(plain(document))
 

@@ -49,7 +49,7 @@ def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> 
 
 def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
     """The layers that differ, the totals with their deltas, and what explains them."""
-    from convaudit.reporters.differences import layer_rows, notes, total_columns
+    from convaudit.reporters.differences import layer_rows, notes, time_columns, time_notes, total_columns
 
     sources = " → ".join(
         f"{markdown_code(report.source)} ({report.format})"
@@ -65,7 +65,10 @@ def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
             for (key, header), texts in zip(headers.items(), cells, strict=True)
         }
         parts.append(_table(columns, code=("sign", "name")))
-    return _document([*parts, _table(total_columns(difference)), _list(notes(difference))])
+    parts.append(_table(total_columns(difference)))
+    if difference.times:
+        parts.append(_table(time_columns(difference), code=("layer",)))
+    return _document([*parts, _list([*notes(difference), *time_notes(difference)])])
 
 
 def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:

@@ -39,7 +39,7 @@ def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> 
 
 def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
     """The layers that differ, the totals with their deltas, and what explains them."""
-    from convaudit.reporters.differences import layer_rows, notes, total_columns
+    from convaudit.reporters.differences import layer_rows, notes, time_columns, time_notes, total_columns
 
     before, after = difference.before, difference.after
     parts = [f"--- {before.source} ({before.format})", f"+++ {after.source} ({after.format})"]
@@ -48,7 +48,9 @@ def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
     if rows:
         text += "\n" + wrapped(rows, None)
     text += "\n" + laid_out(total_columns(difference), view) + "\n"
-    return text + "\n" + wrapped(notes(difference), view.width)
+    if difference.times:
+        text += "\n" + laid_out(time_columns(difference), view) + "\n"
+    return text + "\n" + wrapped([*notes(difference), *time_notes(difference)], view.width)
 
 
 def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:

@@ -86,13 +86,17 @@ def _parts(measured: Sequence[_Measured], timed: Timed, total: float) -> Iterato
     """What a run consists of: the layers, the reorders that they caused, and what the timer names."""
     in_model = [samples for _, samples in measured if samples.in_model]
     reordered = [samples for samples in in_model if samples.reordering]
-    layers = _without(_summed(one.in_model for one in in_model), _summed(one.reordering for one in reordered))
+    layers = _without(
+        sum_of_runs(one.in_model for one in in_model), sum_of_runs(one.reordering for one in reordered)
+    )
     calls = sum(layer.calls for layer, found in measured if found.in_model and isinstance(layer.calls, int))
     if in_model:
         yield _part("convolutions", "layers", calls, layers, total)
     if reordered:
         count = sum(one.reorders for one in reordered)
-        yield _part("layout reorders", "reorders", count, _summed(one.reordering for one in reordered), total)
+        yield _part(
+            "layout reorders", "reorders", count, sum_of_runs(one.reordering for one in reordered), total
+        )
     for part in timed.parts:
         yield _part(part.name, part.kind, part.count, part.seconds, total)
 
@@ -110,7 +114,7 @@ def _part(name: str, kind: str, count: int, seconds: Samples, total: float) -> T
     )
 
 
-def _summed(samples: Iterable[Samples]) -> Samples:
+def sum_of_runs(samples: Iterable[Samples]) -> Samples:
     """The sums of each run; of medians, where the runs are not the same ones."""
     several = list(samples)
     if len({len(one) for one in several}) > 1:

@@ -263,3 +263,12 @@ def test_one_removed_layer_is_the_only_difference(letters: str, data: st.DataObj
     assert not difference.added
     assert not difference.changed
     assert not difference.renamed
+
+
+def test_a_quantiser_s_names_still_tell_equal_layers_apart() -> None:
+    before = [project("left"), project("right")]
+    after = [replace(project(f"{name}_quant"), dtype="uint8") for name in ("right", "left")]
+    assert [(change.before.name, change.after.name) for change in compare(before, after).changed] == [
+        ("right", "right_quant"),
+        ("left", "left_quant"),
+    ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from math import gcd
+from math import gcd, inf
 from typing import TYPE_CHECKING, Any
 
 from convaudit.analyzer import analyze
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from convaudit.api import Shapes, Source
 
 _BUDGET_SECONDS = 30.0
+_WORTH_ANOTHER = 0.1
+"""Part of the budget that, if it is left, goes to layers that did not fit into theirs."""
 _NO_SAMPLES = Swept(seconds={}, kernels={})
 _OWN = ("name", "calls", "branches", "scope", "notes", "shapes_from", "weight_name", "bias_name")
 """Fields in which layers may differ that are timed as one."""
@@ -130,7 +132,7 @@ def sweep(
     if not layers:
         raise UsageError(f"{model.network.source}: nothing to sweep, the model contains no convolution")
     if layer is None:
-        return list(_all(model, layers, chosen, how, progress))
+        return _all(model, layers, chosen, how, progress)
     found = _named(model.network.source, layers, layer)
     numbers = possible_groups(model.network.source, found, chosen)
     samples = model.sweep(found.name, numbers, how)
@@ -162,20 +164,34 @@ def _all(
     chosen: Sequence[int] | None,
     how: TimeRequest,
     progress: Callable[[int, int], None] | None,
-) -> Iterator[SweepReport]:
+) -> list[SweepReport]:
     """A sweep of each distinct layer, each given its part of what is left of the budget."""
     found: dict[tuple[object, ...], LayerCost] = {}
     for layer in layers:
         found.setdefault(_alike(layer), layer)
-    distinct = list(found.values())
+    distinct = sorted(found.values(), key=_first_due)
     end = time.perf_counter() + (how.budget_seconds or _BUDGET_SECONDS)
-    for index, layer in enumerate(distinct):
-        if progress is not None:
-            progress(index, len(distinct))
-        share = (end - time.perf_counter()) / (len(distinct) - index)
-        yield _one_of_all(model, layers, layer, chosen, replace(how, budget_seconds=max(share, 0.001)))
+    done: dict[str, SweepReport] = {}
+
+    def sweep_within_budget(due: Sequence[LayerCost]) -> None:
+        for index, layer in enumerate(due):
+            if progress is not None:
+                progress(len(distinct) - len(due) + index, len(distinct))
+            share = max(end - time.perf_counter(), 0.001) / (len(due) - index)
+            done[layer.name] = _one_of_all(model, layers, layer, chosen, replace(how, budget_seconds=share))
+
+    sweep_within_budget(distinct)
+    left_out = [layer for layer in distinct if all(row.seconds is None for row in done[layer.name].rows)]
+    if end - time.perf_counter() > _WORTH_ANOTHER * (how.budget_seconds or _BUDGET_SECONDS):
+        sweep_within_budget([layer for layer in left_out if len(done[layer.name].rows) > 1])
     if progress is not None:
         progress(len(distinct), len(distinct))
+    return [done[layer.name] for layer in found.values()]
+
+
+def _first_due(layer: LayerCost) -> tuple[bool, float]:
+    """Layers with groups first, as they may have better ones; then light ones, which leave time to others."""
+    return layer.groups == 1, layer.dense_macs if isinstance(layer.dense_macs, int) else inf
 
 
 def _one_of_all(

@@ -23,7 +23,7 @@ _DROP_FIRST_OF_TIMES = (
     *("kind", "macs", "calls", "kernel", "reorders", "channels", "ran", "bound", "verified", "time_share"),
     *("groups", "promised"),
 )
-_DROP_FIRST_OF_SWEEPS = ("equal", "kernel", "bytes", "params", "channels", "promised", "macs")
+_DROP_FIRST_OF_SWEEPS = ("equal", "bytes", "params", "kernel", "channels", "promised", "macs")
 _MARKUP = ("html", "latex", "jira", "wiki", "moin", "youtrack", "textile", "tsv", "asciidoc")
 """Parts of the names of styles that other programs lay out, where no terminal sets a width."""
 

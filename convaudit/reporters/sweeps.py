@@ -85,7 +85,7 @@ def summary_lines(sweeps: Sequence[Sweep]) -> list[str]:
     """Where a better groups exists, in words; what was not measured and why; what ran."""
     better = [(sweep, row) for sweep in sweeps if (row := _better(sweep)) is not None]
     measured = sum(_own(sweep) is not None and _own(sweep).seconds is not None for sweep in sweeps)  # type: ignore[union-attr]
-    lines = [f"{sweep.layer}{_others(sweep)}: {dominance(_own(sweep), row)}" for sweep, row in better]
+    lines = [f"{sweep.layer}: {dominance(_own(sweep), row)}" for sweep, row in better]
     if not better:
         lines = [f"no better groups in {measured} distinct layers: none is slower than with fewer groups"]
     else:
@@ -168,9 +168,12 @@ def _dominated(sweep: Sweep) -> Iterator[str]:
 def _unmeasured(sweeps: Sequence[Sweep]) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for sweep in sweeps:
-        for row in sweep.rows:
+        told = {row.reason for row in sweep.rows}
+        alike = len(told) == 1 and len(sweeps) > 1
+        for row in sweep.rows[:1] if alike else sweep.rows:
             if row.reason is not None:
-                name = f"g={row.groups}" if len(sweeps) == 1 else f"{sweep.layer} g={row.groups}"
+                which = f"g={row.groups}"
+                name = which if len(sweeps) == 1 else sweep.layer if alike else f"{sweep.layer} {which}"
                 reasons.setdefault(row.reason, []).append(name)
     for reason, names in reasons.items():
         yield f"not measured: {listed(names)}: {reason}"
@@ -204,12 +207,14 @@ def _better(sweep: Sweep) -> SweepRow | None:
 
 
 def _fastest(sweep: Sweep) -> SweepRow | None:
-    """The fastest of all, unless it is the model's own, or the machine was too noisy."""
+    """The fastest of all, if it is faster than the model's own beyond the spread of both."""
+    own = _own(sweep)
     timed = [row for row in sweep.rows if row.seconds is not None]
-    if sweep.too_noisy is not None or len(timed) < 2:
+    if sweep.too_noisy is not None or own is None or own.seconds is None:
         return None
     row = min(timed, key=lambda row: row.seconds or 0.0)
-    return None if row.current else row
+    most, least = (row.seconds or 0.0) * (1 + (row.spread or 1.0)), own.seconds * (1 - (own.spread or 1.0))
+    return row if most < least else None
 
 
 def _found(row: SweepRow | None) -> str:

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from convaudit.records import KINDS, STATUSES
+from convaudit.records.timing import SweepRow
 from convaudit.reporters.columns import COLUMNS
+from convaudit.reporters.plain import keys_of
+from convaudit.reporters.sweeps import SWEEP_KEYS
 from tests.conftest import SLOW
 from tests.programs import ROOT
 
@@ -40,6 +43,8 @@ TABLES = [
     pytest.param(section("columns.md", "In the table"), COLUMNS, id="columns"),
     pytest.param(section("columns.md", "In JSON and CSV"), LAYER, id="layer"),
     pytest.param(section("json.md"), SCHEMA["$defs"]["report"]["properties"], id="report"),
+    pytest.param(section("json.md", "Sweeps"), SWEEP_KEYS, id="sweep"),
+    pytest.param(section("json.md", "Rows of a sweep"), keys_of(SweepRow), id="sweep-row"),
     pytest.param(section("verdicts.md", "The verdicts"), STATUSES, id="verdicts"),
     pytest.param(section("counting.md", "Kinds"), KINDS, id="kinds"),
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from convaudit.cli.errors import ExitCode, fail
 from convaudit.cli.group import Command
 from convaudit.cli.options import (
     SECONDS,
@@ -36,7 +37,8 @@ Examples:
 
 Exit codes:
   0  timed
-  2  could not be: an unknown layer, groups that do not divide, open sizes
+  2  nothing was timed: an unknown layer, groups that do not divide, open sizes,
+     too small a budget
 """
 
 
@@ -89,3 +91,7 @@ def sweep(
     view = View(width=terminal_width() if output is None else None)
     text = FORMATS[name].render(document, found, view)
     write_result(colored(text) if name == "table" and output is None else text, output)
+    rows = [row for one in (found if isinstance(found, list) else [found]) for row in one.rows]
+    if all(row.seconds is None for row in rows):
+        fail(f"{model}: nothing was timed: {rows[0].reason}")
+        click.get_current_context().exit(ExitCode.TROUBLE)

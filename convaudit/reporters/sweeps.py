@@ -24,6 +24,10 @@ SWEEP_SCHEMA_VERSION = 1
 ACCURACY = "Each is timed alone, with random weights: what groups do to accuracy is another matter."
 _SHAPE = ("op", "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
 _SIZES = ("input_shape", "output_shape", "dtype")
+SWEEP_KEYS = (
+    *("schema_version", "convaudit_version", "source", "layer", "layers", *_SHAPE, *_SIZES, "rows"),
+    *("noise", "too_noisy", "runtime", "cpu"),
+)
 _FRACTIONS = {2: "half", 3: "a third", 4: "a quarter"}
 
 
@@ -113,17 +117,9 @@ def dominance(row: SweepRow | None, by: SweepRow) -> str:
 
 def sweep_dict(sweep: Sweep) -> dict[str, Any]:
     """A sweep as an object: what JSON is made of. Seconds are of one call; null is not measured."""
-    shape = {key: plain(getattr(sweep.cost, key)) for key in (*_SHAPE, *_SIZES)}
-    return {
-        "schema_version": SWEEP_SCHEMA_VERSION,
-        "convaudit_version": __version__,
-        "source": sweep.source,
-        "layer": sweep.layer,
-        "layers": list(sweep.layers),
-        **shape,
-        "rows": [plain(row) for row in sweep.rows],
-        **{key: plain(getattr(sweep, key)) for key in ("noise", "too_noisy", "runtime", "cpu")},
-    }
+    own = {"schema_version": SWEEP_SCHEMA_VERSION, "convaudit_version": __version__}
+    own |= {key: getattr(sweep.cost, key) for key in (*_SHAPE, *_SIZES)}
+    return {key: plain(own[key] if key in own else getattr(sweep, key)) for key in SWEEP_KEYS}
 
 
 def sweep_html(sweep: Sweep) -> str:

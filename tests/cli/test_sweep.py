@@ -83,3 +83,12 @@ def test_what_is_refused(run: Run, model: str, options: list[str], message: str)
     assert (done.exit_code, done.stdout) == (2, "")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_timing_nothing_is_said(run: Run, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Swept(seconds={}, kernels={}, reasons=dict.fromkeys((1, 2, 4), "too small a budget"))
+    monkeypatch.setattr(OpenedOnnx, "sweep", lambda *args: nothing)
+    done = run("sweep", model, "--layer", "conv")
+    assert done.exit_code == 2
+    assert "not measured: g=1, g=2, g=4: too small a budget" in done.stdout
+    assert f"{model}: nothing was timed: too small a budget" in done.stderr

@@ -114,7 +114,7 @@ def _where(timing: ModelTiming) -> str:
 
 def _slowest(report: AuditReport, timing: ModelTiming) -> tuple[Contributor, ...]:
     """The layers that take most of a run, among other ops that take more."""
-    total = timing.seconds or 0.0
+    total = timing.profiled_seconds or timing.seconds or 0.0
     layers = [
         (layer.timing.model_share * total, layer.name, True)
         for layer in report.layers

@@ -69,7 +69,8 @@ class Timed:
     """What a timer hands back."""
 
     layers: tuple[LayerSamples, ...]  # one per layer, in order
-    runs: Samples  # of the model, as the runtime tells them
+    runs: Samples  # of the model, as the runtime tells them while it is profiled
+    plain: Samples = ()  # of the model without the profiler, in turn with runs; empty: not measured
     parts: tuple[PartSamples, ...] = ()  # with the layers' in_model they add up to the runs
     roofs: Roofs | None = None  # None: they cannot be measured there
     runtime: RuntimeInfo | None = None  # None: the times come from files
@@ -120,10 +121,11 @@ class TimePart:
 class ModelTiming:
     """How long a run of the model takes, what of it is known, and what all its groups are worth together."""
 
-    seconds: float | None  # of one run, the median
+    seconds: float | None  # of one run, the median; without the profiler, where that was measured
     interval: tuple[float, float] | None = None  # that holds it with 95 % confidence
     spread: float | None  # half of the interval, relative to the median
     runs: int  # that were timed
+    profiled_seconds: float | None = None  # of one run with the profiler: what the parts are parts of
     parts: tuple[TimePart, ...] = ()
     attributed: float | None = None  # share of the run that belongs to layers and named ops
     grouped_layers: int = 0  # calls counted once, that are in the three numbers below

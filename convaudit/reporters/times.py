@@ -102,7 +102,9 @@ def _run(timing: ModelTiming) -> Iterator[str]:
         told.append(_part("between kernels", between))
     if lost:
         told.append(f"{_part('not attributed', lost)} ({listed([part.name for part in lost])})")
-    consists = f": {', '.join(told)}" if told else ""
+    with_it = timing.profiled_seconds
+    slowed = f"; {human_seconds(with_it)} while profiled" if with_it and with_it != timing.seconds else ""
+    consists = f"{slowed}: {', '.join(told)}" if told else ""
     seconds = f"{human_seconds(timing.seconds)} {spread_text(timing.spread)}"
     yield f"a run takes {seconds} (median of {_number(timing.runs, 'run')}){consists}"
 

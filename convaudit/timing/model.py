@@ -48,6 +48,7 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
     cost more than their kernels, and this number is what they are worth in the model.
     """
     total = median_of(timed.runs)
+    plain = median_of(timed.plain) or total
     parts = tuple(_parts(measured, timed, total.value if total else 0.0))
     known = [part.seconds for part in parts if part.kind in ("layers", "reorders", "other_op")]
     grouped = [found for layer, samples in measured if (found := _grouped(layer, samples))]
@@ -57,10 +58,11 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
     with_reorders = _together(grouped, reorders=True)
     noise = _noise(measured)
     return ModelTiming(
-        seconds=total.value if total else None,
-        interval=total.interval if total else None,
-        spread=total.spread if total else None,
-        runs=len(timed.runs),
+        seconds=plain.value if plain else None,
+        interval=plain.interval if plain else None,
+        spread=plain.spread if plain else None,
+        runs=len(timed.plain or timed.runs),
+        profiled_seconds=total.value if total else None,
         parts=parts,
         attributed=sum(known) / total.value if total and total.value else None,
         grouped_layers=len(grouped),

@@ -103,6 +103,11 @@ def test_what_shows_nothing_is_marked(realised: Any, interval: Any, spread: Any,
     assert realised_text(realised, interval, spread) == text
 
 
+def test_a_run_without_the_profiler_is_told_beside_the_one_with_it() -> None:
+    line = next(line for line in time_lines(with_model(profiled_seconds=5e-3)) if "a run takes" in line)
+    assert line.startswith("a run takes 4.04 ms ±2% (median of 42 runs); 5.00 ms while profiled: 9 conv")
+
+
 def test_what_a_run_consists_of() -> None:
     (line,) = (line for line in time_lines(TIMED) if line.startswith("a run takes"))
     assert line == (

@@ -56,6 +56,14 @@ def test_the_parts_add_up_to_the_run():
     assert timing.spread == close((timing.interval[1] - timing.interval[0]) / 20)
 
 
+def test_a_run_is_told_without_the_profiler_and_its_parts_with_it():
+    timing = with_timing(REPORT, timed(plain=around(8))).timing
+    assert (timing.seconds, timing.profiled_seconds, timing.runs) == (close(8), close(10), 12)
+    assert timing.interval[0] < 8 < timing.interval[1]
+    assert sum(part.seconds for part in timing.parts) == close(10)
+    assert sum(part.share for part in timing.parts) == close(1)
+
+
 def test_parts_of_other_runs_than_the_layers_are_summed_by_their_medians():
     layers = (QUIET[0], replace(QUIET[1], in_model=around(4.0, rounds=7)), QUIET[2])
     timing = with_timing(REPORT, timed(*layers)).timing

@@ -17,7 +17,7 @@ from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import feeds_of
 from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
-from convaudit.frontends.onnx.runtime import CPU, Arrays, Placement, Settings
+from convaudit.frontends.onnx.runtime import CPU, Arrays, Placement, Session, Settings
 from convaudit.frontends.onnx.timer.absent import reason_of_absence
 from convaudit.frontends.onnx.timer.alone import time_alone, with_alone
 from convaudit.frontends.onnx.timer.by_name import onnxruntime_kernels
@@ -25,9 +25,10 @@ from convaudit.frontends.onnx.timer.kernels import kernels_of
 from convaudit.frontends.onnx.timer.original import Original
 from convaudit.frontends.onnx.timer.profile import ProfiledRun, profiled_runs, written_events
 from convaudit.frontends.onnx.timer.samples import summed
+from convaudit.frontends.onnx.verifier.runs import Memory
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import RuntimeInfo
-from convaudit.records.timing import Timed
+from convaudit.records.timing import Samples, Timed
 from convaudit.timing.estimates import median_of, narrow_enough
 from convaudit.timing.machine import cpu_name
 
@@ -56,9 +57,8 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
         raise UsageError(f"{settings.runtime.name} does not tell how long its kernels take: use another one")
     seed = how.seed or 0
     feeds, sizes = feeds_of(network, data or None, seed)
-    budget = (how.budget_seconds or BUDGET_SECONDS) * (_SHARE if how.alone else 1.0)
     original = Original(walked, sizes)
-    profiled = _profiled(walked, original, feeds, settings, budget)
+    profiled = _profiled(walked, original, feeds, settings, how)
     if profiled.optimized is None:
         own = {name: [name] for name in original.nodes}
         kernels = onnxruntime_kernels(original, profiled.runs, own)
@@ -75,6 +75,7 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
     return Timed(
         layers=layers,
         runs=tuple(run.seconds for run in profiled.runs),
+        plain=profiled.plain,
         parts=parts,
         roofs=roofs,
         runtime=RuntimeInfo(
@@ -97,19 +98,24 @@ class _Profiled:
     """Runs of a model, and the graph that ran."""
 
     runs: list[ProfiledRun]
+    plain: Samples  # of runs without the profiler
     optimized: ModelProto | None  # None: the runtime cannot write it
     settings: Settings
     placements: Mapping[str, Placement | None]  # by layer
 
 
 def _profiled(
-    walked: Walked, original: Original, feeds: Arrays, settings: Settings, budget: float
+    walked: Walked, original: Original, feeds: Arrays, settings: Settings, how: TimeRequest
 ) -> _Profiled:
     """Runs of the model; without optimisation where the runtime refuses it with."""
     proto = ModelProto()
     proto.CopyFrom(original.model)
     model = with_mapped_weights(walked.model, proto)
-    most = max(_LEAST_RUNS, min(_MOST_RUNS, _MOST_EVENTS // max(1, len(original.nodes))))
+    plan = _Plan(
+        budget=(how.budget_seconds or BUDGET_SECONDS) * (_SHARE if how.alone else 1.0),
+        most=max(_LEAST_RUNS, min(_MOST_RUNS, _MOST_EVENTS // max(1, len(original.nodes)))),
+        plain=(walked.network.file_bytes or 0) <= (how.memory_bytes or Memory().bytes),
+    )
     settings = replace(settings, spinning=False, arena=True)
     attempts = [(settings, True)]
     if settings.provider != CPU:  # what it compiles cannot be written
@@ -119,7 +125,7 @@ def _profiled(
     refusals = []
     for used, written in attempts:
         try:
-            return _attempt(original, model, feeds, used, budget, most, written=written)
+            return _attempt(original, model, feeds, used, plan, written=written)
         except ExecutionError as error:
             refusals.append(error)
     raise ExecutionError(
@@ -129,35 +135,51 @@ def _profiled(
 
 
 def _attempt(
-    original: Original,
-    model: bytes,
-    feeds: Arrays,
-    settings: Settings,
-    budget: float,
-    most: int,
-    *,
-    written: bool,
+    original: Original, model: bytes, feeds: Arrays, settings: Settings, plan: _Plan, *, written: bool
 ) -> _Profiled:
+    start = perf_counter()
     with TemporaryDirectory(prefix="convaudit-") as folder:
         path = Path(folder) / "optimized.onnx"
         watched = replace(settings, profile=Path(folder), optimized_model=path if written else None)
         session = settings.runtime.load(model, watched)
-        session.run(feeds, None)  # the first one is slower
-        walls: list[float] = []
-        while len(walls) < most and not _enough(walls, budget):
-            start = perf_counter()
-            session.run(feeds, None)
-            walls.append(perf_counter() - start)
+        bare = settings.runtime.load(model, settings) if plan.plain else None
+        for one in (bare, session):
+            if one is not None:
+                one.run(feeds, None)  # the first one is slower
+        plain, walls = list[float](), list[float]()
+        while not walls or plan.worthwhile(walls, plan.budget - (perf_counter() - start)):
+            if bare is not None:
+                plain.append(_seconds(bare, feeds))
+            walls.append(_seconds(session, feeds))
         runs = profiled_runs(written_events(session.end_profiling()))[1:]
         optimized = onnx.load(path, load_external_data=False) if written else None
     if not runs:
         raise ExecutionError("its profile has no complete run")
     placements = {layer.name: session.placement(layer.name) for layer in original.layers}
-    return _Profiled(runs, optimized, settings, placements)
+    return _Profiled(runs, tuple(plain), optimized, settings, placements)
 
 
-def _enough(walls: Sequence[float], budget: float) -> bool:
-    """Whether the runs so far tell the median, or there is no time for one more."""
-    if not walls:
-        return False
-    return sum(walls) + walls[-1] > budget or narrow_enough(median_of(walls))
+def _seconds(session: Session, feeds: Arrays) -> float:
+    start = perf_counter()
+    session.run(feeds, None)
+    return perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How much is done.
+
+    Attributes:
+        budget: Seconds for all of it.
+        most: Runs.
+        plain: Whether the model is also run without the profiler, which takes time itself.
+    """
+
+    budget: float
+    most: int
+    plain: bool
+
+    def worthwhile(self, walls: Sequence[float], left: float) -> bool:
+        """Whether there is time for one more run, and the runs so far do not tell the median."""
+        cost = walls[-1] * (2 if self.plain else 1)
+        return len(walls) < self.most and cost <= left and not narrow_enough(median_of(walls))

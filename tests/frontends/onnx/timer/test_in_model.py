@@ -115,3 +115,17 @@ def test_nodes_that_a_provider_compiled_into_one_cannot_be_told_apart() -> None:
         )
     assert last.in_model
     assert [part.name for part in found.parts if part.kind == "unattributed"] == ["NPU-subgraph_1_0"]
+
+
+def test_the_model_is_also_run_without_the_profiler() -> None:
+    found = timed(BLOCKED)
+    assert len(found.plain) == len(found.runs)
+    assert min(found.plain) > 0
+
+
+def test_weights_are_not_held_twice_beyond_the_memory_that_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(cases.stored(BLOCKED, "w1", "w2", "w3").SerializeToString())
+    found = time_model(walked(path), {}, Settings(threads=1), replace(QUICK, memory_bytes=1000))
+    assert found.plain == ()
+    assert found.runs

@@ -92,7 +92,7 @@ def test_a_provider_that_is_not_there_is_refused_with_those_that_are(name: str) 
     assert len(str(caught.value)) < 300
 
 
-class Parts:
+class LayerSource:
     """A session that tells where nodes are, as onnxruntime-openvino 1.24.1 did of a small network."""
 
     def __init__(self, model: bytes, options: Any, *, providers: list[Any], enable_fallback: int) -> None:
@@ -129,13 +129,13 @@ PLACEMENTS = [
 def test_placements_are_those_that_the_session_tells(
     node: str, placement: Placement | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Parts)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", LayerSource)
     session = OnnxSession(b"", Settings(provider="OpenVINOExecutionProvider"))
     assert session.placement(node) == placement
 
 
 def test_threads_and_device_are_those_that_the_record_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Parts)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", LayerSource)
     settings = Settings(provider="OpenVINOExecutionProvider", threads=3)
     session: Any = OnnxSession(b"", settings)
     options = {"device_type": "CPU", "num_of_threads": "3"}
@@ -164,8 +164,8 @@ def test_more_threads_than_processors_do_not_spin(
 
 
 def test_an_onnxruntime_that_does_not_tell_placements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(Parts, "get_provider_graph_assignment_info")
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Parts)
+    monkeypatch.delattr(LayerSource, "get_provider_graph_assignment_info")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", LayerSource)
     assert OnnxSession(b"", Settings(provider="OpenVINOExecutionProvider")).placement("stem") is None
 
 

@@ -8,14 +8,12 @@ from time import perf_counter
 
 from convaudit.errors import ConvauditError
 from convaudit.frontends import TimeRequest
-from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.timer.contenders import Kept
-from convaudit.frontends.onnx.timer.layers import LayerAlone
+from convaudit.frontends.onnx.timer.layers import LayerAlone, LayerSource
 from convaudit.frontends.onnx.timer.roofs import roof_contenders, roofs_of
 from convaudit.frontends.onnx.timer.trials import Trial, run_trials
 from convaudit.frontends.onnx.verifier.runs import Memory
-from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records.timing import LayerSamples, Roofs, Samples
 
@@ -122,13 +120,12 @@ class _Subject:
 
 
 def _subjects(walked: Walked, settings: Settings, sizes: Mapping[str, int], memory: int) -> list[_Subject]:
-    whole = with_dense_tensors(walked.model, walked.expanded.model)
-    graphs = Graphs(whole)
+    parts = LayerSource(walked)
     subjects: dict[Hashable, _Subject] = {}
     models = Kept(memory // 4)
     for position, layer in enumerate(walked.network.layers):
         try:
-            alone = LayerAlone(walked, whole, graphs, layer, sizes)
+            alone = LayerAlone(parts, layer, sizes)
         except ConvauditError as error:
             subjects[position] = _Subject(None, str(error), [position])
             continue

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto
 from convaudit.analyzer import costs
 from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError, UsageError
-from convaudit.feeds import known_shape
+from convaudit.feeds import known_shape, random_array
 from convaudit.formulas import floor_divide, multiply
 from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
@@ -19,11 +19,13 @@ from convaudit.frontends.onnx.ops import op_of
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.timer.contenders import Contender
+from convaudit.frontends.onnx.timer.surroundings import Neighbours
 from convaudit.frontends.onnx.twin.regrouped import regrouped_node
 from convaudit.frontends.onnx.twin.weights import DenseNode, dense_node
 from convaudit.frontends.onnx.verifier.exposure import prune
 from convaudit.frontends.onnx.verifier.extracted import Constants
 from convaudit.frontends.onnx.verifier.operands import execution, known_padding, made_up, operands
+from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.verdict import judge
 from convaudit.records import ConvLayer
@@ -32,39 +34,51 @@ from convaudit.units import human
 _COPIES = 4  # of a weight: in the model's bytes, as it is loaded, and as a kernel wants it, while it is made
 
 
+class LayerSource:
+    """A model's graphs, as layers are taken out of them."""
+
+    def __init__(self, walked: Walked) -> None:
+        self.walked = walked
+        self.whole = with_dense_tensors(walked.model, walked.expanded.model)
+        self.graphs = Graphs(self.whole)
+        self.neighbours = Neighbours(self.graphs)
+
+
 class LayerAlone:
     """One convolution taken out of its model, with the nodes that quantise and dequantise around it."""
 
-    def __init__(
-        self, walked: Walked, whole: ModelProto, graphs: Graphs, layer: ConvLayer, sizes: Mapping[str, int]
-    ) -> None:
+    def __init__(self, model: LayerSource, layer: ConvLayer, sizes: Mapping[str, int]) -> None:
         """Take it out.
 
         Args:
-            walked: What the walker found.
-            whole: Its graphs without sparse tensors.
-            graphs: The same, indexed.
+            model: What it is taken out of.
             layer: One of the network's.
             sizes: Of the symbolic dimensions.
 
         Raises:
             UsageError: Its shapes or types are unknown.
+            LoadError: The zero point of its input is missing.
         """
-        address = walked.addresses[layer.name]
+        address = model.walked.addresses[layer.name]
         self.layer = layer
-        self._model = walked.model
+        self._model = model.walked.model
         self._sizes = sizes
         self._node = NodeProto()
-        self._node.CopyFrom(graphs.node(address))
+        self._node.CopyFrom(model.graphs.node(address))
         make_runnable(self._node, known_padding(layer, self._node, sizes))
         self._node.name = layer.name
-        self._constants = Constants(walked.model, whole, graphs, address[:-1])
+        self._constants = Constants(self._model, model.whole, model.graphs, address[:-1])
+        self._around = model.neighbours.around(address[:-1], self._node, self._constants)
         generator = np.random.default_rng(0)
         self._feeds = {
             name: made_up(role, layer, self._node, sizes, generator)
             for role, name in operands(self._node).items()
             if role == "x" or not self._constants.take(name)
         }
+        for dequantize in self._around.before:
+            x = self._feeds.pop(dequantize.output[0])
+            dtype = self._quantized_dtype(dequantize)
+            self._feeds[dequantize.input[0]] = random_array(generator, x.shape, dtype)
 
     @property
     def shape(self) -> Hashable:
@@ -80,7 +94,9 @@ class LayerAlone:
             for role, name in operands(self._node).items()
         )
         attributes = frozenset(item.SerializeToString() for item in self._node.attribute)
-        return (self.layer.weight_shape, self.layer.output_shape, roles, op_of(self._node), attributes)
+        around = [op_of(node) for node in (*self._around.before, *self._around.after)]
+        shapes = (self.layer.weight_shape, self.layer.input_shape, self.layer.output_shape)
+        return (shapes, roles, op_of(self._node), attributes, tuple(around), frozenset(fed.values()))
 
     def itself(self) -> Contender:
         """The layer as it is."""
@@ -138,31 +154,43 @@ class LayerAlone:
         Raises:
             ExecutionError: It does not, or does not run.
         """
-        output = self._node.output[0]
-        names = operands(self._node)
-        values: dict[str, Array] = {}
+        output, names = self._node.output[0], operands(self._node)
+        proto = self._proto(self._twin(), [output, *(node.output[0] for node in self._around.before)])
+        session = settings.runtime.load(with_mapped_weights(self._model, proto), settings)
+        found = session.run(self._feeds, [value.name for value in proto.graph.output])
+        values: dict[str, Array] = {"output": found[output]}
         for role, name in names.items():
-            value = self._feeds.get(name)
+            value = {**self._feeds, **found}.get(name)
             value = self._constants.value(name) if value is None else value
             if value is None:
                 raise ExecutionError(f"the value of its {role} is not known")
             values[role] = value
-        session = settings.runtime.load(self._bytes(self._twin()), settings)
-        values["output"] = session.run(self._feeds, [output])[output]
         verdict = judge(execution(self.layer, self._node, values))
         if not verdict.verified:
-            raise ExecutionError(
-                f"its groups=1 twin is not proven to compute the same: {verdict.words}: {verdict.reason}"
-            )
+            raise ExecutionError(f"it is not proven to compute the same: {verdict.words}: {verdict.reason}")
 
     def _twin(self) -> DenseNode:
         return dense_node(self.layer, self._node, self._constants)
 
+    def _quantized_dtype(self, dequantize: NodeProto) -> str:
+        """Element type of what is dequantised: that of its zero point, by default uint8."""
+        name = dequantize.input[2] if len(dequantize.input) > 2 else ""
+        zero_point = self._constants.value(name) if name else None
+        return "uint8" if zero_point is None else zero_point.dtype.name
+
     def _bytes(self, other: DenseNode | None) -> bytes:
-        """The model of the layer, or of another form of it."""
+        """The model of the layer, or of another form of it, with what is computed in one with it."""
+        last = (self._node, *self._around.after)[-1]
+        return with_mapped_weights(self._model, self._proto(other, [last.output[0]]))
+
+    def _proto(self, other: DenseNode | None, outputs: list[str]) -> ModelProto:
         nodes = [self._node] if other is None else [*other.makers, other.node]
-        proto = self._constants.model(nodes, self._feeds, [self._node.output[0]])
+        nodes = [*self._around.before, *nodes, *self._around.after]
+        proto = self._constants.model(nodes, self._feeds, outputs)
+        for node in proto.graph.node:
+            if node.name != self.layer.name:
+                node.ClearField("name")
         if other is not None:
             proto.graph.initializer.extend(other.tensors)
-            prune(proto.graph)  # of the weight that it does without
-        return with_mapped_weights(self._model, proto)
+        prune(proto.graph)  # of what only other forms of the layer need
+        return proto

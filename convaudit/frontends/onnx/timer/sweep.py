@@ -8,14 +8,12 @@ from time import perf_counter
 from convaudit.errors import ConvauditError, UsageError
 from convaudit.feeds import open_sizes, settled
 from convaudit.frontends import TimeRequest
-from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.timer.contenders import Contender, Kept
 from convaudit.frontends.onnx.timer.in_model import BUDGET_SECONDS
-from convaudit.frontends.onnx.timer.layers import LayerAlone
+from convaudit.frontends.onnx.timer.layers import LayerAlone, LayerSource
 from convaudit.frontends.onnx.timer.trials import Trial, run_trials
 from convaudit.frontends.onnx.verifier.runs import Memory
-from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import RuntimeInfo
 from convaudit.records.timing import Swept
@@ -58,8 +56,7 @@ def sweep_layer(
     if not settings.runtime.profiles:
         raise UsageError(f"{settings.runtime.name} does not tell how long its kernels take: use another one")
     sizes = open_sizes(network)
-    whole = with_dense_tensors(walked.model, walked.expanded.model)
-    alone = LayerAlone(walked, whole, Graphs(whole), layer, sizes)
+    alone = LayerAlone(LayerSource(walked), layer, sizes)
     memory = Memory().bytes if how.memory_bytes is None else how.memory_bytes
     models, contenders, reasons = Kept(memory // 4), dict[str, Contender](), dict[int, str]()
     for number in groups:

@@ -37,8 +37,8 @@ class Trial:
     kernels: dict[str, str] = field(default_factory=dict)
     failure: str | None = None
 
-    def task(self, bench: Bench, *, least: int = LEAST_ROUNDS, most: int = MOST_ROUNDS) -> Task:
-        """Its rounds, to be scheduled with others."""
+    def task(self, bench: Bench, least: int, most: int) -> Task:
+        """Its rounds, at least so many and at most so many, to be scheduled with others."""
         return Task(
             take=lambda: self._take(bench),
             estimate=self._estimate,
@@ -88,8 +88,8 @@ def run_trials(
     """
     with TemporaryDirectory(prefix="convaudit-") as folder:
         bench = Bench(settings, Path(folder), np.random.default_rng(seed), memory_bytes)
-        tasks = [trial.task(bench) for trial in trials]
-        few = [] if roofs is None else [roofs.task(bench, least=ROOF_ROUNDS, most=ROOF_ROUNDS)]
+        tasks = [trial.task(bench, LEAST_ROUNDS, MOST_ROUNDS) for trial in trials]
+        few = [] if roofs is None else [roofs.task(bench, ROOF_ROUNDS, ROOF_ROUNDS)]
         layers = {id(task): trial.layers for task, trial in zip(tasks, trials, strict=True)}
 
         def done(task: Task) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from onnx import ModelProto
 
 from convaudit.feeds import open_sizes
 from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.timer.alone import AloneSamples, time_alone
-from convaudit.frontends.onnx.timer.schedule import LEAST_ROUNDS
 from convaudit.records.timing import Roofs
 from tests.frontends.onnx.models import walked
 from tests.frontends.onnx.verifier.cases import chain, plain, stored
+
+pytestmark = pytest.mark.usefixtures("few_rounds")
 
 
 def timed(
@@ -26,7 +28,7 @@ def timed(
 
 def test_a_grouped_layer_is_timed_beside_its_twin():
     ((layer,), roofs) = timed(plain("<group=2, pads=[1,1,1,1]>", w="6,2,3,3"))
-    assert len(layer.alone) == len(layer.dense) == len(layer.itself) >= LEAST_ROUNDS
+    assert len(layer.alone) == len(layer.dense) == len(layer.itself) == 2
     assert min(*layer.alone, *layer.dense, *layer.itself) > 0
     assert layer.kernel is not None
     assert layer.dense_kernel is not None
@@ -78,3 +80,35 @@ def test_without_time_every_layer_says_so():
     assert [layer.alone for layer in layers] == [(), ()]
     assert all(layer.reason and "time budget" in layer.reason for layer in layers)
     assert roofs is None
+
+
+QDQ = (
+    "g (uint8[1,16,9,9] q, int8[16,4,3,3] w, int32[16] b) => (uint8[n,c,h,l] y)"
+    " <float s = {0.02}, uint8 z = {128}, float ws = {0.01}, int8 wz = {0}, float bs = {0.0002},"
+    " int32 bz = {0}, float ys = {1.0}, uint8 yz = {120}> {"
+    " x = DequantizeLinear(q, s, z) v = DequantizeLinear(w, ws, wz) c = DequantizeLinear(b, bs, bz)"
+    " a = Conv <group=4, pads=[1,1,1,1]> (x, v, c) BETWEEN y = QuantizeLinear(LAST, ys, yz) }"
+)
+
+
+@pytest.mark.parametrize(
+    ("between", "last"),
+    [pytest.param("", "a", id="bare"), pytest.param("r = Relu(a)", "r", id="with-relu")],
+)
+def test_what_quantises_around_a_layer_is_computed_with_it(between, last):
+    text = QDQ.replace("BETWEEN", between).replace("LAST", last).replace("yz = {120}", "yz = {0}")
+    ((layer,), _) = timed(stored(text, "w", "b"))
+    assert (layer.kernel, layer.dense_kernel, layer.reason) == ("QLinearConv", "QLinearConv", None)
+
+
+@pytest.mark.parametrize(
+    ("between", "last"),
+    [
+        pytest.param("t = Sigmoid(a)", "t", id="another-op-between"),
+        pytest.param("t = Neg(a)", "a", id="read-by-another-op"),
+    ],
+)
+def test_what_is_not_computed_with_it_stays_out(between, last):
+    ((layer,), _) = timed(stored(QDQ.replace("BETWEEN", between).replace("LAST", last), "w", "b"))
+    assert layer.kernel is not None
+    assert layer.kernel.startswith("Conv")

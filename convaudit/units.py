@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from math import floor, log10
 
 from convaudit.errors import UsageError
 from convaudit.formulas import Count, Formula, Monomial
@@ -146,12 +147,14 @@ def human_seconds(seconds: float | None) -> str:
 
 
 def three_digits(value: float) -> str:
-    """Three significant digits of a measured number, none of them dropped and no exponent.
+    """Three significant digits of a measured number, below 1 two, none of them dropped and no exponent.
 
-    >>> three_digits(2.0), three_digits(13.68), three_digits(268.4), three_digits(1938)
-    ('2.00', '13.7', '268', '1938')
+    >>> three_digits(2.0), three_digits(13.68), three_digits(268.4), three_digits(1938), three_digits(0.0312)
+    ('2.00', '13.7', '268', '1938', '0.031')
     """
     places = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+    if 0 < abs(value) < 0.0995:
+        places = 1 - floor(log10(abs(value)))
     return f"{value:.{places}f}"
 
 

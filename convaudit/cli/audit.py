@@ -37,7 +37,7 @@ Examples:
   convaudit model.onnx                        one row for each convolution
   convaudit model.onnx --dim batch=1 --sort macs --top 10
   convaudit model.onnx --verify               and prove each, by re-executing it
-  convaudit model.onnx --time                 and measure what groups save in time
+  convaudit model.onnx --time                 and what groups save in time
   convaudit torchvision:resnet50 -i 1x3x224x224
   convaudit a.onnx b.onnx                     one summary row for each model
   convaudit model.onnx -o audit.json          exact integers, for scripts
@@ -45,7 +45,7 @@ Examples:
 Exit codes:
   0  audited, all checks hold
   1  a finding: with --verify a mismatch or miscount, with --strict an unknown
-  2  could not audit: usage, an unreadable or unsafe file, nothing to verify or time
+  2  could not audit: usage, an unreadable or unsafe file, nothing to run
 """
 
 

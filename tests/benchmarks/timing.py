@@ -23,14 +23,15 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from functools import partial
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any
 
 import convaudit
 from convaudit.frontends import Request, TimeRequest, open_model
-from convaudit.records import LayerCost
+from convaudit.records import ConvLayer, LayerCost
+from convaudit.records.timing import LayerSamples
 from convaudit.reporters.time_cells import factor_text, realised_text, spread_text
 from convaudit.reporters.times import ran_on
 from convaudit.timing.layers import of_itself
@@ -40,9 +41,12 @@ from tests.benchmarks.processes import measure
 NETWORKS = ("resnext50_32x4d", "shufflenet_v2_x1_0", "mobilenet_v2")
 IMAGE = (1, 3, 224, 224)
 BUDGET = 30.0
+TURNS = 3
+"""How often we and a profiler take turns; the median of the turns counts."""
 LONG = 50e-6
 """Seconds from which a layer is compared with itself in another run."""
 Row = Sequence[object]
+Times = Sequence[float | None]
 
 
 def table(headers: str, rows: Iterator[Row] | Sequence[Row], numbers: int) -> str:
@@ -76,10 +80,10 @@ def distinct(layers: Sequence[LayerCost]) -> list[LayerCost]:
 # --- README's table -------------------------------------------------------------------------------------
 
 
-def readme(folder: Path) -> str:
+def readme(folder: Path, networks: Sequence[str]) -> str:
     """Each network, then its best and its worst layer by efficiency."""
     rows: list[Row] = []
-    for name in NETWORKS:
+    for name in networks:
         report = convaudit.audit(folder / f"{name}.onnx", time=True, time_budget=BUDGET)
         timing = report.timing
         assert timing is not None
@@ -114,7 +118,7 @@ def _best_or_worst(layer: LayerCost) -> Row:
 # --- two runs, and layers against themselves ------------------------------------------------------------
 
 
-def agree(folder: Path) -> str:
+def agree(folder: Path, networks: Sequence[str]) -> str:
     """Two complete runs of resnext50_32x4d: seconds and realised of each distinct layer above 50 us."""
     path = folder / "resnext50_32x4d.onnx"
     first, second = (convaudit.audit(path, time=True, time_budget=BUDGET).layers for _ in range(2))
@@ -134,10 +138,10 @@ def agree(folder: Path) -> str:
     return table("two runs of resnext50_32x4d|layers|apart, median|at most|within 10 %", rows, 4)
 
 
-def itself(folder: Path) -> str:
+def itself(folder: Path, networks: Sequence[str]) -> str:
     """Every distinct layer beside a second copy of itself."""
     rows: list[Row] = []
-    for name in NETWORKS:
+    for name in networks:
         opened = open_model(str(folder / f"{name}.onnx"), Request())
         timed = opened.time(TimeRequest(budget_seconds=BUDGET))
         ratios = [found for samples in timed.layers if (found := of_itself(samples)) is not None]
@@ -151,24 +155,31 @@ def itself(folder: Path) -> str:
 # --- beside profilers that are read naively -------------------------------------------------------------
 
 
-def onnxruntime_peer(folder: Path) -> str:
-    """At the level up to which nodes keep their names, each by its name; at level all, the sum."""
+def onnxruntime_peer(folder: Path, networks: Sequence[str]) -> str:
+    """By the nodes' names up to the level where they keep them; at level all by the order of execution."""
     rows: list[Row] = []
-    for name in NETWORKS:
+    for name in networks:
         path = folder / f"{name}.onnx"
         opened = open_model(str(path), Request())
         for level in ("extended", "all"):
-            profile = partial(_profiled_session, path, level, [layer.name for layer in opened.network.layers])
-            ask = TimeRequest(budget_seconds=8.0, alone=False, optimization=level)  # type: ignore[arg-type]
-            before = profile()
-            ours = [median(layer.in_model) if layer.in_model else None for layer in opened.time(ask).layers]
-            after = profile()
-            rows.append([f"{name}, {level}", *_compared(ours, before, after)])
+            ask = TimeRequest(budget_seconds=1.5, alone=False, optimization=level)  # type: ignore[arg-type]
+            ours, theirs = [], []
+            for _ in range(TURNS):
+                theirs.append(_profiled_session(path, level, opened.network.layers))
+                ours.append([_kernel_seconds(samples) for samples in opened.time(ask).layers])
+            rows.append([f"{name}, {level}", *_compared(ours, theirs)])
     return table("in the model, beside onnxruntime's profile|layers|apart, median|at most|sum", rows, 4)
 
 
-def _profiled_session(path: Path, level: str, names: Sequence[str]) -> tuple[list[float | None], float]:
-    """Seconds of each convolution by its node's name, and of all that convolve or reorder."""
+def _kernel_seconds(samples: LayerSamples) -> float | None:
+    """One run's seconds in the layer's kernel, without reorders."""
+    reordering = samples.reordering or (0.0,) * len(samples.in_model)
+    kernel = [whole - part for whole, part in zip(samples.in_model, reordering, strict=True)]
+    return median(kernel) if kernel else None
+
+
+def _profiled_session(path: Path, level: str, layers: Sequence[ConvLayer]) -> list[float | None]:
+    """Seconds of each convolution."""
     import numpy as np
     import onnxruntime
 
@@ -182,45 +193,55 @@ def _profiled_session(path: Path, level: str, names: Sequence[str]) -> tuple[lis
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         image = np.random.default_rng(0).standard_normal(IMAGE, dtype=np.float32)
         feeds = {session.get_inputs()[0].name: image}
-        for _ in range(31):
+        end = perf_counter() + 1.5
+        while perf_counter() < end:
             session.run(None, feeds)
         events = json.loads(Path(session.end_profiling()).read_text())
+    found = [
+        event
+        for event in sorted(events, key=lambda event: event["ts"])
+        if event["cat"] == "Node" and event["args"].get("op_name") in ("Conv", "FusedConv")
+        if event["name"].endswith("_kernel_time")
+    ]
     by_name: dict[str, list[float]] = defaultdict(list)
-    runs: list[float] = []
-    for event in events:
-        if event["cat"] == "Session" and event["name"] == "model_run":
-            runs.append(0.0)
-    of_run, convolving = 0, ("Conv", "FusedConv", "ReorderInput", "ReorderOutput")
-    starts = sorted((event["ts"], event["dur"]) for event in events if event["name"] == "model_run")
-    for event in events:
-        if event["cat"] != "Node" or not event["name"].endswith("_kernel_time"):
-            continue
-        seconds = event["dur"] / 1e6
-        by_name[event["name"].removesuffix("_kernel_time")].append(seconds)
-        if event["args"]["op_name"] in convolving:
-            of_run = sum(start <= event["ts"] for start, _ in starts) - 1
-            runs[of_run] += seconds
-    times = [median(by_name[name][1:]) if name in by_name else None for name in names]
-    return times, median(runs[1:])
+    for event in found:
+        by_name[event["name"].removesuffix("_kernel_time")].append(event["dur"] / 1e6)
+    if level == "all":
+        return _in_order(found[len(by_name) :], layers)
+    return [median(by_name[layer.name][1:]) if layer.name in by_name else None for layer in layers]
 
 
-def _compared(
-    ours: Sequence[float | None], *theirs: tuple[Sequence[float | None], float]
-) -> tuple[object, ...]:
-    """How far our times are from the mean of theirs before and after; only what is over 50 us by layer."""
-    off = []
-    for position, own in enumerate(ours):
-        known = [times[position] for times, _ in theirs]
-        if own and own > LONG and all(known):
-            off.append(abs(own / (sum(filter(None, known)) / len(known)) - 1))
+def _in_order(events: Sequence[Any], layers: Sequence[ConvLayer]) -> list[float | None]:
+    """The n-th kernel of each run is taken for the n-th layer, if it reads and makes what has its size."""
+    runs = [events[start : start + len(layers)] for start in range(0, len(events), len(layers))]
+    return [
+        median(run[position]["dur"] / 1e6 for run in runs) if _fits(runs[0][position], layer) else None
+        for position, layer in enumerate(layers)
+    ]
+
+
+def _fits(event: Any, layer: ConvLayer) -> bool:
+    """Whether sizes agree, but for channels that fill up a block."""
+    for told, shape in (("input", layer.input_shape), ("output", layer.output_shape)):
+        (sizes,) = event["args"][f"{told}_type_shape"][0].values()
+        if shape is None or sizes[2:] != [*shape][2:] or not 0 <= sizes[1] - int(str(shape[1])) < 16:
+            return False
+    return True
+
+
+def _compared(ours: Sequence[Times], theirs: Sequence[Times]) -> Row:
+    """How far our times are from theirs, each the median of the turns: of layers over 50 us, and of all."""
+    off, sums = [], [0.0, 0.0]
+    for turns in zip(*ours, *theirs, strict=True):
+        if all(turns):
+            own, other = (median(filter(None, half)) for half in (turns[: len(ours)], turns[len(ours) :]))
+            sums = [sums[0] + own, sums[1] + other]
+            off += [abs(own / other - 1)] if own > LONG else []
     off.sort()
-    total = sum(filter(None, ours)) / (sum(total for _, total in theirs) / len(theirs))
-    if not off:
-        return ("0", "", "", f"{total:.3f}")
-    return (len(off), f"{median(off):.1%}", f"{off[-1]:.1%}", f"{total:.3f}")
+    return [len(off), f"{median(off):.1%}", f"{off[-1]:.1%}", f"{sums[0] / sums[1]:.3f}"]
 
 
-def torch_peer(folder: Path) -> str:
+def torch_peer(folder: Path, networks: Sequence[str]) -> str:
     """Each convolution of the module, by the order in which torch.profiler saw it."""
     import torch
     from torch.profiler import ProfilerActivity, profile
@@ -229,39 +250,40 @@ def torch_peer(folder: Path) -> str:
     from convaudit.frontends.torch.loader.source import load_torch_source
 
     rows: list[Row] = []
-    for name in NETWORKS:
+    for name in networks:
         module = load_torch_source(f"torchvision:{name}")
         image = torch.zeros(IMAGE)
         opened = open_model(module, Request(inputs=(image,)))
 
-        def naive(module: Any = module, image: Any = image) -> tuple[list[float | None], float]:
+        def naive(module: Any = module, image: Any = image) -> list[float | None]:
             runs = []
             torch.set_num_threads(1)
             with torch.no_grad():
                 module(image)
-                for _ in range(15):
+                for _ in range(5):
                     with profile(activities=[ProfilerActivity.CPU]) as prof:
                         module(image)
                     found = [event for event in prof.events() if event.name == "aten::conv2d"]
                     found.sort(key=lambda event: event.time_range.start)
                     runs.append([event.cpu_time_total / 1e6 for event in found])
-            times = [median(run) for run in zip(*runs, strict=True)]
-            return list(times), sum(times)
+            return [median(run) for run in zip(*runs, strict=True)]
 
-        before = naive()
-        timed = opened.time(TimeRequest(budget_seconds=10.0, alone=False))
-        ours = [median(layer.in_model) if layer.in_model else None for layer in timed.layers]
-        rows.append([name, *_compared(ours, before, naive())])
+        ours, theirs = [], []
+        for _ in range(TURNS):
+            theirs.append(naive())
+            timed = opened.time(TimeRequest(budget_seconds=2.0, alone=False))
+            ours.append([_kernel_seconds(samples) for samples in timed.layers])
+        rows.append([name, *_compared(ours, theirs)])
     return table("in the model, beside torch.profiler|layers|apart, median|at most|sum", rows, 4)
 
 
 # --- what it costs --------------------------------------------------------------------------------------
 
 
-def cost(folder: Path) -> str:
+def cost(folder: Path, networks: Sequence[str]) -> str:
     """Whole processes."""
     rows: list[Row] = []
-    for name in NETWORKS:
+    for name in networks:
         path = str(folder / f"{name}.onnx")
         audit = [sys.executable, "-m", "convaudit", path]
         found = measure({name: audit, f"{name} --time": [*audit, "--time"]}, repeat=1)
@@ -285,7 +307,7 @@ def models(folder: Path) -> None:
         torch.onnx.export(module, (torch.zeros(IMAGE),), folder / f"{name}.onnx", dynamo=False)
 
 
-PARTS: dict[str, Callable[[Path], str]] = {
+PARTS: dict[str, Callable[[Path, Sequence[str]], str]] = {
     "readme": readme,
     "agree": agree,
     "itself": itself,
@@ -303,11 +325,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     parser.add_argument("--models", action="store_true", help="write the networks first")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     arguments = parser.parse_args()
     if arguments.models:
         models(arguments.folder)
     for part in arguments.parts or PARTS:
-        print(PARTS[part](arguments.folder), flush=True)
+        print(PARTS[part](arguments.folder, arguments.networks), flush=True)
 
 
 if __name__ == "__main__":

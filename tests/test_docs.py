@@ -24,6 +24,7 @@ PAGES = [ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:convaudit|tests|docs|examples|\.ci)/[\w./-]*")
 DOCUMENTED = re.compile(r"^\.\. auto\w+:: (\S+)$", re.M)
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 NAME = re.compile(r"convaudit(?:\.\w+)+")
 
 
@@ -64,6 +65,19 @@ def test_paths_and_names_exist(page: Path) -> None:
             assert (ROOT / code).exists(), code
         elif NAME.fullmatch(code):
             assert resolved(code) is not None, code
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES])
+def test_named_tests_exist(page: Path) -> None:
+    for path, name in TEST.findall(page.read_text(encoding="utf-8")):
+        defined = re.findall(r"^def (test_\w+)", (ROOT / path).read_text(encoding="utf-8"), re.M)
+        assert name in defined, f"{path}::{name}"
+
+
+def test_every_claim_of_times_has_its_test() -> None:
+    claims = [line for line in section("timing.md", "Which test holds it").splitlines() if line[:2] == "| "]
+    assert len(claims) > 15
+    assert [line for line in claims[1:] if not TEST.search(line)] == []
 
 
 def resolved(name: str) -> object:

@@ -13,6 +13,9 @@ from convaudit.records.verification import status_words
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.units import human
 
+_TELLING = 0.1
+"""Relative distance that rounding must not explain for an output to tell anything."""
+
 
 def twin_lines(made: Twinned) -> list[str]:
     """The file, its size, what its parameters and MACs became, and what verified it."""
@@ -57,10 +60,11 @@ def _inputs(made: Twinned) -> str:
 
 
 def _difference(output: OutputDifference) -> str:
+    told = "" if output.limit < _TELLING else ", so it tells nothing: try --data with real input"
     return (
         f"output {output.name}: differs by {output.distance:.2g} of its size, {output.largest:.2g} at most "
         f"in one element; the original's optimisation levels differ by {output.noise:.2g}, "
-        f"and rounding explains {output.limit:.2g}"
+        f"and rounding explains {output.limit:.2g}{told}"
     )
 
 

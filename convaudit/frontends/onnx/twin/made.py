@@ -205,11 +205,21 @@ def _check_target(walked: Walked, target: str) -> None:
 def _check_form(walked: Walked, path: Path) -> None:
     """Refuse a twin that onnx's checker refuses, unless it refuses the original too."""
     problem = _complaint(path)
-    original = walked.model.path
-    if problem is not None and (original is None or _complaint(original) is None):
-        raise ExecutionError(
-            f"{walked.network.source}: onnx.checker refuses the twin: {problem}; nothing is written"
-        )
+    if problem is None:
+        return
+    proto = ModelProto()
+    proto.CopyFrom(walked.model.proto)
+    original = path.with_name("original")
+    try:
+        write_model(walked.model, proto, Spill(original), original)
+        if _complaint(original) is not None:
+            return
+    finally:
+        original.unlink(missing_ok=True)
+        original.with_name("original.data").unlink(missing_ok=True)
+    raise ExecutionError(
+        f"{walked.network.source}: onnx.checker refuses the twin: {problem}; nothing is written"
+    )
 
 
 def _complaint(path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -14,10 +15,10 @@ from convaudit.errors import ExecutionError
 from convaudit.feeds import given_feeds, open_sizes, random_feeds
 from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
-from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.verifier.extracted import Constants
-from convaudit.frontends.onnx.verifier.operands import operands
+from convaudit.frontends.onnx.verifier.operands import known_padding, operands
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.rounding import accumulator, deviations, unit_roundoff
@@ -134,13 +135,10 @@ def compared_outputs(
     inputs = _feeds(before, data, seeds)
     rounding = _rounding(layers)
     names = [output.name for output in before.model.proto.graph.output]
-    outputs = {
-        level: _run(before.model, before.model.proto, settings_at(settings, level), inputs, names)
-        for level in LEVELS
-    }
+    outputs = {level: _run(before, replace(settings, optimization=level), inputs, names) for level in LEVELS}
     jittered = [_jittered(feeds, rounding, seed) for seed, feeds in enumerate(inputs)]
-    moved = _run(before.model, before.model.proto, settings, jittered, names)
-    twin = _run(after.model, after.model.proto, settings, inputs, names)
+    moved = _run(before, settings, jittered, names)
+    twin = _run(after, settings, inputs, names)
     reference = outputs[settings.optimization]
     found = []
     for name in names:
@@ -156,13 +154,6 @@ def compared_outputs(
         )
     _refuse(before.network.source, found, reference)
     return tuple(found)
-
-
-def settings_at(settings: Settings, level: Optimization) -> Settings:
-    """The settings with another optimisation."""
-    from dataclasses import replace
-
-    return replace(settings, optimization=level)
 
 
 def _refuse(source: str, found: Sequence[OutputDifference], outputs: Sequence[Mapping[str, Array]]) -> None:
@@ -210,22 +201,31 @@ def _jittered(feeds: Mapping[str, Array], relative: float, seed: int) -> dict[st
 
 
 def _run(
-    model: OnnxModel,
-    structure: ModelProto,
-    settings: Settings,
-    inputs: Sequence[Mapping[str, Array]],
-    names: Sequence[str],
+    walked: Walked, settings: Settings, inputs: Sequence[Mapping[str, Array]], names: Sequence[str]
 ) -> list[dict[str, Array]]:
-    proto = ModelProto()
-    proto.CopyFrom(structure)
+    model = walked.model
     try:
-        session = settings.runtime.load(with_mapped_weights(model, proto), settings)
+        session = settings.runtime.load(with_mapped_weights(model, _runnable(walked)), settings)
         return [session.run(feeds, names) for feeds in inputs]
     except ExecutionError as error:
         raise ExecutionError(
             f"{model.source}: the model does not run, so its twin cannot be verified: {error}; "
             "give input that it accepts with --input or --data"
         ) from None
+
+
+def _runnable(walked: Walked) -> ModelProto:
+    """A copy of a model's structure, in which convolutions are written as onnxruntime takes them."""
+    proto = ModelProto()
+    if walked.model.proto.functions:  # which it expands itself
+        proto.CopyFrom(walked.model.proto)
+        return proto
+    proto.CopyFrom(walked.expanded.model)
+    index, sizes = Graphs(proto), open_sizes(walked.network)
+    for layer in walked.network.layers:
+        node = index.node(walked.addresses[layer.name])
+        make_runnable(node, known_padding(layer, node, sizes))
+    return proto
 
 
 def _pairs(

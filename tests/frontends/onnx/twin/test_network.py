@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import convaudit
-from convaudit.errors import ExecutionError, UsageError
+from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.feeds import random_feeds
 from convaudit.frontends.onnx.twin import made, network
 from convaudit.frontends.onnx.twin import writing as written
 from convaudit.twins import made_twin
 from tests.frontends.onnx.models import model, values, walk
+from tests.fuzz.quantised import made as fuzzed
 
 HOW = {"seed": None, "memory_bytes": None, "provider": None, "threads": None, "optimization": None}
 CONV = "<float[1,8,6,6] x> => <float[1,8,6,6] y>"
@@ -299,3 +301,21 @@ def test_external_data_are_read_and_never_written_over(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         outputs(onnx.load(tmp_path / "e.onnx"), 5)[0], outputs(source, 5)[0], atol=1e-4
     )
+
+
+UNDECIDED = "no convolution has groups|keeps its groups|does not run|no output is a finite number"
+
+
+def test_random_layers_have_twins_or_a_reason() -> None:
+    """Quantised, deformable, fused, half and transposed layers, in every geometry."""
+    done, said = 0, []
+    for number in range(40):
+        try:
+            twin = convaudit.twin(fuzzed(11, number).model)
+        except ConvauditError as error:
+            said.append(str(error))
+        else:
+            assert {groups for _, groups in convolutions(twin)} == {1}, number
+            done += 1
+    assert [text for text in said if not re.search(UNDECIDED, text)] == []
+    assert done > 10

@@ -19,8 +19,8 @@ from convaudit.records.timing import PartSamples, Samples
 from convaudit.timing.estimates import paired_ratio
 from convaudit.units import human_seconds
 
-_WARM_UPS = 3  # TorchScript optimises itself in the first two runs
-_FEWEST, _MOST = 3, 10
+_WARM_UPS = 2  # after the first run: TorchScript optimises itself in two
+_MOST = 10  # rounds
 _LITTLE = 1.05
 
 
@@ -47,8 +47,10 @@ def time_in_model(
         device: Where it computes.
         budget: Seconds that it may take.
     """
-    seconds = [_plain(prepared, device) for _ in range(_WARM_UPS)]
-    rounds = int(max(_FEWEST, min(_MOST, budget / 4 / seconds[-1])))
+    seconds = _plain(prepared, device)
+    for _ in range(_WARM_UPS if seconds * _WARM_UPS < budget / 4 else 0):
+        seconds = _plain(prepared, device)
+    rounds = int(max(1, min(_MOST, (budget - seconds) / 4 / seconds)))
     plain: list[float] = []
     events: list[Event] = []
     for _ in range(rounds):  # plain, profiled, profiled, plain: a drift is in both alike
@@ -134,7 +136,7 @@ def _operators(run: SeenRun) -> float:
 
 def _overhead(plain: Sequence[float], whole: Sequence[float]) -> tuple[str, ...]:
     """One line where the profiler slows a run down beyond doubt and by more than a little."""
-    ratio = paired_ratio(whole, plain)
+    ratio = paired_ratio(whole, plain) if len(whole) == len(plain) else None
     if ratio is None or not ratio.sure or ratio.low <= _LITTLE:
         return ()
     with_it, without = (human_seconds(median(runs)) for runs in (whole, plain))

@@ -32,13 +32,15 @@ def interleaved(
     start = clock()
     calls = [_calls(stopwatch(function, 1)) for function in functions]
     samples: list[list[float]] = [[] for _ in functions]
+    first = clock()
     order = list(range(len(functions)))
     while True:
         for index in order:
             samples[index].append(stopwatch(functions[index], calls[index]))
         order.reverse()
-        spent, rounds = clock() - start, len(samples[0])
-        if rounds == MOST_ROUNDS or spent * (rounds + 1) / rounds > seconds or _known(samples):
+        now, rounds = clock(), len(samples[0])
+        over = now - start + (now - first) / rounds > seconds
+        if over or rounds == MOST_ROUNDS or _known(samples):
             return [tuple(taken) for taken in samples]
 
 

@@ -13,6 +13,7 @@ from convaudit.frontends import TimeRequest
 from convaudit.frontends.torch.timer.alone import MEMORY_BYTES, kernels_of
 from convaudit.frontends.torch.timer.observed import ALONE, LoneCall
 from convaudit.frontends.torch.timer.operands import convolving, own_copy_of, random_input, too_large
+from convaudit.frontends.torch.timer.profiled import prepare_profiler
 from convaudit.frontends.torch.timer.rounds import interleaved
 from convaudit.frontends.torch.timer.stopwatch import Run, stopwatch
 from convaudit.frontends.torch.walker.recorder import in_one_line
@@ -44,6 +45,7 @@ def sweep_torch(
     Raises:
         UsageError: The network has no such layer.
     """
+    prepare_profiler()
     start = perf_counter()
     layer = next((layer for layer in network.layers if layer.name == name), None)
     if layer is None:

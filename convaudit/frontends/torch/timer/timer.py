@@ -18,6 +18,7 @@ from convaudit.frontends.torch.timer.alone import MEMORY_BYTES, Alone, Bench, ti
 from convaudit.frontends.torch.timer.forward import own_forward
 from convaudit.frontends.torch.timer.in_model import InModel, time_in_model
 from convaudit.frontends.torch.timer.observed import Observed, observe
+from convaudit.frontends.torch.timer.profiled import prepare_profiler
 from convaudit.frontends.torch.timer.roofs import measured_roofs
 from convaudit.frontends.torch.timer.stopwatch import stopwatch
 from convaudit.frontends.torch.verifier.compiled import compiled_parts
@@ -59,6 +60,7 @@ def time_torch(
         UsageError: The model has no values to run on, or its inputs cannot be used.
         ExecutionError: The forward fails.
     """
+    prepare_profiler()
     deadline = perf_counter() + (how.budget_seconds or BUDGET_SECONDS)
     if isinstance(model, nn.Module) and any(tensor.is_meta for tensor in model.parameters()):
         raise UsageError(f"{network.source}: it is on the meta device and has no values to be timed on")

@@ -16,12 +16,9 @@ from convaudit.frontends.torch.timer.forward import Prepared
 from convaudit.frontends.torch.timer.profiled import profiled
 from convaudit.frontends.torch.timer.stopwatch import Run, synchronised
 from convaudit.records.timing import PartSamples, Samples
-from convaudit.timing.estimates import paired_ratio
-from convaudit.units import human_seconds
 
 _WARM_UPS = 2  # after the first run: TorchScript optimises itself in two
 _MOST = 10  # rounds
-_LITTLE = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +28,9 @@ class InModel:
     layers: dict[int, Samples]  # seconds of all calls of a layer in each run, by its place
     kernels: dict[int, str]
     runs: Samples  # with the profiler
+    plain: Samples  # without
     parts: tuple[PartSamples, ...]
     reason: str | None = None  # why layers have no times
-    warnings: tuple[str, ...] = ()
 
 
 def time_in_model(
@@ -123,21 +120,12 @@ def joined(plain: Sequence[float], events: Sequence[Event], order: Sequence[int 
         layers={place: tuple(seconds) for place, seconds in layers.items()},
         kernels=kernels,
         runs=whole,
+        plain=tuple(plain),
         parts=(*named, between),
         reason=reason,
-        warnings=_overhead(plain, whole),
     )
 
 
 def _operators(run: SeenRun) -> float:
     """Seconds of everything that has a name; operators of one thread never overlap."""
     return sum(call.seconds for call in run.calls) + sum(seconds for _, seconds in run.others.values())
-
-
-def _overhead(plain: Sequence[float], whole: Sequence[float]) -> tuple[str, ...]:
-    """One line where the profiler slows a run down beyond doubt and by more than a little."""
-    ratio = paired_ratio(whole, plain) if len(whole) == len(plain) else None
-    if ratio is None or not ratio.sure or ratio.low <= _LITTLE:
-        return ()
-    with_it, without = (human_seconds(median(runs)) for runs in (whole, plain))
-    return (f"torch's profiler slows a run of the model down: {with_it} with it, {without} without",)

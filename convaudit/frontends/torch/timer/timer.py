@@ -87,11 +87,12 @@ def time_torch(
             _samples(layer, place, in_model, observed, alone) for place, layer in enumerate(network.layers)
         ),
         runs=in_model.runs,
+        plain=in_model.plain,
         parts=in_model.parts,
         roofs=roofs,
         runtime=runtime_info(model, network, seed if drawn else None),
         cpu=cpu_name() if device.type == "cpu" else torch.cuda.get_device_name(device),
-        warnings=(*private.losses(), *in_model.warnings, *_as_written(model)),
+        warnings=(*private.losses(), *_as_written(model)),
     )
 
 

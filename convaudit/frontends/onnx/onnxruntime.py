@@ -31,6 +31,7 @@ _LEVELS: dict[Optimization, str] = {
 _ON_THE_HOST = (CPU, "AzureExecutionProvider", "DnnlExecutionProvider", "XnnpackExecutionProvider")
 _OPENVINO = "OpenVINOExecutionProvider"
 _CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
+_NOWHERE = "/dev/null"
 _ADDRESS = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ .*?\) (const )?(?=[A-Z]))?")
 
 
@@ -198,11 +199,12 @@ def _spins(settings: Settings) -> bool:
 
 
 def _write_optimized(options: onnxruntime.SessionOptions, path: Path) -> None:
-    """Have the optimised graph written, its weights to nowhere, where the system has such a place."""
-    options.optimized_model_filepath = str(path)
+    """Have the optimised graph written, its weights to nowhere; not where the system has no such place."""
+    if not os.path.exists(_NOWHERE):
+        return
     weights = path.with_suffix(".weights")
-    if os.path.exists("/dev/null"):
-        weights.symlink_to("/dev/null")
+    weights.symlink_to(_NOWHERE)  # a path that leads out of the folder itself is refused
+    options.optimized_model_filepath = str(path)
     entry = "session.optimized_model_external_initializers"
     options.add_session_config_entry(f"{entry}_file_name", weights.name)
     options.add_session_config_entry(f"{entry}_min_size_in_bytes", "128")

@@ -122,8 +122,8 @@ class Settings:
         optimization: Optimisation of the graph.
         copy_weights: Whether the runtime may keep weights in a layout of its own, beside the mapped ones.
         profile: A folder for the profile that onnxruntime writes; None: it writes none.
-        optimized_model: A file for the graph that it runs, without its weights; its folder must hold nothing
-            else of value. None: it is not written.
+        optimized_model: A file for the graph that it runs, without its weights, which is not written where
+            these would have to be; None: it is not written.
         spinning: Whether threads wait busily for work; None: where each has a processor.
         arena: Whether memory that is free again is kept for the next run.
     """

@@ -99,7 +99,7 @@ def _onnxruntime(items: Sequence[Mapping[str, Any]], path: str) -> GivenProfile:
     warnings = []
     if any(item.get("cat") == "Kernel" for item in items):
         warnings.append(f"{path}: the times are those of nodes on the host; a GPU's kernels may end later")
-    return GivenProfile("onnxruntime", counted, tuple(warnings))
+    return GivenProfile(runtime="onnxruntime", runs=counted, warnings=tuple(warnings))
 
 
 def _tensorrt(items: Sequence[Mapping[str, Any]], path: str) -> GivenProfile:

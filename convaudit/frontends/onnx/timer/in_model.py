@@ -152,7 +152,7 @@ def _attempt(
                 plain.append(_seconds(bare, feeds))
             walls.append(_seconds(session, feeds))
         runs = profiled_runs(written_events(session.end_profiling()))[1:]
-        optimized = onnx.load(path, load_external_data=False) if written else None
+        optimized = onnx.load(path, load_external_data=False) if path.exists() else None
     if not runs:
         raise ExecutionError("its profile has no complete run")
     placements = {layer.name: session.placement(layer.name) for layer in original.layers}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _MICROSECOND = 1e-6
 _KERNEL = "_kernel_time"
@@ -57,50 +58,69 @@ def written_events(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(text)
 
 
+class _Kernel(NamedTuple):
+    """What is kept of an event: of a million of them, what is left out counts."""
+
+    start: float  # microseconds, as is the next
+    duration: float
+    thread: object
+    name: str
+    op: str
+    provider: str
+    read: tuple[int, ...] | None
+    made: tuple[int, ...] | None
+
+
 def profiled_runs(events: Iterable[Mapping[str, Any]]) -> list[ProfiledRun]:
     """The runs of a profile, in their order; what was written of one that did not end is left out."""
-    kernels: list[Mapping[str, Any]] = []
-    whole: list[Mapping[str, Any]] = []
+    kernels: list[_Kernel] = []
+    whole: list[tuple[float, float]] = []
     for event in events:
-        if event.get("cat") == "Node" and str(event["name"]).endswith(_KERNEL):
-            kernels.append(event)
+        if event.get("cat") == "Node" and event["name"].endswith(_KERNEL):
+            kernels.append(_kernel(event))
         elif event.get("cat") == "Session" and event["name"] == "model_run":
-            whole.append(event)
-    kernels.sort(key=lambda event: (event["ts"], -event["dur"]))
+            whole.append((event["ts"], event["dur"]))
+    kernels.sort(key=lambda kernel: (kernel.start, -kernel.duration))
     runs, position = [], 0
-    for run in sorted(whole, key=lambda event: event["ts"]):
-        start, end = run["ts"], run["ts"] + run["dur"]
-        while position < len(kernels) and kernels[position]["ts"] < start:
+    for start, duration in sorted(whole):
+        while position < len(kernels) and kernels[position].start < start:
             position += 1
         first = position
-        while position < len(kernels) and kernels[position]["ts"] <= end:
+        while position < len(kernels) and kernels[position].start <= start + duration:
             position += 1
         own = tuple(_own(kernels[first:position]))
-        runs.append(ProfiledRun(run["dur"] * _MICROSECOND, own, _MICROSECOND))
+        runs.append(ProfiledRun(duration * _MICROSECOND, own, _MICROSECOND))
     return runs
 
 
-def _own(kernels: list[Mapping[str, Any]]) -> Iterator[Event]:
+def _kernel(event: Mapping[str, Any]) -> _Kernel:
+    details = event.get("args", {})
+    return _Kernel(
+        event["ts"],
+        event["dur"],
+        event.get("tid"),
+        sys.intern(event["name"].removesuffix(_KERNEL)),
+        sys.intern(str(details.get("op_name", ""))),
+        sys.intern(str(details.get("provider", ""))),
+        _first_shape(details.get("input_type_shape")),
+        _first_shape(details.get("output_type_shape")),
+    )
+
+
+def _own(kernels: list[_Kernel]) -> Iterator[Event]:
     """Events with the time of each kernel's own: a loop's is what its body's leave."""
-    own = [float(event["dur"]) for event in kernels]
-    open_kernels: dict[Any, list[tuple[float, int]]] = {}  # of each thread: the end and the position
-    for position, event in enumerate(kernels):
-        around = open_kernels.setdefault(event.get("tid"), [])
-        while around and around[-1][0] <= event["ts"]:
+    own = [float(kernel.duration) for kernel in kernels]
+    open_kernels: dict[object, list[tuple[float, int]]] = {}  # of each thread: the end and the position
+    for position, kernel in enumerate(kernels):
+        around = open_kernels.setdefault(kernel.thread, [])
+        while around and around[-1][0] <= kernel.start:
             around.pop()
         if around:
-            own[around[-1][1]] -= event["dur"]
-        around.append((event["ts"] + event["dur"], position))
-    for event, duration in zip(kernels, own, strict=True):
-        details = event.get("args", {})
-        yield Event(
-            str(event["name"]).removesuffix(_KERNEL),
-            str(details.get("op_name", "")),
-            str(details.get("provider", "")),
-            max(0.0, duration) * _MICROSECOND,
-            _first_shape(details.get("input_type_shape")),
-            _first_shape(details.get("output_type_shape")),
-        )
+            own[around[-1][1]] -= kernel.duration
+        around.append((kernel.start + kernel.duration, position))
+    for kernel, duration in zip(kernels, own, strict=True):
+        seconds = max(0.0, duration) * _MICROSECOND
+        yield Event(kernel.name, kernel.op, kernel.provider, seconds, kernel.read, kernel.made)
 
 
 def _first_shape(told: Any) -> tuple[int, ...] | None:

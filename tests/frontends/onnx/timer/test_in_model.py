@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.frontends import TimeRequest
+from convaudit.frontends.onnx import onnxruntime
 from convaudit.frontends.onnx.onnxruntime import OnnxRuntime, OnnxSession
 from convaudit.frontends.onnx.runtime import CPU, Placement, Settings
-from convaudit.frontends.onnx.timer import time_model
+from convaudit.frontends.onnx.timer import in_model, time_model
 from convaudit.records.timing import Timed
 from tests.frontends.onnx.models import walked
 from tests.frontends.onnx.verifier import cases
@@ -129,3 +131,29 @@ def test_weights_are_not_held_twice_beyond_the_memory_that_is_allowed(tmp_path: 
     found = time_model(walked(path), {}, Settings(threads=1), replace(QUICK, memory_bytes=1000))
     assert found.plain == ()
     assert found.runs
+
+
+def test_no_copy_of_the_weights_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    written: list[int] = []
+    read = in_model.onnx.load
+
+    def look(path: Path, **options: object) -> object:
+        written.extend(file.stat().st_size for file in path.parent.iterdir())
+        return read(path, **options)
+
+    monkeypatch.setattr(in_model.onnx, "load", look)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    text = (
+        "m (float[1, 256, 4, 4] x, float[256, 256, 3, 3] w1) => (float[1, 256, 2, 2] y) { y = Conv(x, w1) }"
+    )
+    timed(text)
+    assert 0 < len(written) <= 3
+    assert sum(written) < 99 * 99 * 9 * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_place_for_the_weights_kernels_are_told_by_their_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnxruntime, "_NOWHERE", "/nowhere/at/all")
+    assert all(layer.in_model for layer in timed(BLOCKED).layers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from time import perf_counter
 
 from convaudit.errors import ConvauditError
@@ -18,6 +19,8 @@ from convaudit.frontends.onnx.walker import Walked
 from convaudit.records.timing import LayerSamples, Roofs, Samples
 
 _ALONE, _DENSE, _ITSELF = "alone", "dense", "itself"
+_PATIENCE = 0.4  # for more rounds than the least, where nobody said how long it may take
+_MOST_BESIDE_THEMSELVES = 12  # distinct layers, unless they have groups: enough to tell how quiet it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +46,8 @@ def time_alone(
 ) -> tuple[tuple[AloneSamples, ...], Roofs | None]:
     """Time every layer alone, beside itself and beside its groups=1 twin, and the machine's roofs.
 
-    Layers of equal shapes are timed once. A sample is the fastest run of one round, of the kernel alone; a
-    round has sessions of its own.
+    Layers of equal shapes are timed once; of those without groups not all beside themselves. A sample is
+    the fastest run of one round, of the kernel alone; a round has sessions of its own.
 
     Args:
         walked: What the walker found.
@@ -62,6 +65,9 @@ def time_alone(
     subjects = _subjects(walked, settings, sizes, memory)
     timed = [subject.trial for subject in subjects if subject.trial is not None]
     timed.sort(key=lambda trial: _DENSE not in trial.contenders)  # those with a twin are left out last
+    for trial in timed[_MOST_BESIDE_THEMSELVES:]:
+        if _DENSE not in trial.contenders:
+            trial.contenders = {_ALONE: trial.contenders[_ALONE]}
     roofs = Trial(roof_contenders([layer.dtype for layer in walked.network.layers]), layers=0)
     untimed = sum(len(subject.positions) for subject in subjects if subject.trial is None)
     if how.progress is not None and untimed:
@@ -75,6 +81,7 @@ def time_alone(
         seed=how.seed or 0,
         clock=clock,
         progress=how.progress,
+        patience=_PATIENCE if how.budget_seconds is None else inf,
     )
     found = {position: subject.samples() for subject in subjects for position in subject.positions}
     return tuple(found[position] for position in sorted(found)), roofs_of(roofs.samples)

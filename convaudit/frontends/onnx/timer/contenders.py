@@ -30,7 +30,7 @@ RESOLUTION = 1e-6
 """Seconds that onnxruntime's profile leaves out at most: it cuts off fractions of microseconds."""
 _BURSTS = 2  # of each kernel in a round; one of a kernel that takes long
 _BURST_SECONDS = 2e-3
-_FEWEST, _MOST = 3, 12  # runs of a burst that count
+_FEWEST, _MOST = 3, 8  # runs of a burst that count
 _LINE, _PAGE = 64, 4096  # bytes: of the cache, of memory
 _AROUND = frozenset(
     {"ReorderInput", "ReorderOutput", "DequantizeLinear", "QuantizeLinear", "Cast", "Transpose", "Identity"}

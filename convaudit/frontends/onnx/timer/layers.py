@@ -21,7 +21,7 @@ from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.timer.contenders import Contender
 from convaudit.frontends.onnx.timer.surroundings import Neighbours
 from convaudit.frontends.onnx.twin.regrouped import regrouped_node
-from convaudit.frontends.onnx.twin.weights import DenseNode, dense_node
+from convaudit.frontends.onnx.twin.weights import DEQUANTIZE, DenseNode, dense_node
 from convaudit.frontends.onnx.verifier.exposure import prune
 from convaudit.frontends.onnx.verifier.extracted import Constants
 from convaudit.frontends.onnx.verifier.operands import execution, known_padding, made_up, operands
@@ -83,14 +83,9 @@ class LayerAlone:
     @property
     def shape(self) -> Hashable:
         """What layers of equal times have in common: op, attributes, shapes, element types, surroundings."""
-        stored = {
-            role: (tuple(tensor.dims), tensor.data_type)
-            for role, name in operands(self._node).items()
-            if (tensor := self._constants.stored.get(name)) is not None
-        }
         fed = {name: (array.shape, array.dtype.str) for name, array in self._feeds.items()}
         roles = tuple(
-            (role, stored.get(role, fed.get(name, "calculated")))
+            (role, fed.get(name) or self._constant_form(role, name))
             for role, name in operands(self._node).items()
         )
         attributes = frozenset(item.SerializeToString() for item in self._node.attribute)
@@ -171,6 +166,16 @@ class LayerAlone:
 
     def _twin(self) -> DenseNode:
         return dense_node(self.layer, self._node, self._constants)
+
+    def _constant_form(self, role: str, name: str) -> Hashable:
+        """What of a constant operand a runtime's choice of a kernel may depend on, beside the shapes."""
+        producer = self._constants.producer(name)
+        if producer is not None and op_of(producer) in DEQUANTIZE:
+            return (op_of(producer), tuple(item.SerializeToString() for item in producer.attribute))
+        if role in ("weight", "bias"):  # calculated once, or stored
+            return self.layer.weight_dtype if role == "weight" else self.layer.bias_dtype
+        tensor = self._constants.stored.get(name)
+        return "calculated" if tensor is None else (tuple(tensor.dims), tensor.data_type)
 
     def _quantized_dtype(self, dequantize: NodeProto) -> str:
         """Element type of what is dequantised: that of its zero point, by default uint8."""

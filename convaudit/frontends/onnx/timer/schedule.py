@@ -9,6 +9,7 @@ from math import inf
 
 from convaudit.errors import ConvauditError
 from convaudit.timing import Estimate, narrow_enough
+from convaudit.timing.estimates import FEWEST
 
 LEAST_ROUNDS = 9
 """Rounds without which nothing is concluded: of nine samples the second and the eighth hold the median."""
@@ -17,7 +18,7 @@ _WITHIN = 0.015  # half of an interval, relative to its median, that is narrow e
 _WITHIN_ALL = 0.001  # what it may make of the whole, relative to that
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Task:
     """One thing that is timed in rounds.
 
@@ -63,6 +64,7 @@ class Schedule:
         budget: float,
         clock: Callable[[], float],
         done: Callable[[Task], None] = lambda task: None,
+        patience: float = inf,
     ) -> None:
         """Plan nothing yet.
 
@@ -71,41 +73,50 @@ class Schedule:
             budget: Seconds for all of it, from now on.
             clock: The time in seconds.
             done: Is told of each task that gets no more rounds.
+            patience: How long more rounds than the least may take, relative to those.
         """
-        self._items, self._budget, self._clock, self._done = tasks, budget, clock, done
+        self._tasks, self._budget, self._clock, self._done = tasks, budget, clock, done
+        self._patience = patience
         self._start = clock()
 
     def run(self) -> None:
         """Take rounds of all tasks in turn.
 
         After the first round of each, those are given up whose least number of rounds does not fit into the
-        time that those before them leave.
+        time that those before them leave; what took longer than it seemed ends with fewer rounds.
         """
-        for task in self._items:
+        for task in self._tasks:
             if self._left > 0:
                 self._round(task)
             else:
                 self._give_up(task)
-        open_items = [task for task in self._items if task.failure is None]
+        open_tasks = [task for task in self._tasks if task.failure is None]
         for pass_number in count(1):
-            open_items = self._affordable(open_items, slack=1 + 1 / pass_number**2)
-            if not open_items:
+            open_tasks = self._affordable(open_tasks, slack=1 + 1 / pass_number**2)
+            if not open_tasks:
                 break
-            for task in sorted(open_items, key=_need, reverse=True):
+            if all(task.rounds >= task.least for task in open_tasks):
+                self._hurry()
+            for task in sorted(open_tasks, key=_need, reverse=True):
                 if task.rounds < task.least or task.cost <= self._left:
                     self._round(task)
                 else:
-                    open_items.remove(task)
+                    open_tasks.remove(task)
                     self._done(task)
-            whole = sum(task.weight() for task in self._items if task.failure is None)
-            for task in [task for task in open_items if task.failure is not None or task.known(whole)]:
-                open_items.remove(task)
+            whole = sum(task.weight() for task in self._tasks if task.failure is None)
+            for task in [task for task in open_tasks if task.failure is not None or task.known(whole)]:
+                open_tasks.remove(task)
                 if task.failure is None:
                     self._done(task)
 
     @property
     def _left(self) -> float:
         return self._budget - (self._clock() - self._start)
+
+    def _hurry(self) -> None:
+        """Spend on more rounds than the least no more than there is patience for."""
+        self._budget = min(self._budget, (self._budget - self._left) * (1 + self._patience))
+        self._patience = inf
 
     def _round(self, task: Task) -> None:
         start = self._clock()
@@ -125,6 +136,8 @@ class Schedule:
             if needed <= left:
                 left -= needed
                 kept.append(task)
+            elif task.rounds >= FEWEST:
+                self._done(task)
             else:
                 self._give_up(task)
         return kept

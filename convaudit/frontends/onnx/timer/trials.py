@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -73,6 +74,7 @@ def run_trials(
     seed: int,
     clock: Callable[[], float],
     progress: Callable[[int], None] | None = None,
+    patience: float = inf,
 ) -> None:
     """Time trials, and roofs in the same rounds, within a budget.
 
@@ -85,6 +87,7 @@ def run_trials(
         seed: Of the order of everything.
         clock: The time in seconds.
         progress: Is told of the layers that are done.
+        patience: As in ``Schedule``.
     """
     with TemporaryDirectory(prefix="convaudit-") as folder:
         bench = Bench(settings, Path(folder), np.random.default_rng(seed), memory_bytes)
@@ -96,6 +99,6 @@ def run_trials(
             if progress is not None and id(task) in layers:
                 progress(layers[id(task)])
 
-        Schedule([*few, *tasks] if tasks else [], seconds, clock, done).run()
+        Schedule([*few, *tasks] if tasks else [], seconds, clock, done, patience).run()
     for task, trial in zip(tasks, trials, strict=True):
         trial.failure = task.failure

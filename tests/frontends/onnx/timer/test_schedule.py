@@ -78,6 +78,26 @@ def test_what_does_not_fit_is_left_out_and_says_so(fake):
     assert sorted(map(id, fake.told)) == sorted(map(id, [first, second, last]))
 
 
+def test_what_takes_longer_than_it_seemed_ends_with_fewer_rounds(fake):
+    task = fake.task(1.0)
+    take = task.take
+
+    def slower_and_slower() -> None:
+        fake.now += task.rounds * 0.5
+        take()
+
+    task.take = slower_and_slower
+    fake.run([task], 20.0)
+    assert 6 <= task.rounds < LEAST_ROUNDS
+    assert (task.failure, fake.told) == (None, [task])
+
+
+def test_patience_ends_before_the_budget(fake):
+    task = fake.task(1.0, samples=NOISY)
+    Schedule([task], 1000.0, fake.clock, patience=0.5).run()
+    assert LEAST_ROUNDS < task.rounds <= LEAST_ROUNDS * 1.5
+
+
 def test_without_any_time_nothing_is_measured(fake):
     task = fake.task(1.0)
     fake.run([task], 0.0)

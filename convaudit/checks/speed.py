@@ -71,13 +71,13 @@ def layers_speed(turns: Turns, pairs: Sequence[LayerPair], names: tuple[str, str
 
 
 def model_speed(turns: Turns, before: AuditReport, after: AuditReport) -> Speed:
-    """Of whole runs of the models, whatever they consist of."""
+    """Of whole runs of the models, whatever they consist of; without a profiler, where these were timed."""
     return _speed(
         (before.source, after.source),
         (before.totals.model_macs, after.totals.model_macs),
         (before.totals.weight_bytes, after.totals.weight_bytes),
-        [timed.runs for timed in turns.before],
-        [timed.runs for timed in turns.after],
+        [timed.plain or timed.runs for timed in turns.before],
+        [timed.plain or timed.runs for timed in turns.after],
         "",
     )
 

@@ -151,7 +151,7 @@ def _alone(difference: Difference) -> Iterator[tuple[AuditReport, str]]:
     """The time of the layers that only one of the models has."""
     for report, layers in ((difference.before, difference.removed), (difference.after, difference.added)):
         known = [layer.timing.model_share for layer in layers if layer.timing and layer.timing.model_share]
-        seconds = report.timing.seconds if report.timing else None
+        seconds = report.timing.profiled_seconds if report.timing else None
         if known and seconds is not None:
             takes = "layer that only it has takes" if len(layers) == 1 else "layers that only it has take"
             yield report, f"{len(layers)} {takes} {human_seconds(sum(known) * seconds)}"

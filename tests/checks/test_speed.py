@@ -95,6 +95,14 @@ def test_sums_are_of_the_changed_of_the_others_and_of_the_runs():
     assert (times.model.seconds_before, times.model.seconds_after) == (close(14), close(28))
 
 
+def test_whole_runs_are_those_without_the_profiler():
+    profiled = [turn([1.0], 10.0)] * 9
+    plain = [replace(timed, plain=around(5.0)) for timed in profiled]
+    report = with_timing(analyze(network(FIRST)), merged(plain))
+    assert difference_of(report, report, Turns(plain, plain)).times.model.seconds_before == close(5)
+    assert difference_of(report, report, Turns(profiled, plain)).times.model.realised == close(2)
+
+
 def test_few_turns_have_no_interval_and_say_so():
     times = compared([FIRST], [FIRST], [1.0], [2.0], turns=4).times
     assert (times.model.realised_interval, times.model.turns) == (None, 4)

@@ -114,6 +114,16 @@ def test_many_samples_take_the_normal_approximation():
     assert 0.4 < found.low < found.value < found.high < 0.6
 
 
+@pytest.mark.parametrize("draw", [independent, bursty])
+def test_to_stop_as_soon_as_it_is_narrow_costs_little(draw: Draw):
+    def until_narrow(seed: random.Random) -> Estimate | None:
+        above, below = ([x**0.3 for x in draw(seed, 25)] for _ in range(2))
+        found = (paired_ratio(above[:count], below[:count]) for count in range(9, 26))
+        return next((one for one in found if narrow_enough(one, least=9)), None) or paired_ratio(above, below)
+
+    assert coverage(until_narrow, trials=200) >= 0.92
+
+
 @pytest.mark.parametrize("count", [2, 5])
 def test_the_interval_of_few_samples_is_their_range_and_no_verdict(count):
     found = median_of([1.0 + i for i in range(count)])

@@ -95,6 +95,24 @@ def unpaired_ratio(above: Estimate | None, below: Estimate | None) -> Estimate |
     )
 
 
+def share_in_runs(part: Sequence[float], runs: Sequence[float]) -> float | None:
+    """What part of runs something takes, by the faster half of them; None where a part is missing.
+
+    Shares of all that a run consists of add up to 1, as medians need not: what disturbs a run meets another
+    part of it each time, so that the median of each hides it and that of the whole does not.
+
+    Args:
+        part: Seconds of the part in each run.
+        runs: Seconds of each run.
+    """
+    if len(part) != len(runs) or not runs:
+        return median(part) / median(runs) if part and runs and median(runs) else None
+    limit = median(runs)
+    kept = [(seconds, run) for seconds, run in zip(part, runs, strict=True) if run <= limit]
+    whole = sum(run for _, run in kept)
+    return sum(seconds for seconds, _ in kept) / whole if whole else None
+
+
 def narrow_enough(estimate: Estimate | None, within: float = 0.02, least: int = 12) -> bool:
     """Whether a timer may stop taking samples.
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from statistics import median
 
 from convaudit.formulas.growth import ratio
 from convaudit.records import LayerCost
 from convaudit.records.timing import Bound, LayerSamples, Roofs, Samples, Timing
-from convaudit.timing.estimates import FEWEST, Estimate, median_of, paired_ratio, unpaired_ratio
+from convaudit.timing.estimates import (
+    FEWEST,
+    Estimate,
+    median_of,
+    paired_ratio,
+    share_in_runs,
+    unpaired_ratio,
+)
 from convaudit.timing.noise import deviation
 
 MOST_UNEXPLAINED = 0.5
@@ -51,7 +57,7 @@ def timing_of(
         dense_kernel=samples.dense_kernel,
         model_seconds=model_seconds,
         model_spread=in_model.spread if in_model else None,
-        model_share=in_model.value / median(runs) if in_model and runs else None,
+        model_share=share_in_runs(samples.in_model, runs),
         reorders=samples.reorders if samples.in_model else None,
         reorder_seconds=reordering.value / calls if reordering and calls else None,
         macs_per_second=layer.macs / seconds if isinstance(layer.macs, int) and seconds else None,

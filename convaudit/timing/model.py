@@ -8,7 +8,7 @@ from statistics import median
 
 from convaudit.records import AuditReport, LayerCost
 from convaudit.records.timing import LayerSamples, ModelTiming, Samples, Timed, TimePart
-from convaudit.timing.estimates import Estimate, median_of
+from convaudit.timing.estimates import Estimate, median_of, share_in_runs
 from convaudit.timing.layers import of_itself, promised_by, realised_of, timing_of
 from convaudit.timing.noise import deviation, too_noisy
 
@@ -49,8 +49,8 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
     """
     total = median_of(timed.runs)
     plain = median_of(timed.plain) or total
-    parts = tuple(_parts(measured, timed, total.value if total else 0.0))
-    known = [part.seconds for part in parts if part.kind in ("layers", "reorders", "other_op")]
+    parts = tuple(_parts(measured, timed))
+    known = [part.share for part in parts if part.kind in ("layers", "reorders", "other_op")]
     grouped = [found for layer, samples in measured if (found := _grouped(layer, samples))]
     macs = sum(one.macs for one in grouped)
     promised = sum(one.dense_macs for one in grouped) / macs if macs else None
@@ -64,7 +64,7 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
         runs=len(timed.plain or timed.runs),
         profiled_seconds=total.value if total else None,
         parts=parts,
-        attributed=sum(known) / total.value if total and total.value else None,
+        attributed=sum(known) if total else None,
         grouped_layers=len(grouped),
         promised=promised,
         realised=realised.value if realised else None,
@@ -84,7 +84,7 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
 # --- the parts of a run ---------------------------------------------------------------------------------
 
 
-def _parts(measured: Sequence[_Measured], timed: Timed, total: float) -> Iterator[TimePart]:
+def _parts(measured: Sequence[_Measured], timed: Timed) -> Iterator[TimePart]:
     """What a run consists of: the layers, the reorders that they caused, and what the timer names."""
     in_model = [samples for _, samples in measured if samples.in_model]
     reordered = [samples for samples in in_model if samples.reordering]
@@ -93,26 +93,24 @@ def _parts(measured: Sequence[_Measured], timed: Timed, total: float) -> Iterato
     )
     calls = sum(layer.calls for layer, found in measured if found.in_model and isinstance(layer.calls, int))
     if in_model:
-        yield _part("convolutions", "layers", calls, layers, total)
+        yield _part("convolutions", "layers", calls, layers, timed.runs)
     if reordered:
         count = sum(one.reorders for one in reordered)
-        yield _part(
-            "layout reorders", "reorders", count, sum_of_runs(one.reordering for one in reordered), total
-        )
+        seconds = sum_of_runs(one.reordering for one in reordered)
+        yield _part("layout reorders", "reorders", count, seconds, timed.runs)
     for part in timed.parts:
-        yield _part(part.name, part.kind, part.count, part.seconds, total)
+        yield _part(part.name, part.kind, part.count, part.seconds, timed.runs)
 
 
-def _part(name: str, kind: str, count: int, seconds: Samples, total: float) -> TimePart:
+def _part(name: str, kind: str, count: int, seconds: Samples, runs: Samples) -> TimePart:
     found = median_of(seconds)
-    value = found.value if found else 0.0
     return TimePart(
         name=name,
         kind=kind,  # type: ignore[arg-type]  # one of PartSamples' words, or of those above
         count=count,
-        seconds=value,
+        seconds=found.value if found else 0.0,
         spread=found.spread if found else None,
-        share=value / total if total else 0.0,
+        share=share_in_runs(seconds, runs) or 0.0,
     )
 
 

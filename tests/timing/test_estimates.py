@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from statistics import median
 
 import pytest
 
@@ -14,6 +15,7 @@ from convaudit.timing.estimates import (
     median_of,
     narrow_enough,
     paired_ratio,
+    share_in_runs,
     unpaired_ratio,
 )
 
@@ -152,6 +154,18 @@ def test_the_ratio_of_what_was_measured_apart_has_the_widest_interval():
     below = Estimate(value=3, low=2, high=4, count=7)
     assert unpaired_ratio(above, below) == Estimate(value=2, low=5 / 4, high=4, count=7)
     assert unpaired_ratio(above, None) is None
+
+
+def test_shares_add_up_whatever_part_of_a_run_is_disturbed():
+    parts = [[1.0] * 9 for _ in range(3)]
+    for run in range(6):  # most of the runs, each in another part of it
+        parts[run % 3][run] = 50.0
+    runs = [sum(seconds) for seconds in zip(*parts, strict=True)]
+    assert sum(median(part) for part in parts) / median(runs) < 0.1
+    assert sum(share_in_runs(part, runs) for part in parts) == pytest.approx(1)
+    assert share_in_runs((1.0, 3.0), (4.0, 4.0)) == 0.5
+    assert share_in_runs((1.0,), (4.0, 6.0)) == 0.2
+    assert (share_in_runs((), (4.0,)), share_in_runs((1.0,), ())) == (None, None)
 
 
 def test_a_factor_widens_in_both_directions():

@@ -237,14 +237,17 @@ def _run_options(doing: str, memory: str) -> Iterable[Callable[[Any], Any]]:
     yield from _runtime_options(doing)
 
 
-def runtime_options(*, doing: str, threads: str) -> Callable[[Decorated], Decorated]:
-    """What it runs in, for a command that always runs a model.
-
-    Args:
-        doing: What the runs are for, in a word.
-        threads: How many threads unless the user says so.
-    """
-    return lambda command: decorated(command, *_runtime_options(doing, threads))
+def sweep_options(command: Decorated) -> Decorated:
+    """How long a sweep may take, how much it may hold, and what it runs in."""
+    return decorated(
+        command,
+        click.option(
+            "--time-budget", type=SECONDS, help="How long all of it may take, 30s unless given: 500ms, 2min."
+        ),
+        click.option("--memory", type=SIZE, help="Bound on the weights of one of them, 1GiB unless given."),
+        *_runtime_options("timing", "1"),
+        section="Run",
+    )
 
 
 def _runtime_options(doing: str, threads: str | None = None) -> Iterable[Callable[[Any], Any]]:

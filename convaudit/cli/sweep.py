@@ -9,13 +9,11 @@ import click
 from convaudit.cli.errors import ExitCode, fail
 from convaudit.cli.group import Command
 from convaudit.cli.options import (
-    SECONDS,
-    SIZE,
     Value,
     read_groups,
-    runtime_options,
     source_keywords,
     source_options,
+    sweep_options,
 )
 from convaudit.cli.output import colored, progress_bar, write_result
 from convaudit.cli.view import output_options
@@ -23,22 +21,22 @@ from convaudit.errors import UsageError
 from convaudit.reporters import FORMATS, Document, View, chosen_format
 
 _EPILOG = """
-The layer is timed alone, with random weights, at all numbers of groups in turn. A
-row is dominated where another one has fewer groups, so does more multiply-adds,
-and yet is faster beyond the spread. What another number of groups does to the
+The layer is timed alone, with random weights, at all numbers of groups in
+turn. A row is dominated where another one has fewer groups, so does more
+multiply-adds, and yet is faster beyond the spread. What groups do to the
 network's accuracy is another matter.
 
 Examples:
   convaudit sweep model.onnx --layer layer1.0.conv2
-  convaudit sweep model.onnx --layer layer1.0.conv2 --groups 8,16,32 --time-budget 10s
+  convaudit sweep model.onnx --layer layer1.0.conv2 --groups 8,16,32
   convaudit sweep model.onnx --all --time-budget 2min
-  convaudit sweep torchvision:resnext50_32x4d -i 1x3x224x224 --layer layer1.0.conv2
+  convaudit sweep package.module:factory -i 1x3x224x224 --layer layer1.0.conv2
   convaudit sweep model.onnx --layer layer1.0.conv2 -o sweep.csv
 
 Exit codes:
   0  timed
-  2  nothing was timed: an unknown layer, groups that do not divide, open sizes,
-     too small a budget
+  2  nothing was timed: an unknown layer, groups that do not divide its
+     channels, open sizes, too small a budget
 """
 
 
@@ -52,11 +50,7 @@ Exit codes:
     help="These numbers of groups, 1 and the layer's own; all that divide its channels unless given.",
 )
 @source_options
-@click.option(
-    "--time-budget", type=SECONDS, help="How long all of it may take, 30s unless given: 500ms, 2min."
-)
-@click.option("--memory", type=SIZE, help="Bound on the weights of one of them, 1GiB unless given.")
-@runtime_options(doing="timing", threads="1")
+@sweep_options
 @output_options("sweep")
 def sweep(
     model: str,

@@ -12,14 +12,14 @@ from convaudit.cli.options import FILE, run_keywords, run_options, source_keywor
 from convaudit.cli.output import progress_bar, write_result
 
 _EPILOG = """
-The weights of the twin are block-diagonal, so it computes the same function: what
-its time is more than the model's is what the groups are worth. Before it is
-written, each weight is compared bit for bit, each convolution is verified, and
-both networks run on the same input.
+The weights of the twin are block-diagonal, so it computes the same function:
+its time against the model's says what the groups are worth. Before it is
+written, each weight is compared bit for bit, each convolution is verified,
+and both networks run on the same inputs.
 
 Examples:
   convaudit twin model.onnx -o dense.onnx
-  convaudit twin model.onnx -o dense.onnx --layers layer1.0.conv2,layer1.1.conv2
+  convaudit twin model.onnx -o dense.onnx --layers conv1,conv2
   convaudit twin model.onnx -o dense.onnx --memory 4GiB
   convaudit model.onnx --timings phone.json --twin-timings phone-dense.json
 

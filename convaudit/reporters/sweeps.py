@@ -88,14 +88,12 @@ def summary_columns(sweeps: Sequence[Sweep]) -> dict[str, Column]:
 def summary_lines(sweeps: Sequence[Sweep]) -> list[str]:
     """Where a better groups exists, in words; what was not measured and why; what ran."""
     better = [(sweep, row) for sweep in sweeps if (row := _better(sweep)) is not None]
-    measured = sum(_own(sweep) is not None and _own(sweep).seconds is not None for sweep in sweeps)  # type: ignore[union-attr]
+    timed = [own for own in map(_own, sweeps) if own is not None and own.seconds is not None]
+    grouped = sum(own.groups > 1 for own in timed)
     lines = [f"{sweep.layer}: {dominance(_own(sweep), row)}" for sweep, row in better]
-    if not better:
-        lines = [f"no better groups in {measured} distinct layers: none is slower than with fewer groups"]
-    else:
-        lines.append(
-            f"a better groups exists for {len(better)} of {measured} distinct layers that were timed"
-        )
+    counts = f"{len(timed)} distinct layers were timed, {grouped} of them with groups"
+    found = f"fewer groups are faster for {len(better)}" if better else "for none are fewer groups faster"
+    lines.append(f"{counts}: {found}")
     lines += [*_unmeasured(sweeps), *_noisy(sweeps), _ran(sweeps), ACCURACY]
     return [printable(line) for line in lines if line]
 

@@ -19,6 +19,7 @@ from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import ConvLayer
 
 _Message = TypeVar("_Message", NodeProto, ValueInfoProto)
+_LONGEST_CHAIN = 64  # of nodes that change nothing
 _IR_OF_UNDECLARED_INITIALIZERS = 4  # before, initializers had to be declared as inputs
 
 
@@ -130,7 +131,7 @@ class _Edit:
         """Give one convolution groups=1."""
         node, scope = self._graphs.node(address), address[:-1]
         position = CONV_OPS[op_of(node)].weight
-        name = node.input[position]
+        operand, name = node.input[position], self._without_identity(scope, node.input[position])
         home = self._graphs.home(scope, name)
         zero_points = [
             node.input[index] for index in CONV_OPS[op_of(node)].settings if index < len(node.input)
@@ -138,14 +139,31 @@ class _Edit:
         key = (home.address if home else scope, name, layer.groups, layer.transposed, *zero_points)
         if key not in self._made:
             suffix = self._suffix(scope, name)
-            twin = dense_node(
-                layer, node, Constants(self.walked.model, self._whole, self._stored, scope), suffix=suffix
-            )
+            read = _copied(node)
+            read.input[position] = name
+            constants = Constants(self.walked.model, self._whole, self._stored, scope)
+            twin = dense_node(layer, read, constants, suffix=suffix)
+            if not twin.makers and constants.take(name) and any(map(_dequantizes, constants.makers)):
+                self.notes.append(f"the weight of {layer.name} is no longer dequantised when the model runs")
             self._place(twin, home.graph if home else self.proto.graph, name, suffix)
             self._made[key] = twin.node.input[position]
         node.input[position] = self._made[key]
         _set_group(node)
-        self._left[name] = scope
+        self._left[operand] = scope
+
+    def _without_identity(self, scope: Address, name: str) -> str:
+        """What stands before nodes that change nothing."""
+        for _ in range(_LONGEST_CHAIN):
+            home = self._graphs.home(scope, name)
+            producer = home.producers.get(name) if home else None
+            if (
+                producer is None
+                or op_of(producer) != "Identity"
+                or name in (home.initializers if home else ())
+            ):
+                return name
+            name = producer.input[0]
+        return name
 
     def _suffix(self, scope: Address, name: str) -> str:
         """An ending with which every name that is made of this operand is new."""
@@ -250,6 +268,10 @@ class _Edit:
                 info.type.tensor_type.elem_type = tensor.data_type
                 for size in tensor.dims:
                     info.type.tensor_type.shape.dim.add(dim_value=size)
+
+
+def _dequantizes(node: NodeProto) -> bool:
+    return node.op_type == "DequantizeLinear"
 
 
 def _set_group(node: NodeProto) -> None:

@@ -303,6 +303,28 @@ def test_external_data_are_read_and_never_written_over(tmp_path: Path) -> None:
     )
 
 
+CHAINS = [
+    pytest.param("[dq] v = DequantizeLinear (q, s)", ["dq", "c"], False, id="directly"),
+    pytest.param("[dq] d = DequantizeLinear (q, s) v = Identity (d)", ["dq", "c"], False, id="identity"),
+    pytest.param(
+        "[dq] d = DequantizeLinear (q, s)"
+        "u = Transpose <perm=[1,0,2,3]> (d) v = Transpose <perm=[1,0,2,3]> (u)",
+        ["c"],
+        True,
+        id="transposed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("chain", "nodes", "told"), CHAINS)
+def test_integers_stay_integers_or_it_is_told(chain: str, nodes: list[str], told: bool) -> None:
+    weight = values("q", 8, 2, 3, 3, dtype="int8", scale=3)
+    text = f"g ({X}) => ({Y}) <{weight}, float s = {{0.1}}> {{ {chain} [c] y = Conv <group=4> (x, v) }}"
+    result = made_twin(model(text), None, layers=None, source_keywords={}, how=HOW)
+    assert [node.name for node in result.proto.graph.node] == nodes
+    assert (result.notes == ("the weight of c is no longer dequantised when the model runs",)) == told
+
+
 UNDECIDED = "no convolution has groups|keeps its groups|does not run|no output is a finite number"
 
 

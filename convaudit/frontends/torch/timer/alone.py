@@ -30,7 +30,7 @@ Key = tuple[Any, ...]
 MEMORY_BYTES = 2**30
 _SETUP_SECONDS = 0.02
 """What making and checking a layer's operands takes at least."""
-_MOST_TIMES = 32
+_MOST_TIMES = 100
 """How much longer a twin takes, for sharing out the time; more groups than that are often depthwise."""
 
 

@@ -13,6 +13,8 @@ Clock = Callable[[], float]
 _BLOCK = 1e-3  # seconds that a block of calls takes at least: a clock's ticks are nothing to it
 _MOST_CALLS = 1000
 MOST_ROUNDS = 32
+_LONG = 0.5
+"""Seconds after which half of them are enough: the interval narrows by their square root only."""
 
 
 def interleaved(
@@ -40,7 +42,8 @@ def interleaved(
         order.reverse()
         now, rounds = clock(), len(samples[0])
         over = now - start + (now - first) / rounds > seconds
-        if over or rounds == MOST_ROUNDS or _known(samples):
+        long = rounds >= MOST_ROUNDS // 2 and now - first > _LONG
+        if over or long or rounds == MOST_ROUNDS or _known(samples):
             return [tuple(taken) for taken in samples]
 
 

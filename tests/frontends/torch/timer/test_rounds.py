@@ -49,6 +49,11 @@ def test_it_stops_when_the_time_is_over_and_not_before_one_round():
     assert [len(taken) for taken in Machine(a=[5.0], b=[5.0]).timed(1)] == [1, 1]
 
 
+def test_what_takes_long_is_run_in_half_of_the_rounds():
+    short, long = (Machine(a=[scale], b=[scale * time for time in NOISE]).timed(99) for scale in (1e-3, 0.1))
+    assert (len(short[0]), len(long[0])) == (32, 16)
+
+
 def test_short_calls_come_in_blocks():
     machine = Machine(a=[1e-4], b=[1e-2])
     machine.timed(0.1)

@@ -9,16 +9,9 @@ import click
 
 from convaudit.cli.errors import ExitCode, fail, report_failure
 from convaudit.cli.group import Command
-from convaudit.cli.options import (
-    COLUMN_LIST,
-    KIND,
-    SORT_KEY,
-    audit_keywords,
-    source_options,
-    time_options,
-    verify_options,
-)
+from convaudit.cli.options import audit_keywords, source_options, time_options, verify_options
 from convaudit.cli.output import colored, progress_bar, write_result
+from convaudit.cli.values import COLUMN_LIST, KIND, SORT_KEY
 from convaudit.cli.view import check_view, output_options
 from convaudit.reporters import FORMATS, Document, View, chosen_format
 

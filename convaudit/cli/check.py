@@ -18,12 +18,9 @@ from convaudit.cli.baselines import Baselines
 from convaudit.cli.errors import ExitCode, failure_text, report_failure
 from convaudit.cli.group import Command
 from convaudit.cli.options import (
-    FILE,
     Decorated,
-    Value,
     audit_keywords,
     decorated,
-    read_dim,
     source_options,
     time_budget_option,
     verify_keywords,
@@ -31,6 +28,7 @@ from convaudit.cli.options import (
     without_verification,
 )
 from convaudit.cli.output import progress_bar, write_result
+from convaudit.cli.values import FILE, Value, read_dim
 from convaudit.cli.view import file_formats, file_options
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport

@@ -9,8 +9,8 @@ from importlib import resources
 import click
 
 from convaudit.cli.group import Command
-from convaudit.cli.options import FILE
 from convaudit.cli.output import write_file
+from convaudit.cli.values import FILE
 from convaudit.errors import UsageError
 from convaudit.reporters.text import printable
 

@@ -1,145 +1,17 @@
-"""Options that several commands share, and how their values are read: shapes, dimensions, sizes, lists."""
+"""Options that several commands share, and what of ``convaudit.audit`` each stands for."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from convaudit.arguments import named_or_in_order, read_input, unique
+from convaudit.arguments import named_or_in_order, unique
+from convaudit.cli.values import DIM, FILE, INPUT, KEYWORDS, SECONDS, SEED, SIZE
 from convaudit.errors import UsageError
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-
-class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """An option's value read by one of convaudit's own parsers, whose UsageError becomes click's.
-
-    Args:
-        name: What kind of value it is, for ``--help``.
-        read: Makes the value of its text.
-        words: Tells which words the shell may complete it to; asked when it does.
-    """
-
-    def __init__(
-        self, name: str, read: Callable[[str], Any] = str, words: Callable[[], Iterable[str]] = tuple
-    ) -> None:
-        self.name = name
-        self.read = read
-        self.words = words
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return self.read(value)
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """The words that begin so; of a list, those for its last item."""
-        from click.shell_completion import CompletionItem
-
-        before, comma, last = incomplete.rpartition(",")
-        return [CompletionItem(before + comma + word) for word in self.words() if word.startswith(last)]
-
-
-def kind_words() -> Iterable[str]:
-    """The kinds of convolutions."""
-    from convaudit.records import KINDS
-
-    return KINDS
-
-
-def column_words() -> Iterable[str]:
-    """The columns of the tables."""
-    from convaudit.reporters.columns import COLUMNS
-
-    return COLUMNS
-
-
-def sort_words() -> Iterable[str]:
-    """The columns that layers can be sorted by."""
-    from convaudit.reporters.columns import COLUMNS
-
-    return [name for name, column in COLUMNS.items() if column.order is not None]
-
-
-def read_dim(text: str) -> tuple[str, int]:
-    """``batch=1`` as (``"batch"``, 1)."""
-    name, _, size = text.rpartition("=")
-    if not name or not re.fullmatch(r"\d{1,18}", size, re.A):
-        raise UsageError(f"{text!r} fixes no dimension; write it as NAME=VALUE, for instance batch=1")
-    return name, int(size)
-
-
-def read_list(text: str) -> tuple[str, ...]:
-    """``name,groups,macs`` as a tuple."""
-    return tuple(item.strip() for item in text.split(",") if item.strip())
-
-
-def read_seed(text: str) -> int:
-    """``7``; negative ones are not seeds for NumPy."""
-    if not re.fullmatch(r"\d{1,20}", text, re.A) or int(text) >= 2**64:
-        raise UsageError(f"{text!r:.200} is not a seed; write an integer from 0 to 2**64 - 1")
-    return int(text)
-
-
-def read_size(text: str) -> int:
-    """``1GiB`` in bytes."""
-    from convaudit.units import parse_bytes  # imported late: --help need not wait for arithmetic
-
-    size = parse_bytes(text)
-    if size < 1:
-        raise UsageError(f"{text!r} is not memory at all; write a size such as 512MiB or 1GiB")
-    return size
-
-
-def read_seconds(text: str) -> float:
-    """``500ms`` in seconds."""
-    from convaudit.units import parse_seconds  # imported late, as above
-
-    return parse_seconds(text)
-
-
-def read_groups(text: str) -> list[int]:
-    """``1,2,4`` as numbers."""
-    items = read_list(text)
-    wrong = next((item for item in items if not re.fullmatch(r"[1-9]\d{0,8}", item, re.A)), None)
-    if wrong is not None or not items:
-        raise UsageError(f"{wrong or text!r:.100} is not a number of groups; write a list such as 1,2,4")
-    return sorted(set(map(int, items)))
-
-
-def read_keywords(text: str) -> dict[str, Any]:
-    """``{"width_mult": 0.5}`` as keyword arguments."""
-    try:
-        keywords = json.loads(text)
-    except ValueError:
-        keywords = None
-    if not isinstance(keywords, dict):
-        raise UsageError(f"{text!r} is not a JSON object; write it as '{{\"width_mult\": 0.5}}'")
-    return keywords
-
-
-INPUT = Value("[NAME=]SHAPE", read_input)
-DIM = Value("NAME=VALUE", read_dim)
-KEYWORDS = Value("JSON", read_keywords)
-KIND = Value("KIND", words=kind_words)
-SORT_KEY = Value("KEY", words=sort_words)
-COLUMN_LIST = Value("LIST", read_list, column_words)
-SEED = Value("INTEGER", read_seed)
-SIZE = Value("SIZE", read_size)
-SECONDS = Value("TIME", read_seconds)
-FILE = click.Path(dir_okay=False)
 
 
 def source_options(command: Decorated) -> Decorated:

@@ -8,14 +8,9 @@ import click
 
 from convaudit.cli.errors import ExitCode, fail
 from convaudit.cli.group import Command
-from convaudit.cli.options import (
-    Value,
-    read_groups,
-    source_keywords,
-    source_options,
-    sweep_options,
-)
+from convaudit.cli.options import source_keywords, source_options, sweep_options
 from convaudit.cli.output import colored, progress_bar, write_result
+from convaudit.cli.values import Value, read_groups
 from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
 from convaudit.reporters import FORMATS, Document, View, chosen_format

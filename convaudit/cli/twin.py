@@ -8,8 +8,9 @@ import click
 
 from convaudit.cli.errors import note
 from convaudit.cli.group import Command
-from convaudit.cli.options import FILE, run_keywords, run_options, source_keywords, source_options
+from convaudit.cli.options import run_keywords, run_options, source_keywords, source_options
 from convaudit.cli.output import progress_bar, write_result
+from convaudit.cli.values import FILE
 
 _EPILOG = """
 The weights of the twin are block-diagonal, so it computes the same function:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import click
 
-from convaudit.cli.options import FILE, Decorated, decorated
+from convaudit.cli.options import Decorated, decorated
+from convaudit.cli.values import FILE
 from convaudit.errors import UsageError
 from convaudit.reporters import DEFAULT_FORMAT, FORMATS, Document, Format, View, formats_of
 

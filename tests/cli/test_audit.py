@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import convaudit.api
-from convaudit.cli.options import read_dim
+from convaudit.cli.values import read_dim
 from convaudit.errors import UsageError
 from tests.cli.conftest import save_model
 

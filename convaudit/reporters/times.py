@@ -42,6 +42,11 @@ def promise(report: AuditReport, timing: ModelTiming) -> str:
         return "no layer has groups: they promise nothing"
     if timing.too_noisy is not None:
         return f"no verdict on groups: {timing.too_noisy}"
+    measured = [layer.timing.realised for layer in report.layers if layer.timing]
+    if timing.promised is None and any(measured):
+        return (
+            "what all groups realise together is unknown, since sizes are open: fix them by --dim or --input"
+        )
     if timing.promised is None or timing.realised is None:
         return f"what the groups of {_number(grouped, 'layer')} realise was not measured"
     over = f"over {_number(timing.grouped_layers, 'layer')}"

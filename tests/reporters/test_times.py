@@ -185,6 +185,7 @@ def test_what_hardly_takes_time_is_not_named() -> None:
     assert line.endswith("(median of 1 run): 1 other op 0.0%")
 
 
+UNTIMED = tuple(replace(layer, timing=Timing(reason="no time")) for layer in TIMED.layers)
 WHERE = "(onnxruntime 1.2.3, CPU, 1 thread, spread 4%)"
 LAST = [
     pytest.param(
@@ -216,6 +217,11 @@ LAST = [
     ),
     pytest.param(
         with_model(promised=None, realised=None),
+        "what all groups realise together is unknown, since sizes are open: fix them by --dim or --input",
+        id="open-sizes",
+    ),
+    pytest.param(
+        replace(with_model(promised=None, realised=None), layers=UNTIMED),
         "what the groups of 3 layers realise was not measured",
         id="not-measured",
     ),

@@ -15,6 +15,8 @@ from convaudit.frontends.onnx.loader.wire import (
     CHILDREN,
     DATA_FIELDS,
     MAX_EMBEDDED_BYTES,
+    Hole,
+    filled,
     length_delimited,
     read_skeleton,
 )
@@ -145,6 +147,21 @@ def test_threshold(elements: int, *, large: bool) -> None:
     model = helper.make_model(graph("g", tensor("w", np.ones(elements, np.float32)), tensor("pad")))
     kept = skeleton(model.SerializeToString()).graph.initializer[0]
     assert (kept.data_location == TensorProto.EXTERNAL) is large
+
+
+def test_a_skeleton_is_filled_again() -> None:
+    model = everywhere()
+    data = model.SerializeToString()
+    held = read_skeleton(io.BytesIO(data), len(data), "m.onnx", "m.onnx")
+
+    def stored(tensor: TensorProto) -> bytes:
+        where = entries(tensor)
+        return data[int(where["offset"]) :][: int(where["length"])]
+
+    parts = filled(io.BytesIO(held), len(held), lambda tensor: len(stored(tensor)))
+    assert sum(isinstance(part, Hole) for part in parts) > 5
+    whole = b"".join(stored(part.tensor) if isinstance(part, Hole) else part for part in parts)
+    assert onnx.ModelProto.FromString(whole) == model
 
 
 @pytest.mark.parametrize(

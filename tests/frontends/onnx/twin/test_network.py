@@ -133,6 +133,19 @@ def test_names_of_weights_and_nodes_stay(text: str) -> None:
     assert {item.name for item in twin.graph.initializer} == {item.name for item in source.graph.initializer}
 
 
+def test_all_else_is_kept() -> None:
+    source = model(GRAPHS[0].values[0])
+    source.metadata_props.add(key="author", value="somebody")
+    source.graph.metadata_props.add(key="k", value="v")
+    source.graph.node[0].doc_string = "a node"
+    source.producer_name, source.domain, source.model_version = "tests", "here", 7
+    twin = convaudit.twin(source)
+    for proto in (source, twin):
+        del proto.graph.initializer[:]
+        del proto.graph.node[0].attribute[:]
+    assert twin == source
+
+
 def test_a_weight_that_others_read_stays_beside_the_new_one() -> None:
     twin = convaudit.twin(model(GRAPHS[3].values[0]))
     assert {item.name: tuple(item.dims) for item in twin.graph.initializer} == {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from convaudit.checks.baseline import check_baseline
 from convaudit.checks.budgets import Budgets, check_budgets
-from convaudit.checks.diff import Difference, FieldChange, LayerChange, Total, difference_of
+from convaudit.checks.diff import Difference, FieldChange, LayerChange, Times, Total, difference_of
 from convaudit.checks.outcome import Contributor, Outcome
+from convaudit.checks.speed import Speed
 
 __all__ = [
     "Budgets",
@@ -14,6 +15,8 @@ __all__ = [
     "FieldChange",
     "LayerChange",
     "Outcome",
+    "Speed",
+    "Times",
     "Total",
     "check_baseline",
     "check_budgets",

@@ -136,7 +136,7 @@ def _times(before: AuditReport, after: AuditReport, pairs: Sequence[Match], turn
 
     def together(changed: bool) -> Speed | None:
         chosen = [pair for pair, differs in zip(both, differ, strict=True) if differs == changed]
-        name = f"{len(chosen)} {'changed' if changed else 'unchanged'} layers"
+        name = f"{len(chosen)} {'changed' if changed else 'unchanged'} layer{'s' * (len(chosen) != 1)}"
         return layers_speed(turns, chosen, (name, name)) if chosen else None
 
     return Times(

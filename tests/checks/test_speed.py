@@ -85,7 +85,7 @@ def test_intervals_are_of_turns_and_free_of_their_drift():
 
 def test_sums_are_of_the_changed_of_the_others_and_of_the_runs():
     times = QUANTISED.times
-    assert (times.changed.after, times.unchanged.after) == ("2 changed layers", "1 unchanged layers")
+    assert (times.changed.after, times.unchanged.after) == ("2 changed layers", "1 unchanged layer")
     macs = 16 * 16 * 25, 16 * 16 * 36
     assert times.changed.promised == close(sum(macs) / (macs[0] / 4 + macs[1]))
     assert times.changed.realised == close(5 / 7)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
@@ -29,12 +30,14 @@ from convaudit.frontends.onnx.verifier.runs import Memory
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import RuntimeInfo
 from convaudit.records.timing import Samples, Timed
-from convaudit.timing.estimates import median_of, narrow_enough
+from convaudit.timing.estimates import median_of, narrow_enough, paired_ratio
 from convaudit.timing.machine import cpu_name
+from convaudit.units import human_seconds
 
 BUDGET_SECONDS = 30.0
 _SHARE = 1 / 3  # of the budget, for runs of the model where layers are timed alone as well
 _LEAST_RUNS, _MOST_RUNS = 7, 100  # that count; of fewer than 6 no median has a 95 % interval
+_LITTLE = 1.1  # times as long, with the profiler
 _MOST_EVENTS = 200_000  # that are read
 
 
@@ -65,6 +68,7 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
     else:
         kernels = kernels_of(original, profiled.optimized.graph)
     absent = partial(reason_of_absence, original=original, kernels=kernels, placements=profiled.placements)
+    runs = tuple(run.seconds for run in profiled.runs)
     layers, parts = summed(profiled.runs, kernels, len(network.layers), absent)
     roofs = None
     if how.alone:
@@ -74,7 +78,7 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
         layers = tuple(map(with_alone, layers, alone))
     return Timed(
         layers=layers,
-        runs=tuple(run.seconds for run in profiled.runs),
+        runs=runs,
         plain=profiled.plain,
         parts=parts,
         roofs=roofs,
@@ -90,6 +94,20 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
             input_values=network.input_values,
         ),
         cpu=cpu_name(),
+        warnings=_overhead(runs, profiled.plain, settings.runtime.name),
+    )
+
+
+def _overhead(runs: Samples, plain: Samples, runtime: str) -> tuple[str, ...]:
+    """One line where the profiler slows a run down beyond doubt, and by more than a little."""
+    pairs = min(len(runs), len(plain))  # of a profile that was full, the last runs are missing
+    ratio = paired_ratio(runs[:pairs], plain[:pairs])
+    if ratio is None or not ratio.sure or ratio.low <= _LITTLE:
+        return ()
+    with_it, without = (human_seconds(median(seconds)) for seconds in (runs, plain))
+    return (
+        f"{runtime}'s profiler slows a run down: {with_it} with it, {without} without; it adds some "
+        "microseconds to each kernel, so short ones look longer in the model than they are",
     )
 
 

@@ -13,6 +13,7 @@ from convaudit.records.timing import LayerSamples, PartSamples
 
 _Kind: TypeAlias = Literal["other_op", "unattributed", "between"]
 _KINDS: tuple[_Kind, ...] = ("other_op", "unattributed", "between")
+_LONGEST_NAME = 200  # that is told; TensorRT's may name hundreds of nodes
 
 
 def summed(
@@ -98,7 +99,7 @@ def _parts(sums: Sequence[_Sums]) -> tuple[PartSamples, ...]:
     keys = dict.fromkeys(key for one in sums for key in one.parts)
     return tuple(
         PartSamples(
-            name=name,
+            name=name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...",
             kind=kind,
             count=max(one.counts[kind, name] for one in sums),
             seconds=tuple(one.parts.get((kind, name), 0.0) for one in sums),

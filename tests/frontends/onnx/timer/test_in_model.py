@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from onnx import ModelProto
 
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.frontends import TimeRequest
@@ -39,11 +41,31 @@ def timed(text: str, settings: Settings | None = None) -> Timed:
     return time_model(walked(model), {}, settings or Settings(threads=1), QUICK)
 
 
-def test_the_parts_add_up_to_the_runs() -> None:
-    found = timed(BLOCKED)
+MODELS = [
+    pytest.param(cases.stored(BLOCKED, "w1", "w2", "w3"), id="blocked"),
+    pytest.param(cases.if_model(), id="if"),
+    pytest.param(cases.loop_model(20), id="loop"),
+    pytest.param(cases.scan_model(), id="scan"),
+    pytest.param(cases.nested_model(), id="nested"),
+    pytest.param(cases.function_model(), id="functions"),
+    pytest.param(cases.chain(30), id="chain"),
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_parts_add_up_to_the_runs(model: ModelProto) -> None:
+    """What was counted twice, of a body and of the loop around it, would be more than the run."""
+    found = time_model(walked(model), {}, Settings(threads=1), QUICK)
     for index, run in enumerate(found.runs):
-        layers = sum(layer.in_model[index] for layer in found.layers)
+        layers = sum(layer.in_model[index] for layer in found.layers if layer.in_model)
         assert layers + sum(part.seconds[index] for part in found.parts) == pytest.approx(run)
+
+
+def test_a_profiler_that_slows_the_model_down_is_told() -> None:
+    enough = replace(QUICK, budget_seconds=2.0)
+    slow = time_model(walked(cases.loop_model(300)), {}, Settings(threads=1), enough)
+    (line,) = slow.warnings
+    assert re.search(r"onnxruntime's profiler slows a run down: .* with it, .* without; ", line)
 
 
 def test_each_convolution_has_the_time_of_its_kernel_in_every_run() -> None:

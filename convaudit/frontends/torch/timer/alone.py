@@ -30,6 +30,8 @@ Key = tuple[Any, ...]
 MEMORY_BYTES = 2**30
 _SETUP_SECONDS = 0.02
 """What making and checking a layer's operands takes at least."""
+_FEW = 12
+"""Rounds that none should do with that could have more."""
 _MOST_TIMES = 100
 """How much longer a twin takes, for sharing out the time; more groups than that are often depthwise."""
 
@@ -66,7 +68,7 @@ def time_alone(
     """Time convolutions, equal ones once: those with groups first, and of these the shortest.
 
     Each gets a share of what is left of the time, by how long a round of it is going to take; what it does
-    not need is left to those that take longer.
+    not need is left to those that take longer, and what is left at last to those with few rounds.
 
     Args:
         lone_calls: By the layer's place in the network.
@@ -84,16 +86,21 @@ def time_alone(
 
     weights = {key: round_seconds(key) for key in distinct}
     order = sorted(distinct, key=lambda key: (distinct[key].groups == 1, weights[key]))
-    found: dict[int, Alone] = {}
+    found: dict[Key, Alone] = {}
     for index, key in enumerate(order):
         left, all_weights = deadline - bench.clock(), sum(weights[other] for other in order[index:])
-        alone = _timed(distinct[key], bench, left * weights[key] / all_weights)
-        found |= dict.fromkeys(users[key], alone)
+        found[key] = time_one(distinct[key], bench, left * weights[key] / all_weights)
         told(len(users[key]))
-    return found
+    short = [key for key in order if 0 < len(found[key].seconds) < _FEW]
+    for index, key in enumerate(short):
+        left = (deadline - bench.clock()) / len(short[index:])
+        again = time_one(distinct[key], bench, left)
+        found[key] = max(found[key], again, key=lambda alone: len(alone.seconds))
+    return {place: found[key] for key in order for place in users[key]}
 
 
-def _timed(call: LoneCall, bench: Bench, seconds: float) -> Alone:
+def time_one(call: LoneCall, bench: Bench, seconds: float) -> Alone:
+    """Time one convolution, its twin where it has groups, and a second copy of itself."""
     if seconds <= 0:
         return Alone(reason="the time was over before its turn: allow more (--time-budget)")
     start = bench.clock()

@@ -132,23 +132,23 @@ def _subjects(walked: Walked, settings: Settings, sizes: Mapping[str, int], memo
     models = Kept(memory // 4)
     for position, layer in enumerate(walked.network.layers):
         try:
-            alone = LayerAlone(parts, layer, sizes)
+            alone = LayerAlone(parts, layer, sizes, memory)
         except ConvauditError as error:
             subjects[position] = _Subject(None, str(error), [position])
             continue
         if alone.shape not in subjects:
-            subjects[alone.shape] = _subject(alone, settings, memory, models)
+            subjects[alone.shape] = _subject(alone, settings, models)
         subjects[alone.shape].add(position)
     return list(subjects.values())
 
 
-def _subject(alone: LayerAlone, settings: Settings, memory: int, models: Kept) -> _Subject:
+def _subject(alone: LayerAlone, settings: Settings, models: Kept) -> _Subject:
     itself = models.kept(alone.itself())
     contenders = {_ALONE: itself, _ITSELF: itself}
     if alone.layer.groups == 1:
         return _Subject(Trial(contenders))
     try:
-        twin = alone.twin(memory)
+        twin = alone.twin()
         alone.verify_twin(settings)
     except ConvauditError as error:
         return _Subject(Trial(contenders), f"not timed beside its groups=1 twin: {error}")

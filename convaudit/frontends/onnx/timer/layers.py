@@ -12,7 +12,7 @@ from convaudit.analyzer import costs
 from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.feeds import known_shape, random_array
-from convaudit.formulas import floor_divide, multiply
+from convaudit.formulas import Count, add, floor_divide, multiply
 from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.ops import op_of
@@ -42,27 +42,39 @@ class LayerSource:
         self.whole = with_dense_tensors(walked.model, walked.expanded.model)
         self.graphs = Graphs(self.whole)
         self.neighbours = Neighbours(self.graphs)
+        self._pools: dict[str, Array] = {}
+
+    def shared(self, array: Array) -> Array:
+        """Random numbers of the same shape and type, in memory that all layers share."""
+        pool = self._pools.get(array.dtype.str)
+        if pool is None or pool.size < array.size:
+            pool = self._pools[array.dtype.str] = array.reshape(-1)
+        return pool[: array.size].reshape(array.shape)
 
 
 class LayerAlone:
     """One convolution taken out of its model, with the nodes that quantise and dequantise around it."""
 
-    def __init__(self, model: LayerSource, layer: ConvLayer, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self, model: LayerSource, layer: ConvLayer, sizes: Mapping[str, int], memory_bytes: int
+    ) -> None:
         """Take it out.
 
         Args:
             model: What it is taken out of.
             layer: One of the network's.
             sizes: Of the symbolic dimensions.
+            memory_bytes: What it may take, at any number of groups.
 
         Raises:
-            UsageError: Its shapes or types are unknown.
+            UsageError: Its shapes or types are unknown, or it takes more.
             LoadError: The zero point of its input is missing.
         """
         address = model.walked.addresses[layer.name]
         self.layer = layer
         self._model = model.walked.model
-        self._sizes = sizes
+        self._sizes, self._memory_bytes = sizes, memory_bytes
+        self._needs = self._checked(self._activations(), "it")
         self._node = NodeProto()
         self._node.CopyFrom(model.graphs.node(address))
         make_runnable(self._node, known_padding(layer, self._node, sizes))
@@ -71,14 +83,14 @@ class LayerAlone:
         self._around = model.neighbours.around(address[:-1], self._node, self._constants)
         generator = np.random.default_rng(0)
         self._feeds = {
-            name: made_up(role, layer, self._node, sizes, generator)
+            name: model.shared(made_up(role, layer, self._node, sizes, generator))
             for role, name in operands(self._node).items()
             if role == "x" or not self._constants.take(name)
         }
         for dequantize in self._around.before:
             x = self._feeds.pop(dequantize.output[0])
             dtype = self._quantized_dtype(dequantize)
-            self._feeds[dequantize.input[0]] = random_array(generator, x.shape, dtype)
+            self._feeds[dequantize.input[0]] = model.shared(random_array(generator, x.shape, dtype))
 
     @property
     def shape(self) -> Hashable:
@@ -95,53 +107,51 @@ class LayerAlone:
 
     def itself(self) -> Contender:
         """The layer as it is."""
-        return Contender(lambda: self._bytes(None), self._feeds, self._needs(self.layer.groups) or 0)
+        return Contender(lambda: self._bytes(None), self._feeds, self._needs)
 
-    def twin(self, memory_bytes: int) -> Contender:
+    def twin(self) -> Contender:
         """The layer with groups=1, the weight laid out block-diagonally.
 
         Raises:
-            UsageError: It needs more memory than that.
+            UsageError: It needs more memory than it may take.
         """
-        needs = self._checked_needs(1, memory_bytes)
+        needs = self._checked_needs(1)
         return Contender(lambda: self._bytes(self._twin()), self._feeds, needs)
 
-    def at_groups(self, groups: int, memory_bytes: int) -> Contender:
+    def at_groups(self, groups: int) -> Contender:
         """The layer with other groups and random weights.
 
         Raises:
-            UsageError: It needs more memory than that.
+            UsageError: It needs more memory than it may take.
             ModelError: It has no such form.
         """
-        needs = self._checked_needs(groups, memory_bytes)
+        needs = self._checked_needs(groups)
         node = regrouped_node(self.layer, self._node, self._constants, groups)
         return Contender(lambda: self._bytes(node), self._feeds, needs)
 
-    def _checked_needs(self, groups: int, memory_bytes: int) -> int:
-        needs = self._needs(groups)
-        who = f"with groups={groups} it" if groups != self.layer.groups else "it"
-        if needs is None:
-            raise UsageError(f"the memory that {who} needs is not known")
-        if needs > memory_bytes:
-            raise UsageError(
-                f"{who} needs {human(needs, 'B')}, more than the {human(memory_bytes, 'B')} of --memory"
-            )
-        return needs
-
-    def _needs(self, groups: int) -> int | None:
+    def _checked_needs(self, groups: int) -> int:
         """Bytes of a session of it: its weight while it is loaded, and activations, perhaps reordered."""
         weight = floor_divide(multiply(costs.weight_elements(self.layer), self.layer.groups), groups)
-        activations = costs.activation_bytes(
-            replace(
-                self.layer,
-                input_shape=known_shape(self.layer.input_shape, self._sizes),
-                output_shape=known_shape(self.layer.output_shape, self._sizes),
-            )
-        )
         weights = costs.tensor_bytes(weight, self.layer.weight_dtype)
-        if not isinstance(weights, int) or not isinstance(activations, int):
-            return None
-        return _COPIES * weights + 2 * activations
+        who = f"with groups={groups} it" if groups != self.layer.groups else "it"
+        return self._checked(add(multiply(weights, _COPIES), self._activations()), who)
+
+    def _activations(self) -> Count | None:
+        shaped = replace(
+            self.layer,
+            input_shape=known_shape(self.layer.input_shape, self._sizes),
+            output_shape=known_shape(self.layer.output_shape, self._sizes),
+        )
+        return multiply(costs.activation_bytes(shaped), 2)
+
+    def _checked(self, needs: Count | None, who: str) -> int:
+        allowed = self._memory_bytes
+        if not isinstance(needs, int):
+            raise UsageError(f"the memory that {who} needs is unknown; give the model's inputs with --input")
+        if needs > allowed:
+            need, limit = human(needs, "B"), human(allowed, "B")
+            raise UsageError(f"{who} needs {need}, more than the {limit} of --memory")
+        return needs
 
     def verify_twin(self, settings: Settings) -> None:
         """Make sure that the twin computes the layer's function, on random input.

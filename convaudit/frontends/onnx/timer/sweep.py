@@ -56,12 +56,12 @@ def sweep_layer(
     if not settings.runtime.profiles:
         raise UsageError(f"{settings.runtime.name} does not tell how long its kernels take: use another one")
     sizes = open_sizes(network)
-    alone = LayerAlone(LayerSource(walked), layer, sizes)
     memory = Memory().bytes if how.memory_bytes is None else how.memory_bytes
+    alone = LayerAlone(LayerSource(walked), layer, sizes, memory)
     models, contenders, reasons = Kept(memory // 4), dict[str, Contender](), dict[int, str]()
     for number in groups:
         try:
-            contenders[str(number)] = models.kept(alone.at_groups(number, memory))
+            contenders[str(number)] = models.kept(alone.at_groups(number))
         except ConvauditError as error:
             reasons[number] = str(error)
     if str(layer.groups) in contenders:

@@ -47,12 +47,19 @@ def test_a_dense_layer_has_no_twin():
 
 
 def test_too_large_a_twin_is_refused():
-    ((layer,), _) = timed(plain("<group=2>", w="6,2,3,3"), memory_bytes=1000)
+    ((layer,), _) = timed(plain("<group=2>", w="6,2,3,3"), memory_bytes=6000)
     assert layer.alone
     assert layer.dense == ()
     assert layer.reason is not None
     assert "its groups=1 twin: with groups=1 it needs" in layer.reason
-    assert "more than the 1.00 kB of --memory" in layer.reason
+    assert "more than the 6.00 kB of --memory" in layer.reason
+
+
+def test_too_large_a_layer_is_refused_before_anything_is_made():
+    ((layer,), _) = timed(plain(x="1,4,1000000,1000000"))
+    assert layer.alone == ()
+    assert layer.reason is not None
+    assert layer.reason.endswith("more than the 1.07 GB of --memory")
 
 
 def test_layers_of_equal_shapes_are_timed_once():

@@ -103,13 +103,17 @@ def readme(folder: Path, networks: Sequence[str]) -> str:
         known.sort(key=lambda layer: -((layer.timing and layer.timing.efficiency) or 0.0))
         rows += [_best_or_worst(layer) for layer in (known[0], known[-1])]
     told = [*ran_on(timing.runtime), str(timing.cpu), f"convaudit {convaudit.__version__}", str(date.today())]
-    return table("network, layer|promised|realised|with reorders|ran as", rows, 0) + f"\n{', '.join(told)}\n"
+    return (
+        table("network, and its best and worst layer|promised|realised|with reorders|ran as", rows, 0)
+        + f"\n{', '.join(told)}\n"
+    )
 
 
 def _best_or_worst(layer: LayerCost) -> Row:
     timing = layer.timing
     assert timing is not None
-    reorders = f", {timing.reorders} reorders" if timing.reorders else ""
+    number = timing.reorders or 0
+    reorders = f", {number} reorder{'s' * (number > 1)}" if number else ""
     twin = f" (twin: {timing.dense_kernel})" if timing.dense_kernel != timing.kernel else ""
     realised = realised_text(timing.realised, timing.realised_interval)
     return [described(layer), factor_text(timing.promised), realised, "", f"{timing.kernel}{twin}{reorders}"]

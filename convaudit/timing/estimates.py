@@ -113,6 +113,13 @@ def share_in_runs(part: Sequence[float], runs: Sequence[float]) -> float | None:
     return sum(seconds for seconds, _ in kept) / whole if whole else None
 
 
+def ratio_of_rounds(above: Sequence[float], below: Sequence[float]) -> Estimate | None:
+    """``paired_ratio`` where there is one of each in every round, else ``unpaired_ratio``."""
+    if len(above) == len(below):
+        return paired_ratio(above, below)
+    return unpaired_ratio(median_of(above), median_of(below))
+
+
 def narrow_enough(estimate: Estimate | None, within: float = 0.02, least: int = 12) -> bool:
     """Whether a timer may stop taking samples.
 

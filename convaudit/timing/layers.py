@@ -12,7 +12,7 @@ from convaudit.timing.estimates import (
     FEWEST,
     Estimate,
     median_of,
-    paired_ratio,
+    ratio_of_rounds,
     share_in_runs,
     unpaired_ratio,
 )
@@ -75,7 +75,7 @@ def realised_of(samples: LayerSamples) -> Estimate | None:
     """The twin's time over the layer's, as uncertain as the layer against itself; None if not measured."""
     if samples.alone and samples.dense:
         noise = deviation(of_itself(samples))
-        realised = _ratio(samples.dense, samples.alone)
+        realised = ratio_of_rounds(samples.dense, samples.alone)
         return realised.widened(1 + (noise or 0.0)) if realised else None
     return unpaired_ratio(
         in_steps(samples.dense_in_model, samples.dense_step), in_steps(samples.in_model, samples.step)
@@ -90,7 +90,7 @@ def in_steps(samples: Samples, step: float) -> Estimate | None:
 
 def of_itself(samples: LayerSamples) -> Estimate | None:
     """A layer's time over that of its copy, which is 1 on a quiet machine."""
-    return _ratio(samples.alone, samples.itself) if samples.itself else None
+    return ratio_of_rounds(samples.alone, samples.itself) if samples.itself else None
 
 
 def bound_of(layer: LayerCost, seconds: float | None, roofs: Roofs | None) -> Bound | None:
@@ -121,13 +121,6 @@ def bound_of(layer: LayerCost, seconds: float | None, roofs: Roofs | None) -> Bo
     if max(compute, memory) < seconds * (1 - MOST_UNEXPLAINED):
         return "overhead"
     return "compute" if compute >= memory else "memory"
-
-
-def _ratio(above: Sequence[float], below: Sequence[float]) -> Estimate | None:
-    """Over rounds, if there is one of each in every round."""
-    if len(above) == len(below):
-        return paired_ratio(above, below)
-    return unpaired_ratio(median_of(above), median_of(below))
 
 
 def _widest(*estimates: Estimate | None) -> float | None:

@@ -9,7 +9,7 @@ from convaudit.analyzer.costs import layer_cost
 from convaudit.formulas.growth import ratio
 from convaudit.records import ConvLayer, LayerCost
 from convaudit.records.timing import Samples, Sweep, SweepRow, Swept
-from convaudit.timing.estimates import Estimate, median_of, paired_ratio
+from convaudit.timing.estimates import Estimate, median_of, ratio_of_rounds
 from convaudit.timing.noise import deviation, too_noisy
 
 
@@ -27,8 +27,7 @@ def swept(source: str, layer: LayerCost, same: Sequence[str], groups: Sequence[i
         groups: Divisors of its input and output channels, which the rows are of.
         samples: Of the rounds in which they were timed in turn.
     """
-    itself = paired_ratio(samples.itself, samples.seconds.get(layer.groups, ())) if samples.itself else None
-    noise = deviation(itself)
+    noise = deviation(ratio_of_rounds(samples.itself, samples.seconds.get(layer.groups, ())))
     noisy = too_noisy(noise)
     rows = tuple(_row(layer, number, samples, noise) for number in sorted(groups))
     if noisy is None:
@@ -100,9 +99,7 @@ def _faster(one: SweepRow, other: SweepRow, samples: Swept, noise: float | None)
 def _speedup(seconds: Mapping[int, Samples], before: int, after: int, noise: float | None) -> Estimate | None:
     """How many times faster one number of groups is than another, over rounds."""
     slow, fast = seconds.get(before, ()), seconds.get(after, ())
-    if not slow or not fast or len(slow) != len(fast):
-        return None
-    if before == after:
+    if before == after and slow:
         return Estimate(value=1.0, low=1.0, high=1.0, count=len(slow))
-    found = paired_ratio(slow, fast)
+    found = ratio_of_rounds(slow, fast)
     return found.widened(1 + (noise or 0.0)) if found else None

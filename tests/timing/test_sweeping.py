@@ -95,6 +95,12 @@ def test_a_difference_within_the_noise_decides_nothing():
     assert sweep.too_noisy is None
 
 
+def test_rounds_that_do_not_pair_are_compared_by_their_medians():
+    sweep = sweep_of({1: around(4.0), 4: around(2.0, rounds=9)}, itself=around(2.0, rounds=7))
+    assert sweep.rows[2].realised == pytest.approx(2, rel=0.01)
+    assert sweep.noise == pytest.approx(0, abs=0.01)
+
+
 def test_what_was_not_measured_has_a_reason():
     sweep = sweep_of({1: (), 4: around(1.0)}, reasons={1: "its weight takes 3 GiB"})
     one, two, four = sweep.rows

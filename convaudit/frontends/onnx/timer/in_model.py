@@ -38,7 +38,7 @@ BUDGET_SECONDS = 30.0
 _SHARE = 1 / 3  # of the budget, for runs of the model where layers are timed alone as well
 _LEAST_RUNS, _MOST_RUNS = 7, 100  # that count; of fewer than 6 no median has a 95 % interval
 _LITTLE = 1.1  # times as long, with the profiler
-_MOST_EVENTS = 200_000  # that are read
+_MOST_EVENTS = 50_000  # that are read: a second, in which nothing is timed
 
 
 def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how: TimeRequest) -> Timed:
@@ -131,7 +131,7 @@ def _profiled(
     model = with_mapped_weights(walked.model, proto)
     plan = _Plan(
         budget=(how.budget_seconds or BUDGET_SECONDS) * (_SHARE if how.alone else 1.0),
-        most=max(_LEAST_RUNS, min(_MOST_RUNS, _MOST_EVENTS // max(1, len(original.nodes)))),
+        most=max(_LEAST_RUNS, min(_MOST_RUNS, _MOST_EVENTS // _most_events(original))),
         plain=(walked.network.file_bytes or 0) <= (how.memory_bytes or Memory().bytes),
     )
     settings = replace(settings, spinning=False, arena=True)
@@ -150,6 +150,12 @@ def _profiled(
         f"{walked.network.source}: the model does not run: {refusals[0]}; give input that it accepts "
         "with --input or --data"
     )
+
+
+def _most_events(original: Original) -> int:
+    """How many kernels one run may have, as far as it is known how often bodies run."""
+    calls = [layer.calls for layer in original.layers if isinstance(layer.calls, int)]
+    return max(1, len(original.nodes)) * max([1, *calls])
 
 
 def _attempt(

@@ -63,7 +63,7 @@ def test_the_parts_add_up_to_the_runs(model: ModelProto) -> None:
 
 def test_a_profiler_that_slows_the_model_down_is_told() -> None:
     enough = replace(QUICK, budget_seconds=2.0)
-    slow = time_model(walked(cases.loop_model(300)), {}, Settings(threads=1), enough)
+    slow = time_model(walked(cases.loop_model(100)), {}, Settings(threads=1), enough)
     (line,) = slow.warnings
     assert re.search(r"onnxruntime's profiler slows a run down: .* with it, .* without; ", line)
 

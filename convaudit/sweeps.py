@@ -60,6 +60,12 @@ class SweepReport(Sweep):
 
         return sweep_dict(self)
 
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        from convaudit.reporters import FORMATS
+
+        return FORMATS["json"].render("sweep", self)
+
 
 def sweep(
     source: Source,
@@ -207,9 +213,10 @@ def _one_of_all(
         fitting = None if chosen is None else [n for n in chosen if _divides(n, layer)]
         numbers = possible_groups(source, layer, fitting)
         if len(numbers) == 1:
-            samples = replace(
-                _NO_SAMPLES, reasons=dict.fromkeys(numbers, "its channels allow no other groups")
+            reason = (
+                "its channels allow no other groups" if chosen is None else "no groups asked for divide it"
             )
+            samples = replace(_NO_SAMPLES, reasons=dict.fromkeys(numbers, reason))
         else:
             samples = model.sweep(layer.name, numbers, how)
     except ConvauditError as error:

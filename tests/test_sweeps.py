@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -153,6 +154,33 @@ def test_a_dictionary_has_what_json_has(asked: list) -> None:
     assert (found["schema_version"], found["layer"], found["groups"]) == (1, "first", 8)
     assert found["rows"][3]["dominated_by"] == 4
     assert found["runtime"]["version"] == "1.0"
+    assert json.loads(convaudit.sweep(model(TEXT), layer="first", dims={"n": 1}).to_json()) == found
+
+
+def test_chosen_groups_that_do_not_divide_a_layer_are_left_out_of_all(asked: list) -> None:
+    convaudit.sweep(model(TEXT), groups=[2, 3], dims={"n": 1})
+    assert [(name, numbers) for name, numbers, _ in asked] == [
+        ("first", [1, 2, 8]),
+        ("odd", [1, 2, 16]),
+        ("mix", [1, 2]),
+    ]
+
+
+def test_layers_left_out_are_swept_again_where_time_is_left(
+    asked: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, calls = OpenedOnnx.sweep, []
+
+    def late(self: OpenedOnnx, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
+        calls.append(layer)
+        if calls.count("odd") == 1 and layer == "odd":
+            return Swept(seconds={}, kernels={}, reasons=dict.fromkeys(groups, "left out"))
+        return answer(self, layer, groups, how)
+
+    monkeypatch.setattr(OpenedOnnx, "sweep", late)
+    reports = convaudit.sweep(model(TEXT), dims={"n": 1})
+    assert calls == ["first", "odd", "mix", "odd"]
+    assert [row.reason for report in reports for row in report.rows] == [None] * 15
 
 
 def test_nothing_to_sweep(tmp_path: Path) -> None:

@@ -94,6 +94,30 @@ GRAPHS = [
         "Block (a, v) => (r) { [c] r = Conv <group=4> (a, v) }",
         id="function",
     ),
+    pytest.param(
+        f"g ({X}) => ({Y}) <{W}, {values('k', 8, 2, 3, 3, scale=0.3)}>"
+        "{ [one] t = local.Outer (x, w) [two] y = local.Outer (t, k) }"
+        '<domain: "local", opset_import: ["" : 21, "local" : 1]>'
+        "Outer (a, v) => (r) { [i] r = local.Block (a, v) }"
+        '<domain: "local", opset_import: ["" : 21]>'
+        "Block (a, v) => (r) { [c] r = Conv <group=4> (a, v) }",
+        id="nested-function",
+    ),
+    pytest.param(
+        f"g ({X}) => ({Y}) <{W}> {{ [one] t = local.Block <n=4> (x, w) [two] y = local.Block <n=4> (t, w) }}"
+        '<domain: "local", opset_import: ["" : 21]>'
+        "Block <n> (a, v) => (r) { [c] r = Conv <group: int = @n> (a, v) }",
+        id="groups-of-a-call",
+    ),
+    pytest.param(
+        f"g (float[3,1,8,6,6] x) => (float[3,1,8,6,6] y) <{W}>"
+        "{ y = Scan <num_scan_inputs = 1, body = b (float[1,8,6,6] s) => (float[1,8,6,6] r)"
+        f"{{ [c] r = Conv <{SAME}> (s, w) }}> (x) }}",
+        id="scan",
+    ),
+    pytest.param(
+        f"g ({X}) => ({Y}, float[8,2,3,3] w) <{W}> {{ [c] y = Conv <group=4> (x, w) }}", id="handed-out"
+    ),
 ]
 
 

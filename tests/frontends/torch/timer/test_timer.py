@@ -15,7 +15,9 @@ from torch import nn
 import convaudit
 from convaudit.errors import UsageError
 from convaudit.frontends import Request, TimeRequest, open_model
+from convaudit.frontends.torch import frontend
 from convaudit.frontends.torch.timer import rounds, timer
+from convaudit.records import Network
 from convaudit.records.timing import Timed
 from tests.frontends.torch import modules
 
@@ -254,3 +256,14 @@ def test_files_are_timed_in_a_process_of_their_own(tmp_path):
     assert found.layers[0].in_model
     assert found.layers[0].dense
     assert sum(told) == 1
+
+
+def test_a_files_code_may_take_the_budget_beyond_its_own_limit(tmp_path, monkeypatch):
+    path = tmp_path / "model.pt"
+    path.touch()
+    asked = {}
+    monkeypatch.setattr(frontend, "call_apart", lambda *_, **keywords: asked.update(keywords))
+    opened = frontend.OpenedApart(str(path), Request(), Network(source="", format="", inputs=(), layers=()))
+    opened.time(TimeRequest(budget_seconds=7200.5))
+    limits = frontend.file_limits(0, computes=True)
+    assert asked["limits"].seconds == limits.seconds + 7201

@@ -159,7 +159,7 @@ def _alone(difference: Difference) -> Iterator[tuple[AuditReport, str]]:
 
 def _speed_name(speed: Speed) -> str:
     before, after = printable(speed.before), printable(speed.after)
-    return before if before == after else f"{before} -> {after}"
+    return before if before == after.removesuffix("_quant") else f"{before} -> {after}"
 
 
 def _what(change: LayerChange) -> str:

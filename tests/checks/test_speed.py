@@ -149,7 +149,7 @@ def test_a_table_has_the_changed_layers_and_sums_up_the_others():
         "4",
         *["4.00x", "2.00x", "(2.00", "to", "2.00)", "2.80", "s", "1.40", "s"],
     ]
-    assert rows[1][:3] == ["c", "->", "c_quant"]
+    assert rows[1][:2] == ["c", "weight_dtype"]
     assert " ".join(rows[1]).endswith("float32 -> int8 4.00x bytes 0.50x (0.50 to 0.50) 4.20 s 8.40 s")
     assert [row[:2] for row in rows[2:]] == [["2", "changed"], ["1", "unchanged"], ["the", "model"]]
 

@@ -20,6 +20,7 @@ _NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B|[num]?s)\b)|(?<=[sx]) (?=±)")
 _SHORTEST_NAME, _LONGEST_NAME = 16, 32
 _DROP_FIRST = ("output", "kind", "channels", "bits", "share", "kernel", "calls")
 _DROP_FIRST_OF_TIMES = (
+    *("model_params", "model_macs", "layers", "params"),  # of several models
     *("kind", "macs", "calls", "kernel", "reorders", "channels", "ran", "bound", "verified", "time_share"),
     *("groups", "promised"),
 )

@@ -20,9 +20,10 @@ CONVENTION = (
 )
 TIME_CONVENTION = (
     "time: of one call in the model, with the layout reorders that it causes. promised: MACs with groups=1 / "
-    "MACs. realised: seconds with groups=1 / seconds, of layer and twin alone, in turn. efficiency: realised "
-    "/ promised. Medians, ± half of their 95% interval; ~: shows nothing, since it holds 1.00x."
+    "MACs. realised: seconds with groups=1 / seconds, {how}. efficiency: realised / promised. Medians, ± half "
+    "of their 95% interval; ~: shows nothing, since it holds 1.00x."
 )
+_ALONE, _IN_MODELS = "of layer and twin alone, in turn", "of layer and twin each in its model"
 _MAX_FORMULA = 200
 _MOST_LINES = 10  # of one sort
 
@@ -48,8 +49,10 @@ def summary(report: AuditReport, shown: int) -> list[str]:
         *_others(report),
         *_formulas(report),
     ]
-    conventions = [CONVENTION, *([TIME_CONVENTION] if report.timing is not None else [])]
-    return [printable(line) for line in (*lines, *conventions)]
+    lines.append(CONVENTION)
+    if report.timing is not None:
+        lines.append(TIME_CONVENTION.format(how=_IN_MODELS if report.timing.files else _ALONE))
+    return [printable(line) for line in lines]
 
 
 def cautions(report: AuditReport) -> list[str]:

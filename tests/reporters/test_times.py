@@ -51,6 +51,12 @@ def test_the_usual_columns_fit_and_say_what_was_asked_for(width: int) -> None:
         assert header in headers
 
 
+def test_of_several_models_times_are_what_stays() -> None:
+    lines = FORMATS["table"].render("models", [TIMED, MIXED], View(width=70)).splitlines()
+    assert lines[0].split() == ["model", "params", "saved", "time", "promised", "realised"]
+    assert max(map(len, lines)) <= 70
+
+
 def test_without_times_the_columns_are_those_of_counts() -> None:
     assert not TIME_COLUMNS.keys() & filled_columns(MIXED, ()).keys()
     assert {"time", "realised", "bound"} <= filled_columns(TIMED, ()).keys()
@@ -254,6 +260,8 @@ def test_a_noisy_machine_names_nobody_and_totals_nothing() -> None:
 def test_times_from_files_say_so() -> None:
     lines = time_lines(with_model(files=("phone.json",), runtime=None, cpu=None))
     assert lines[0] == "times read from phone.json, which another machine may have written"
+    text = FORMATS["table"].render("audit", with_model(files=("phone.json",)))
+    assert "seconds with groups=1 / seconds, of layer and twin each in its model." in text
 
 
 def test_what_was_verified_and_what_was_timed_are_told_apart() -> None:

@@ -20,8 +20,8 @@ CONVENTION = (
 )
 TIME_CONVENTION = (
     "time: of one call in the model, with the layout reorders that it causes. promised: MACs with groups=1 / "
-    "MACs. realised: seconds with groups=1 / seconds, {how}. efficiency: realised / promised. Medians, ± half "
-    "of their 95% interval; ~: shows nothing, since it holds 1.00x."
+    "MACs. realised: seconds with groups=1 / seconds, {how}. efficiency: realised / promised. Medians, ± "
+    "half of their 95% interval; ~: shows nothing, since it holds 1.00x."
 )
 _ALONE, _IN_MODELS = "of layer and twin alone, in turn", "of layer and twin each in its model"
 _MAX_FORMULA = 200

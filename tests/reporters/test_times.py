@@ -53,7 +53,7 @@ def test_the_usual_columns_fit_and_say_what_was_asked_for(width: int) -> None:
 
 def test_of_several_models_times_are_what_stays() -> None:
     lines = FORMATS["table"].render("models", [TIMED, MIXED], View(width=70)).splitlines()
-    assert lines[0].split() == ["model", "params", "saved", "time", "promised", "realised"]
+    assert lines[0].split() == ["model", "params", "MACs", "saved", "time", "promised", "realised"]
     assert max(map(len, lines)) <= 70
 
 

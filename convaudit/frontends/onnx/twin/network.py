@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from convaudit.frontends.onnx.graphs import Address, Graphs, graphs
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
+from convaudit.frontends.onnx.twin.base import changeable
 from convaudit.frontends.onnx.twin.spill import Spill
 from convaudit.frontends.onnx.twin.weights import DenseNode, dense_node
 from convaudit.frontends.onnx.verifier.extracted import Constants
@@ -53,55 +54,13 @@ def dense_network(
         LoadError: Weights are missing.
         ExecutionError: A weight cannot be calculated from what is stored.
     """
-    base, addresses, notes = _base(walked, layers)
+    base, addresses, notes = changeable(walked, layers)
     edit = _Edit(walked, base, spill)
     for layer in layers:
         edit.change(layer, addresses[layer.name])
         if progress is not None:
             progress(1)
     return DenseNetwork(edit.finished(), (*notes, *edit.notes))
-
-
-def _base(
-    walked: Walked, layers: Sequence[ConvLayer]
-) -> tuple[ModelProto, Mapping[str, Address], tuple[str, ...]]:
-    """What is changed: the file's own structure, or the expanded one; and where in it the layers stand."""
-    origins = walked.expanded.origins
-    inside = [layer.name for layer in layers if layer.name in walked.addresses]
-    places = {
-        name: origins[address].address if (address := walked.addresses[name]) in origins else address
-        for name in inside
-    }
-    proto = ModelProto()
-    if not any("function" in place for place in places.values()):
-        proto.CopyFrom(walked.model.proto)
-        return proto, places, ()
-    proto.CopyFrom(walked.expanded.model)
-    _name_apart(proto, walked)
-    note = "its local functions are expanded, as their convolutions get weights of their own for each call"
-    return proto, walked.addresses, (note,)
-
-
-def _name_apart(proto: ModelProto, walked: Walked) -> None:
-    """Give nodes that came out of a function a name for each call, by which the audit calls them."""
-    index = Graphs(proto)
-    taken = {node.name for _, graph in graphs(proto.graph) for node in graph.node}
-    for address, origin in walked.expanded.origins.items():
-        if "function" in origin.address:
-            index.node(address).name = _free(origin.path, taken)
-    for name, address in walked.addresses.items():
-        if "function" in walked.expanded.origins[address].address:
-            index.node(address).name = name
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number where it is taken."""
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}#{number}"
-    taken.add(free)
-    return free
 
 
 @dataclass
@@ -189,42 +148,39 @@ class _Edit:
 
     def finished(self) -> ModelProto:
         """The model, without what nobody reads any more."""
-        for graph, name, maker in self._makers:
-            nodes = [
-                item for node in graph.node for item in ((node, maker) if name in node.output else (node,))
-            ]
-            copied = [_copied(item) for item in nodes]
-            del graph.node[:]
-            graph.node.extend(copied)
+        for _, graph in reversed(list(graphs(self.proto.graph))):  # bodies first: inserting copies them
+            makers = [(name, maker) for place, name, maker in self._makers if place is graph]
+            if makers:
+                _insert(graph, makers)
         gone = self._without_unread()
         self._restore_names(gone)
         return self.proto
 
     def _without_unread(self) -> set[str]:
         """Take away what the changed nodes alone have read; the names that are free then."""
-        everything = list(graphs(self.proto.graph))
-        readers = Counter(name for _, graph in everything for name in _read(graph))
+        places = [graph for _, graph in graphs(self.proto.graph)]
+        readers = Counter(name for graph in places for name in _read(graph))
+        makers, stored = _by_name(places)
         gone: set[str] = set()
+        unread: set[tuple[int, int]] = set()  # a graph, and a node in it
         waiting = list(self._left)
         while waiting:
             name = waiting.pop()
             if readers[name] or name in gone:
                 continue
-            for _, graph in everything:
-                for node in [node for node in graph.node if name in node.output]:
-                    if any(readers[output] for output in node.output):
-                        continue
+            gone.update([name] if name in stored else ())
+            for place in makers.get(name, ()):
+                node = places[place[0]].node[place[1]]
+                if not any(readers[output] for output in node.output):
+                    unread.add(place)
                     gone.update(filter(None, node.output))
                     self._node_names.update(dict.fromkeys(node.output, node.name))
                     readers.subtract(filter(None, node.input))
                     waiting += filter(None, node.input)
-                    graph.node.remove(node)
-                for tensor in [tensor for tensor in graph.initializer if tensor.name == name]:
-                    graph.initializer.remove(tensor)
-                    gone.add(name)
-                for sparse in [item for item in graph.sparse_initializer if item.values.name == name]:
-                    graph.sparse_initializer.remove(sparse)
-                    gone.add(name)
+        for graph, index in sorted(unread, reverse=True):
+            del places[graph].node[index]
+        for graph in places:
+            _drop_stored(graph, gone)
         return gone
 
     def _restore_names(self, gone: set[str]) -> None:
@@ -268,6 +224,41 @@ class _Edit:
                 info.type.tensor_type.elem_type = tensor.data_type
                 for size in tensor.dims:
                     info.type.tensor_type.shape.dim.add(dim_value=size)
+
+
+def _insert(graph: GraphProto, makers: Sequence[tuple[str, NodeProto]]) -> None:
+    """Put each node behind the one that gives the name beside it."""
+    after: dict[str, list[NodeProto]] = {}
+    for name, maker in makers:
+        after.setdefault(name, []).append(maker)
+    nodes = [
+        _copied(item)
+        for node in graph.node
+        for item in (node, *(maker for name in node.output for maker in after.get(name, ())))
+    ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _by_name(places: Sequence[GraphProto]) -> tuple[dict[str, list[tuple[int, int]]], set[str]]:
+    """Which nodes of which graphs give a name, and the names of what is stored."""
+    makers: dict[str, list[tuple[int, int]]] = {}
+    stored = {tensor.name for graph in places for tensor in graph.initializer}
+    stored |= {sparse.values.name for graph in places for sparse in graph.sparse_initializer}
+    for place, graph in enumerate(places):
+        for index, node in enumerate(graph.node):
+            for name in filter(None, node.output):
+                makers.setdefault(name, []).append((place, index))
+    return makers, stored
+
+
+def _drop_stored(graph: GraphProto, names: set[str]) -> None:
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name in names:
+            del graph.initializer[index]
+    for index in reversed(range(len(graph.sparse_initializer))):
+        if graph.sparse_initializer[index].values.name in names:
+            del graph.sparse_initializer[index]
 
 
 def _dequantizes(node: NodeProto) -> bool:

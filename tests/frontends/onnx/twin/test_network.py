@@ -116,6 +116,15 @@ GRAPHS = [
         id="scan",
     ),
     pytest.param(
+        f"g ({X}, bool b) => ({Y}) <{values('q', 8, 2, 3, 3, dtype='int8', scale=3)},"
+        f"{values('k', 8, 2, 3, 3, dtype='int8', scale=2)}, float s = {{0.1}}>"
+        f"{{ v = DequantizeLinear (q, s) [c] t = Conv <{SAME}> (x, v)"
+        "y = If (b) <then_branch = o () => (float[1,8,a,b] u) { w = DequantizeLinear (k, s)"
+        "[d] u = Conv <group=4> (t, w) }, else_branch = e () => (float[1,8,a,b] z)"
+        "{ [e] z = Conv <group=4> (t, v) }> }",
+        id="dequantised-in-a-branch",
+    ),
+    pytest.param(
         f"g ({X}) => ({Y}, float[8,2,3,3] w) <{W}> {{ [c] y = Conv <group=4> (x, w) }}", id="handed-out"
     ),
 ]

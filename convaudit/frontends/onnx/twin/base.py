@@ -1,0 +1,53 @@
+"""What is changed: the file's own structure, or the expanded one where a function's node changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onnx import ModelProto
+
+from convaudit.frontends.onnx.graphs import Address, Graphs, graphs
+from convaudit.frontends.onnx.walker import Walked
+from convaudit.records import ConvLayer
+
+
+def changeable(
+    walked: Walked, layers: Sequence[ConvLayer]
+) -> tuple[ModelProto, Mapping[str, Address], tuple[str, ...]]:
+    """A copy of the structure, where in it each layer stands, and what is no longer as it was."""
+    origins = walked.expanded.origins
+    inside = [layer.name for layer in layers if layer.name in walked.addresses]
+    places = {
+        name: origins[address].address if (address := walked.addresses[name]) in origins else address
+        for name in inside
+    }
+    proto = ModelProto()
+    if not any("function" in place for place in places.values()):
+        proto.CopyFrom(walked.model.proto)
+        return proto, places, ()
+    proto.CopyFrom(walked.expanded.model)
+    _name_apart(proto, walked)
+    note = "its local functions are expanded, as their convolutions get weights of their own for each call"
+    return proto, walked.addresses, (note,)
+
+
+def _name_apart(proto: ModelProto, walked: Walked) -> None:
+    """Give nodes that came out of a function a name for each call, by which the audit calls them."""
+    index = Graphs(proto)
+    taken = {node.name for _, graph in graphs(proto.graph) for node in graph.node}
+    for address, origin in walked.expanded.origins.items():
+        if "function" in origin.address:
+            index.node(address).name = _free(origin.path, taken)
+    for name, address in walked.addresses.items():
+        if "function" in walked.expanded.origins[address].address:
+            index.node(address).name = name
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number where it is taken."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}#{number}"
+    taken.add(free)
+    return free

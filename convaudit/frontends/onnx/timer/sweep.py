@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 from convaudit.errors import ConvauditError, UsageError
@@ -58,14 +58,7 @@ def sweep_layer(
     sizes = open_sizes(network)
     memory = Memory().bytes if how.memory_bytes is None else how.memory_bytes
     alone = LayerAlone(LayerSource(walked), layer, sizes, memory)
-    models, contenders, reasons = Kept(memory // 4), dict[str, Contender](), dict[int, str]()
-    for number in groups:
-        try:
-            contenders[str(number)] = models.kept(alone.at_groups(number))
-        except ConvauditError as error:
-            reasons[number] = str(error)
-    if str(layer.groups) in contenders:
-        contenders[_ITSELF] = contenders[str(layer.groups)]
+    contenders, reasons = _contenders(alone, groups, Kept(memory // 4))
     trial = Trial(contenders)
     run_trials(
         [trial] if contenders else [],
@@ -85,16 +78,34 @@ def sweep_layer(
         kernels={number: trial.kernels.get(str(number)) for number in groups},
         reasons=reasons,
         itself=tuple(trial.samples.get(_ITSELF, ())),
-        runtime=RuntimeInfo(
-            name=settings.runtime.name,
-            version=settings.runtime.version,
-            provider=settings.provider,
-            threads=settings.threads,
-            optimization=settings.optimization,
-            device=settings.runtime.device(settings.provider),
-            seed=how.seed or 0,
-            input_shapes={tensor.name: settled(tensor.shape, sizes) for tensor in network.inputs},
-            input_values=network.input_values,
-        ),
+        runtime=_runtime(walked, sizes, settings, how.seed or 0),
         cpu=cpu_name(),
+    )
+
+
+def _contenders(
+    alone: LayerAlone, groups: Sequence[int], models: Kept
+) -> tuple[dict[str, Contender], dict[int, str]]:
+    """The layer at each number of groups, and a second time at its own; and why one is missing."""
+    contenders, reasons = dict[str, Contender](), dict[int, str]()
+    for number in groups:
+        try:
+            contenders[str(number)] = models.kept(alone.at_groups(number))
+        except ConvauditError as error:
+            reasons[number] = str(error)
+    own = contenders.get(str(alone.layer.groups))
+    return (contenders if own is None else {**contenders, _ITSELF: own}), reasons
+
+
+def _runtime(walked: Walked, sizes: Mapping[str, int], settings: Settings, seed: int) -> RuntimeInfo:
+    return RuntimeInfo(
+        name=settings.runtime.name,
+        version=settings.runtime.version,
+        provider=settings.provider,
+        threads=settings.threads,
+        optimization=settings.optimization,
+        device=settings.runtime.device(settings.provider),
+        seed=seed,
+        input_shapes={tensor.name: settled(tensor.shape, sizes) for tensor in walked.network.inputs},
+        input_values=walked.network.input_values,
     )

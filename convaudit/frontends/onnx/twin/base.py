@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from onnx import ModelProto
 
+from convaudit.frontends.onnx.functions import Origin
 from convaudit.frontends.onnx.graphs import Address, Graphs, graphs
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import ConvLayer
@@ -24,11 +25,43 @@ def changeable(
     proto = ModelProto()
     if not any("function" in place for place in places.values()):
         proto.CopyFrom(walked.model.proto)
+        _name_by_position(proto, {})
         return proto, places, ()
     proto.CopyFrom(walked.expanded.model)
     _name_apart(proto, walked)
     note = "its local functions are expanded, as their convolutions get weights of their own for each call"
     return proto, walked.addresses, (note,)
+
+
+def _name_by_position(proto: ModelProto, origins: Mapping[Address, Origin]) -> None:
+    """Give nodes without a name what the audit calls them: it tells their position, which may change.
+
+    Args:
+        proto: It is changed in place.
+        origins: Where its nodes stand in the file; of those that are left out, the position is their own.
+    """
+    for place, graph in graphs(proto.graph):
+        taken = {node.name for node in graph.node}
+        for index, node in enumerate(graph.node):
+            origin = origins.get((*place, index))
+            name = origin.label if origin else f"{node.op_type}_{index}"
+            if not node.name and name not in taken:
+                node.name = name
+
+
+def without_names_by_position(proto: ModelProto, before: ModelProto) -> None:
+    """Take these names away again where they tell nothing: the node stands where it stood.
+
+    Args:
+        proto: It is changed in place.
+        before: The model before it had such names.
+    """
+    then = dict(graphs(before.graph))
+    for place, graph in graphs(proto.graph):
+        given = {node.name for node in then[place].node} if place in then else None
+        for index, node in enumerate(graph.node):
+            if given is not None and node.name not in given and node.name == f"{node.op_type}_{index}":
+                node.ClearField("name")
 
 
 def _name_apart(proto: ModelProto, walked: Walked) -> None:
@@ -41,6 +74,7 @@ def _name_apart(proto: ModelProto, walked: Walked) -> None:
     for name, address in walked.addresses.items():
         if "function" in walked.expanded.origins[address].address:
             index.node(address).name = name
+    _name_by_position(proto, walked.expanded.origins)
 
 
 def _free(name: str, taken: set[str]) -> str:

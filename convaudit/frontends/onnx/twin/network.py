@@ -11,7 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from convaudit.frontends.onnx.graphs import Address, Graphs, graphs
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
-from convaudit.frontends.onnx.twin.base import changeable
+from convaudit.frontends.onnx.twin.base import changeable, without_names_by_position
 from convaudit.frontends.onnx.twin.spill import Spill
 from convaudit.frontends.onnx.twin.weights import DenseNode, dense_node
 from convaudit.frontends.onnx.verifier.extracted import Constants
@@ -154,6 +154,7 @@ class _Edit:
                 _insert(graph, makers)
         gone = self._without_unread()
         self._restore_names(gone)
+        without_names_by_position(self.proto, self.walked.model.proto)
         return self.proto
 
     def _without_unread(self) -> set[str]:

@@ -127,6 +127,21 @@ GRAPHS = [
     pytest.param(
         f"g ({X}) => ({Y}, float[8,2,3,3] w) <{W}> {{ [c] y = Conv <group=4> (x, w) }}", id="handed-out"
     ),
+    pytest.param(
+        f"g ({X}) => ({Y}) <{W}> {{ v = Identity (w) y = Conv <group=4> (x, v) }}", id="without-names"
+    ),
+    pytest.param(
+        f"g ({X}, bool b) => ({Y}) <{W}> {{ u = Identity (w) t = Conv <{SAME}> (x, u)"
+        "y = If (b) <then_branch = h () => (float[1,8,a,b] p) { v = Identity (u) p = Conv <group=4> (t, v) },"
+        "else_branch = e () => (float[1,8,a,b] q) { q = Conv <group=4> (t, u) }> }",
+        id="without-names-in-branches",
+    ),
+    pytest.param(
+        f"g ({X}) => ({Y}) <{W}> {{ v = Identity (w) t = local.Block (x, v) y = Conv <group=4> (t, v) }}"
+        '<domain: "local", opset_import: ["" : 21]>'
+        f"Block (a, v) => (r) {{ n = Neg (a) r = Conv <{SAME}> (n, v) }}",
+        id="without-names-beside-a-function",
+    ),
 ]
 
 

@@ -161,10 +161,13 @@ def _alike(layer: LayerCost) -> tuple[object, ...]:
 
 def _observed(layers: Sequence[LayerCost]) -> str:
     """What was seen that explains it: other kernels than the twin's, reorders; else what bounds it."""
+    from convaudit.timing import same_kernel
+
     layer, timings = layers[0], [layer.timing for layer in layers if layer.timing is not None]
     timing = timings[0]
     seen = []
-    if timing.kernel and timing.dense_kernel and timing.kernel != timing.dense_kernel:
+    same = same_kernel(timing.kernel, timing.dense_kernel)
+    if timing.kernel and timing.dense_kernel and not same:
         kernels = f"{timing.kernel}, where its twin runs {timing.dense_kernel}"
         blocked = "NCHWc" in timing.dense_kernel and "NCHWc" not in timing.kernel
         seen.append(f"out of the blocked layout ({kernels})" if blocked else kernels)
@@ -177,7 +180,6 @@ def _observed(layers: Sequence[LayerCost]) -> str:
         channels = layer.in_channels // layer.groups if isinstance(layer.in_channels, int) else 0
         a_group = f"{_number(channels, 'channel')} a group: " if channels else ""
         return f"; {a_group}{', '.join(seen)}"
-    same = timing.kernel and timing.kernel == timing.dense_kernel
     seen = [*([f"runs {timing.kernel} as its twin does"] if same else [])]
     seen += [f"bound by {timing.bound}"] if timing.bound in ("memory", "overhead") else []
     return f"; {', '.join(seen)}" if seen else ""

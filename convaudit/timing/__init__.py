@@ -7,7 +7,7 @@ from convaudit.timing.estimates import Estimate, median_of, narrow_enough, paire
 from convaudit.timing.merged import merged
 from convaudit.timing.model import with_timing
 from convaudit.timing.sweeping import at_groups, better_groups, swept
-from convaudit.timing.verdicts import falls_short, loses, lost_seconds, worst_off
+from convaudit.timing.verdicts import falls_short, loses, lost_seconds, same_kernel, worst_off
 
 __all__ = [
     "Estimate",
@@ -20,6 +20,7 @@ __all__ = [
     "merged",
     "narrow_enough",
     "paired_ratio",
+    "same_kernel",
     "swept",
     "with_timing",
     "worst_off",

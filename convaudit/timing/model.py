@@ -11,6 +11,7 @@ from convaudit.records.timing import LayerSamples, ModelTiming, Samples, Timed, 
 from convaudit.timing.estimates import Estimate, median_of, share_in_runs
 from convaudit.timing.layers import of_itself, promised_by, realised_of, timing_of
 from convaudit.timing.noise import deviation, too_noisy
+from convaudit.timing.verdicts import same_kernel
 
 _Measured = tuple[LayerCost, LayerSamples]
 
@@ -159,7 +160,7 @@ def _grouped(layer: LayerCost, samples: LayerSamples) -> _Grouped | None:
         seconds=median(samples.alone) * calls if alone else median(samples.in_model),
         ratio=ratio,
         reordering=(median(samples.reordering) if samples.reordering else 0.0) if known else None,
-        shared=samples.kernel is not None and samples.kernel == samples.dense_kernel,
+        shared=same_kernel(samples.kernel, samples.dense_kernel),
     )
 
 

@@ -6,6 +6,19 @@ from convaudit.records import AuditReport, LayerCost
 from convaudit.records.timing import Timing
 
 
+def same_kernel(kernel: str | None, other: str | None) -> bool:
+    """Whether two kernels differ by no more than what surroundings make of one.
+
+    In the model, onnxruntime fuses an activation into a kernel, and calls it FusedConv; a layer alone has no
+    activation. Whether a kernel alone has its channels last is not told.
+    """
+    return kernel is not None and other is not None and _bare(kernel) == _bare(other)
+
+
+def _bare(kernel: str) -> str:
+    return kernel.replace("FusedConv", "Conv").replace(" (NHWC)", "")
+
+
 def falls_short(timing: Timing) -> bool:
     """Whether the layer realised less than its groups promised, beyond its spread."""
     interval, promised = timing.realised_interval, timing.promised

@@ -146,6 +146,11 @@ def observed(timing: Timing) -> str:
 OBSERVED = [
     pytest.param(SAME_KERNEL, "; runs Conv (NCHWc) as its twin does, bound by overhead", id="bound"),
     pytest.param(replace(SAME_KERNEL, bound="compute"), "; runs Conv (NCHWc) as its twin does", id="same"),
+    pytest.param(
+        replace(SAME_KERNEL, bound="compute", kernel="FusedConv", dense_kernel="Conv"),
+        "; runs FusedConv as its twin does",
+        id="an-activation-is-fused-in-the-model",
+    ),
     pytest.param(replace(SAME_KERNEL, bound="compute", dense_kernel=None), "", id="nothing"),
     pytest.param(replace(SAME_KERNEL, kernel=None), "; bound by overhead", id="no-kernel-told"),
     pytest.param(replace(SAME_KERNEL, reorders=1), "; 4 channels a group: 1 layout reorder", id="reorder"),

@@ -84,7 +84,19 @@ def test_groups_together_are_weighted_by_calls():
 def test_reorders_that_groups_caused_are_a_number_of_their_own():
     timing = with_timing(REPORT, timed()).timing
     assert timing.with_reorders == close(12 / (5 + 0.8))
-    shared = (*QUIET[:2], replace(QUIET[2], kernel="Conv (NCHWc)"))
+
+
+KERNELS = [
+    pytest.param("Conv (NCHWc)", "Conv (NCHWc)", id="blocked"),
+    pytest.param("FusedConv", "Conv", id="an-activation-is-fused-in-the-model"),
+    pytest.param("QLinearConv (NHWC)", "QLinearConv", id="a-layout-that-is-not-told-alone"),
+    pytest.param("NhwcFusedConv (NHWC)", "NhwcFusedConv", id="both"),
+]
+
+
+@pytest.mark.parametrize(("kernel", "dense_kernel"), KERNELS)
+def test_a_twin_on_the_same_kernel_would_need_the_reorders_too(kernel, dense_kernel):
+    shared = (*QUIET[:2], replace(QUIET[2], kernel=kernel, dense_kernel=dense_kernel))
     timing = with_timing(REPORT, timed(*shared)).timing
     assert timing.with_reorders == close((12 + 0.8) / (5 + 0.8))
     assert timing.with_reorders_interval[0] < timing.with_reorders

@@ -61,7 +61,8 @@ def timed_difference(
 
     Raises:
         ExecutionError: One of them does not run.
-        UsageError: One of them has no convolution, or ``how`` asks for what is not there.
+        UsageError: One of them has no convolution, or inputs of open sizes, or ``how`` asks for what is not
+            there.
     """
     from convaudit.checks.diff import difference_of
     from convaudit.checks.speed import Turns
@@ -88,4 +89,9 @@ def timed_difference(
 def _timer(side: Opened, how: TimeRequest) -> Callable[[float], Timed]:
     if not side.report.layers:
         raise UsageError(f"{side.report.source}: nothing to time, the model contains no convolution")
+    if side.report.symbols:
+        fix = " ".join(f"--dim {name}=VALUE" for name in side.report.symbols)
+        raise UsageError(
+            f"{side.report.source}: its inputs have open sizes, on which times depend; give {fix}, or --input"
+        )
     return lambda seconds: side.model.time(replace(how, budget_seconds=seconds, alone=False))

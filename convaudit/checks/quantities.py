@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -37,9 +37,13 @@ def why_unknown(quantity: Quantity, report: AuditReport) -> str:
 
 def depends_text(noun: str, formula: Formula) -> str:
     """That a number is a formula of open sizes, and how to fix them."""
-    names = sorted(formula.symbols)
+    return f"{noun} depend on {fix_sizes(sorted(formula.symbols))}"
+
+
+def fix_sizes(names: Sequence[str]) -> str:
+    """``H, N; fix the size, for instance by --dim H=1 --dim N=1``."""
     options = " ".join(f"--dim {name}=1" for name in names)
-    return f"{noun} depend on {', '.join(names)}; fix the size, for instance by {options}"
+    return f"{', '.join(names)}; fix the size, for instance by {options}"
 
 
 def largest_parts(

@@ -96,7 +96,7 @@ def _speed(
     promised, by = _promised(macs, weight_bytes)
     found = speedup(before, after)
     if found is not None and not found.sure:
-        reason = f"{found.count} turns of at least {FEWEST} that a 95 % interval takes: give more time"
+        reason = f"a 95 % interval takes {FEWEST} turns or more, there was time for {found.count}: give more"
     return Speed(
         before=names[0],
         after=names[1],

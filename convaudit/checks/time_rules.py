@@ -1,9 +1,11 @@
 """Rules of measured times: what a spread leaves undecided is neither failed nor passed, but skipped.
 
 A check fails where all of the interval lies beyond the limit, and passes where all of it lies within. If the
-interval holds the limit, if there were too few runs to have one, or if the machine was too noisy, it is
-skipped and says so: a build must not break by chance, nor does what was not shown count as kept. Noise only
-ever adds time, so what a noisy machine does in time is passed all the same. A model that was not timed fails.
+interval holds the limit, if there were too few runs to have one, if the time budget ended before a layer's
+turn, or if the machine was too noisy, it is skipped and says so: a build must not break by chance, nor does
+what was not shown count as kept. Noise only ever adds time, so what a noisy machine does in time is passed
+all the same. A model that was not timed fails, and so does one that was timed at sizes that it leaves open:
+nobody chose these.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from convaudit.checks.outcome import Contributor, Outcome, OutcomeStatus, percent
+from convaudit.checks.quantities import fix_sizes
 from convaudit.records import AuditReport
 from convaudit.units import human_seconds, three_digits
 
@@ -27,10 +30,13 @@ def max_time(name: str, report: AuditReport, limit: float) -> Outcome:
     if timing is None or timing.seconds is None:
         message = f"the model was not timed; audit it with time=True (limit {allowed})"
         return Outcome(rule=name, status="failed", message=message, limit=limit)
+    if opened := _open(report):
+        message = f"{opened} (limit {allowed})"
+        return Outcome(rule=name, status="failed", message=message, limit=limit)
     status: OutcomeStatus = "skipped"
     found = f"{human_seconds(timing.seconds)} a run"
     if timing.interval is None:
-        message = f"{found}, limit {allowed}: {timing.runs} runs do not tell its spread; give more time"
+        message = f"{found}, limit {allowed}: {_runs(timing.runs)} not tell its spread; give more time"
     else:
         low, high = timing.interval
         found += f" ({human_seconds(low)} to {human_seconds(high)}{_where(timing)})"
@@ -60,10 +66,12 @@ def min_realised(name: str, report: AuditReport, limit: Fraction) -> Outcome:
     if not grouped:
         message = "the model contains no grouped convolution"
         return Outcome(rule=name, status="skipped", message=message, limit=limit)
-    if timing is None or timing.realised is None or not timing.promised:
+    opened, left_out = _open(report), timing.left_out if timing else 0
+    if opened or timing is None or timing.realised is None or not timing.promised:
         why = "the model was not timed; audit it with time=True" if timing is None else _unmeasured(report)
-        message = f"{why} (at least {percent(limit)} of what groups promise is to be realised)"
-        return Outcome(rule=name, status="failed", message=message, limit=limit)
+        message = f"{opened or why} (at least {percent(limit)} of what groups promise is to be realised)"
+        undecided = left_out and not opened
+        return Outcome(rule=name, status="skipped" if undecided else "failed", message=message, limit=limit)
     value = Fraction(timing.realised) / Fraction(timing.promised)
     found = (
         f"groups promised {three_digits(timing.promised)}x and realised {three_digits(timing.realised)}x "
@@ -87,11 +95,25 @@ def _realised_verdict(timing: ModelTiming, limit: Fraction) -> tuple[OutcomeStat
     interval = f" ({percent(low)} to {percent(high)}{_where(timing)})"
     if timing.too_noisy:
         return "skipped", f"{interval}, limit {percent(limit)}: {timing.too_noisy}"
+    if timing.left_out:
+        rest = f"the time budget ended before {timing.left_out} of the others; give more with --time-budget"
+        return "skipped", f"{interval}, limit {percent(limit)}: undecided, {rest}"
     if low >= limit:
         return "passed", f"{interval}, at least {percent(limit)}"
     if high >= limit:
         return "skipped", f"{interval}: undecided, the limit of {percent(limit)} lies in the interval"
     return "failed", f"{interval}, less than {percent(limit)}"
+
+
+def _open(report: AuditReport) -> str:
+    """That times are of sizes that the model leaves open; empty if they are not."""
+    if not report.symbols or (report.timing and report.timing.files):
+        return ""
+    return f"times depend on {fix_sizes(report.symbols)}"
+
+
+def _runs(number: int) -> str:
+    return "1 run does" if number == 1 else f"{number} runs do"
 
 
 def _unmeasured(report: AuditReport) -> str:

@@ -41,6 +41,7 @@ class LayerSamples:
     dense_in_model: Samples = ()  # of the twin, as in_model, in runs of the twin network: from a file only
     step: float = 0.0  # seconds that each of in_model may be too short: a clock that tells whole steps
     dense_step: float = 0.0  # the same of dense_in_model
+    left_out: bool = False  # whether the time budget ended before it was measured alone
     reason: str | None = None  # why something was not measured, or not attributed
 
 
@@ -129,6 +130,7 @@ class ModelTiming:
     parts: tuple[TimePart, ...] = ()
     attributed: float | None = None  # share of the run that belongs to layers and named ops
     grouped_layers: int = 0  # calls counted once, that are in the three numbers below
+    left_out: int = 0  # grouped layers that are not in them since the time budget ended before
     promised: float | None = None  # MACs of the twins / MACs, of the grouped layers, all calls
     realised: float | None = None  # seconds of the twins / seconds, of the same layers
     realised_interval: tuple[float, float] | None = None

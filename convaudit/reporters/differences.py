@@ -129,7 +129,7 @@ def time_notes(difference: Difference) -> list[str]:
         return []
     ran = [_ran(report) for report in (difference.before, difference.after)]
     lines = [
-        f"timed in {times.model.turns} turns of both with {' and '.join(dict.fromkeys(ran))}",
+        f"timed in {_turns(times.model.turns)} of both with {' and '.join(dict.fromkeys(ran))}",
         "realised: seconds before / after, the median over turns, with its 95% interval; seconds are of one "
         "run of the model, medians",
     ]
@@ -137,6 +137,10 @@ def time_notes(difference: Difference) -> list[str]:
     reasons = [speed.reason for speed in (*times.layers, times.model) if speed.reason]
     lines += dict.fromkeys(reasons)
     return [printable(line) for line in lines]
+
+
+def _turns(number: int) -> str:
+    return "1 turn" if number == 1 else f"{number} turns"
 
 
 def _ran(report: AuditReport) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from convaudit.records import AuditReport, LayerCost, RuntimeInfo
 from convaudit.reporters.text import listed, printable
 from convaudit.reporters.time_cells import factor_text, half_width, realised_text, spread_text
+from convaudit.shapes import as_text
 from convaudit.units import human_percentage, human_seconds
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def time_lines(report: AuditReport) -> list[str]:
     timing = report.timing
     if timing is None:
         return []
-    lines = [_source(timing), *_run(timing), *_reasons(report.layers), *_worst_off(report)]
+    lines = [_source(timing), *_sizes(report, timing), *_run(timing)]
+    lines += [*_reasons(report.layers), *_worst_off(report)]
     return [printable(line) for line in (*lines, promise(report, timing))]
 
 
@@ -32,7 +34,8 @@ def time_remarks(report: AuditReport) -> list[str]:
     timing = report.timing
     if timing is None:
         return []
-    return [printable(line) for line in (*_reasons(report.layers), promise(report, timing))]
+    lines = [*_sizes(report, timing), *_reasons(report.layers), promise(report, timing)]
+    return [printable(line) for line in lines]
 
 
 def promise(report: AuditReport, timing: ModelTiming) -> str:
@@ -78,6 +81,15 @@ def _source(timing: ModelTiming) -> str:
     differ = "" if noise is None else f"; layers timed against themselves differ by {noise:.1%}"
     ran = "" if timing.runtime is None else f" with {', '.join(ran_on(timing.runtime))}"
     return f"timed{ran}{on}{differ}"
+
+
+def _sizes(report: AuditReport, timing: ModelTiming) -> Iterator[str]:
+    """At which sizes a model ran that leaves them open: its times are of no others."""
+    if report.symbols and timing.runtime is not None:
+        sizes = [f"{name} {as_text(shape)}" for name, shape in timing.runtime.input_shapes.items()]
+        yield (
+            f"timed at {listed(sizes, 4)}, sizes that the model leaves open: choose them by --dim or --input"
+        )
 
 
 def _where(timing: ModelTiming) -> list[str]:

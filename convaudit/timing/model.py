@@ -67,6 +67,7 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
         parts=parts,
         attributed=sum(known) if total else None,
         grouped_layers=len(grouped),
+        left_out=sum(samples.left_out for layer, samples in measured if layer.groups > 1),
         promised=promised,
         realised=realised.value if realised else None,
         realised_interval=realised.interval if realised else None,

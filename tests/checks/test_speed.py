@@ -106,7 +106,7 @@ def test_whole_runs_are_those_without_the_profiler():
 def test_few_turns_have_no_interval_and_say_so():
     times = compared([FIRST], [FIRST], [1.0], [2.0], turns=4).times
     assert (times.model.realised_interval, times.model.turns) == (None, 4)
-    assert "4 turns of at least 6" in times.model.reason
+    assert "takes 6 turns or more, there was time for 4" in times.model.reason
     assert times.changed is None
 
 

@@ -12,6 +12,7 @@ from convaudit.api import check
 from convaudit.checks import Budgets, check_budgets
 from convaudit.checks.outcome import Outcome
 from convaudit.errors import UsageError
+from convaudit.formulas import symbol
 from convaudit.records.timing import LayerSamples, PartSamples, Timed
 from convaudit.timing import with_timing
 from tests.networks import conv_layer, network
@@ -70,9 +71,10 @@ def test_a_run_over_its_time_names_what_takes_it():
 
 
 def test_few_runs_decide_nothing():
-    outcome = outcome_of({"max_time": "1ms"}, runs=around(10e-3, rounds=5))
-    assert outcome.status == "skipped"
-    assert "5 runs do not tell its spread" in outcome.message
+    for rounds, said in ((5, "5 runs do not tell its spread"), (1, "1 run does not tell its spread")):
+        outcome = outcome_of({"max_time": "1ms"}, runs=around(10e-3, rounds=rounds))
+        assert outcome.status == "skipped"
+        assert said in outcome.message
 
 
 NOISY = (LAYERS[0], *(replace(layer, itself=tuple(2 * x for x in layer.alone)) for layer in LAYERS[1:]))
@@ -135,6 +137,41 @@ def test_what_groups_realise_is_not_kept_by_being_unknown(layers, reason):
     outcome = outcome_of({"min_realised": "1%"}, layers)
     assert outcome.status == "failed"
     assert reason in outcome.message
+
+
+LEFT_OUT = LayerSamples(in_model=around(1e-3), reason="left out", left_out=True)
+
+
+@pytest.mark.parametrize("limit", [pytest.param("1%", id="kept-so-far"), pytest.param("99%", id="not")])
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        pytest.param(
+            (*LAYERS[:2], LEFT_OUT), "undecided, the time budget ended before 1 of the others", id="one"
+        ),
+        pytest.param((LAYERS[0], LEFT_OUT, LEFT_OUT), "four: left out", id="all"),
+    ],
+)
+def test_a_budget_that_is_too_short_decides_nothing(layers, said, limit):
+    outcome = outcome_of({"min_realised": limit}, layers)
+    assert outcome.status == "skipped"
+    assert said in outcome.message
+
+
+def test_what_has_no_twin_leaves_the_others_to_be_decided():
+    layers = (*LAYERS[:2], LayerSamples(in_model=around(1e-3), reason="no memory"))
+    assert outcome_of({"min_realised": "1%"}, layers).status == "passed"
+    assert outcome_of({"min_realised": "99%"}, layers).status == "failed"
+
+
+@pytest.mark.parametrize("budget", [{"max_time": "1min"}, {"min_realised": "1%"}])
+def test_times_of_open_sizes_keep_no_limit(budget):
+    """Nobody chose the sizes that were run."""
+    layer = conv_layer("four", 8, 8, (1, 1), (4, 4), batch=symbol("N"), groups=4)
+    timed = Timed(layers=(LAYERS[1],), runs=around(1e-3), runtime=RUNTIME)
+    (outcome,) = check_budgets(with_timing(analyze(network(layer)), timed), Budgets(**budget))
+    assert outcome.status == "failed"
+    assert "times depend on N; fix the size, for instance by --dim N=1" in outcome.message
 
 
 def test_a_model_without_groups_is_not_held_to_what_they_realise():

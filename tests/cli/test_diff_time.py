@@ -54,6 +54,15 @@ def test_both_models_are_timed_in_turn(run, models, asked):
     assert (layer["promised"], layer["realised"], layer["turns"]) == (0.5, close(0.5), 9)
 
 
+def test_open_sizes_are_not_timed_against_others(run, models, asked):
+    """What a runtime chooses for them need not be what the other model has."""
+    result = run("diff", *models, "--time")
+    assert (result.exit_code, result.stdout, asked) == (2, "", [])
+    assert (
+        "its inputs have open sizes, on which times depend; give --dim N=VALUE, or --input" in result.stderr
+    )
+
+
 def test_a_slower_copy_is_not_a_difference(run, models, asked):
     result = run("diff", models[0], models[0], "--time")
     assert result.exit_code == 0

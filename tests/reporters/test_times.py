@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from convaudit.analyzer import analyze
+from convaudit.formulas import symbol
 from convaudit.records import AuditReport
+from convaudit.records.network import TensorInfo
 from convaudit.records.timing import ModelTiming, TimePart, Timing
 from convaudit.reporters import FORMATS, View
 from convaudit.reporters.columns import COLUMNS, filled_columns, select
@@ -245,6 +247,15 @@ LAST = [
         timed(analyze(network(conv_layer("stem")))), "no layer has groups: they promise nothing", id="dense"
     ),
 ]
+
+
+def test_times_of_open_sizes_say_which_were_run() -> None:
+    inputs = (TensorInfo(name="x", shape=(symbol("N"), 3, 224, 224), dtype="float32"),)
+    line = "timed at x 1x3x224x224, sizes that the model leaves open: choose them by --dim or --input"
+    assert line not in time_lines(TIMED)
+    report = replace(TIMED, inputs=inputs)
+    assert line in time_lines(report)
+    assert f"demo.onnx: {line}\n" in FORMATS["table"].render("models", [report, MIXED])
 
 
 @pytest.mark.parametrize(("report", "line"), LAST)

@@ -32,6 +32,7 @@ class AloneSamples:
     itself: Samples = ()
     kernel: str | None = None
     dense_kernel: str | None = None
+    left_out: bool = False
     reason: str | None = None
 
 
@@ -97,6 +98,7 @@ def with_alone(layer: LayerSamples, alone: AloneSamples) -> LayerSamples:
         dense=alone.dense,
         itself=alone.itself,
         dense_kernel=alone.dense_kernel,
+        left_out=alone.left_out,
         reason="; ".join(reasons) or None,
     )
 
@@ -116,10 +118,15 @@ class _Subject:
 
     def samples(self) -> AloneSamples:
         trial = self.trial
-        if trial is None or trial.failure is not None:
-            return AloneSamples(reason=self.reason if trial is None else trial.failure)
+        if trial is None:
+            return AloneSamples(reason=self.reason)
+        if trial.failure is not None:
+            return AloneSamples(reason=trial.failure, left_out=trial.left_out)
+        samples = {name: tuple(taken) for name, taken in trial.samples.items()}
         return AloneSamples(
-            **{name: tuple(samples) for name, samples in trial.samples.items()},
+            alone=samples.get(_ALONE, ()),
+            dense=samples.get(_DENSE, ()),
+            itself=samples.get(_ITSELF, ()),
             kernel=trial.kernels[_ALONE],
             dense_kernel=trial.kernels.get(_DENSE),
             reason=self.reason,

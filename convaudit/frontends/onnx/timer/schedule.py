@@ -31,6 +31,7 @@ class Task:
         rounds: How many were taken.
         cost: Seconds of the shortest.
         failure: Why it was given up.
+        left_out: Whether the budget was why.
     """
 
     take: Callable[[], None]
@@ -41,6 +42,7 @@ class Task:
     rounds: int = 0
     cost: float = inf
     failure: str | None = None
+    left_out: bool = False
 
     def known(self, whole: float) -> bool:
         """Whether no more rounds are worth their time.
@@ -143,9 +145,9 @@ class Schedule:
         return kept
 
     def _give_up(self, task: Task) -> None:
+        task.left_out = True
         task.failure = (
-            f"left out: {task.least} rounds of it do not fit into the time budget; "
-            "give more with --time-budget"
+            f"left out: {task.least} rounds do not fit into the time budget; give more with --time-budget"
         )
         self._done(task)
 

@@ -30,6 +30,7 @@ class Trial:
         samples: Seconds, one for each round, by the contender's name.
         kernels: What each is called, by the same names.
         failure: Why it was given up.
+        left_out: Whether the budget was why.
     """
 
     contenders: Mapping[str, Contender]
@@ -37,6 +38,7 @@ class Trial:
     samples: dict[str, list[float]] = field(default_factory=dict)
     kernels: dict[str, str] = field(default_factory=dict)
     failure: str | None = None
+    left_out: bool = False
 
     def task(self, bench: Bench, least: int, most: int) -> Task:
         """Its rounds, at least so many and at most so many, to be scheduled with others."""
@@ -101,4 +103,4 @@ def run_trials(
 
         Schedule([*few, *tasks] if tasks else [], seconds, clock, done, patience).run()
     for task, trial in zip(tasks, trials, strict=True):
-        trial.failure = task.failure
+        trial.failure, trial.left_out = task.failure, task.left_out

@@ -45,6 +45,7 @@ class Alone:
     itself: Samples = ()
     kernel: str | None = None
     dense_kernel: str | None = None
+    left_out: bool = False
     reason: str | None = None
 
 
@@ -102,7 +103,10 @@ def time_alone(
 def time_one(call: LoneCall, bench: Bench, seconds: float) -> Alone:
     """Time one convolution, its twin where it has groups, and a second copy of itself."""
     if seconds <= 0:
-        return Alone(reason="the time was over before its turn: allow more (--time-budget)")
+        return Alone(
+            left_out=True,
+            reason="left out: the time budget ended before its turn; give more with --time-budget",
+        )
     start = bench.clock()
     try:
         x = random_input(call, bench.seed)

@@ -125,6 +125,7 @@ def _samples(
         dense=own.dense,
         dense_kernel=own.dense_kernel,
         itself=own.itself,
+        left_out=own.left_out,
         reason="; ".join(reasons) or None,
     )
 

@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_left_out_and_says_so(fake):
     fake.run([first, second, last], 21.0)
     assert first.rounds == second.rounds == LEAST_ROUNDS
     assert last.rounds < LEAST_ROUNDS
-    assert last.failure is not None
+    assert (last.left_out, last.failure is None) == (True, False)
     assert "do not fit into the time budget; give more with --time-budget" in last.failure
     assert sorted(map(id, fake.told)) == sorted(map(id, [first, second, last]))
 
@@ -121,6 +121,6 @@ def test_a_slow_first_round_leaves_nothing_out(fake):
 def test_what_fails_is_not_asked_again(fake):
     broken, whole = fake.task(1.0, fails_at=2), fake.task(1.0)
     fake.run([broken, whole], 100.0)
-    assert (broken.rounds, broken.failure) == (3, "it broke")
+    assert (broken.rounds, broken.failure, broken.left_out) == (3, "it broke", False)
     assert (whole.rounds, whole.failure) == (LEAST_ROUNDS, None)
     assert fake.told == [broken, whole]

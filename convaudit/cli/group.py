@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from convaudit.cli.errors import DEBUG_VARIABLE, ExitCode, fail, handled, open_standard_streams
+from convaudit.cli.errors import (
+    DEBUG_VARIABLE,
+    ExitCode,
+    clean_up_when_terminated,
+    fail,
+    handled,
+    open_standard_streams,
+)
 from convaudit.errors import did_you_mean
 from convaudit.version import __version__
 
@@ -184,6 +191,7 @@ def main() -> None:
     # at exit, takes a tenth of the time of an audit.
     gc.set_threshold(50_000)
     open_standard_streams()
+    clean_up_when_terminated()
     try:
         with handled():
             cli(prog_name="convaudit")

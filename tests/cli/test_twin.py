@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +46,8 @@ REFUSED = [
         ["-o", "{folder}/d.onnx", "--provider", "abacus"], "provider 'abacus' is not available", id="provider"
     ),
     pytest.param([], "Missing option '-o'", id="no-target"),
+    pytest.param(["-o", ""], "a twin is a file; name one with --output", id="empty"),
+    pytest.param(["-o", "d.json"], "'d.json' would be read as json; name it .onnx", id="text"),
     pytest.param(["-o", "-"], "a twin is a file; name one with --output", id="stdout"),
 ]
 
@@ -81,3 +85,29 @@ def test_a_file_that_is_there_is_replaced_whole(run: Run, model: str, tmp_path: 
     assert run("twin", model, "-o", str(tmp_path / "d.onnx")).exit_code == 0
     assert [layer.groups for layer in audit(tmp_path / "d.onnx").layers] == [1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.onnx", "model.onnx"]
+
+
+SLOW = """
+import sys, tempfile, time
+import convaudit.twins
+from convaudit.cli import main
+
+def slow(*args, **keywords):
+    with tempfile.TemporaryDirectory(dir="."):
+        print("at work", flush=True)
+        time.sleep(20)
+
+convaudit.twins.made_twin = slow
+sys.argv = ["convaudit", "twin", "m.onnx", "-o", "d.onnx"]
+main()
+"""
+
+
+def test_a_program_that_is_terminated_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SLOW]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        process.terminate()
+        assert process.wait(20) == 143
+    assert list(tmp_path.iterdir()) == []

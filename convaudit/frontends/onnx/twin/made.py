@@ -21,6 +21,7 @@ from convaudit.frontends.onnx.loader.external_data import reference
 from convaudit.frontends.onnx.loader.memory import IN_MEMORY
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel, load_onnx
 from convaudit.frontends.onnx.loader.tensors import model_tensors
+from convaudit.frontends.onnx.loader.text import text_format
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.twin.network import dense_network
 from convaudit.frontends.onnx.twin.proof import check_weights, compared_outputs
@@ -82,7 +83,7 @@ def make_twin(
         made = dense_network(walked, layers, spill)
         written = write_model(walked.model, made.proto, spill, Path(folder) / file)
         spill.remove()
-        after = walk(load_onnx(written[0]))
+        after = walk(replace(load_onnx(written[0]), source=f"the twin of {walked.network.source}"))
         check_weights(walked, after, layers)
         _check_form(walked, written[0])
         outputs = compared_outputs(walked, after, layers, settings=settings, data=data, seeds=_seeds(how))
@@ -186,8 +187,11 @@ def _check_memory(source: str, layers: Sequence[ConvLayer], memory: int) -> None
 
 def _check_target(walked: Walked, target: str) -> None:
     """Refuse to write over what is read, and what is no file."""
-    if target == "-" or (os.path.exists(target) and not os.path.isfile(target)):
+    if target in ("", "-") or (os.path.exists(target) and not os.path.isfile(target)):
         raise UsageError("a twin is a file; name one with --output")
+    text = text_format(Path(target))
+    if text is not None:
+        raise UsageError(f"a twin is a binary file, and {target!r} would be read as {text}; name it .onnx")
     model = walked.model
     if model.path is None:
         return

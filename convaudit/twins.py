@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -93,9 +93,8 @@ def made_twin(
         how: What of them says how it is run.
         progress: As in ``twin``.
     """
-    if isinstance(layers, str) or not (layers is None or all(isinstance(name, str) for name in layers)):
-        raise UsageError(f"layers must be a list of names, got {layers!r:.100}")
-    if layers is not None and not layers:
+    names = None if layers is None else _names(layers)
+    if names is not None and not names:
         raise UsageError("layers is empty: name the convolutions to change, or leave it out to change all")
     if progress is not None and not callable(progress):
         raise UsageError(f"progress must be a function of two numbers, got {progress!r:.100}")
@@ -110,7 +109,14 @@ def made_twin(
     model = open_model(source, request)
     if progress is not None:
         run = replace(run, progress=_counting(progress, len(model.network.layers)))
-    return model.twin(layers, target, run)
+    return model.twin(names, target, run)
+
+
+def _names(layers: Any) -> list[str]:
+    names = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"layers must be a list of names, got {layers!r:.100}")
+    return names
 
 
 def _counting(progress: Callable[[int, int], None], total: int) -> Callable[[int], None]:

@@ -255,9 +255,12 @@ def _distance(one: Sequence[Mapping[str, Array]], other: Sequence[Mapping[str, A
     largest = 0.0
     for first, second in _pairs(one, other, name):
         difference, size = float(np.linalg.norm(first - second)), float(np.linalg.norm(first))
+        if not math.isfinite(difference):  # max() would pass over NaN
+            return math.inf
         largest = max(largest, difference / size if size else math.inf if difference else 0.0)
     return largest
 
 
 def _largest(one: Sequence[Mapping[str, Array]], other: Sequence[Mapping[str, Array]], name: str) -> float:
-    return max((float(np.abs(a - b).max(initial=0.0)) for a, b in _pairs(one, other, name)), default=0.0)
+    differences = (np.nan_to_num(np.abs(a - b), nan=np.inf) for a, b in _pairs(one, other, name))
+    return max((float(difference.max(initial=0.0)) for difference in differences), default=0.0)

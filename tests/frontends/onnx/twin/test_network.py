@@ -259,6 +259,7 @@ REFUSED = [
     pytest.param(GRAPHS[12].values[0], {"layers": ["one/d"]}, "did you mean 'one/c'", id="near"),
     pytest.param(LEFT, {"layers": []}, "layers is empty", id="none-named"),
     pytest.param(LEFT, {"layers": "c"}, "layers must be a list of names", id="text"),
+    pytest.param(LEFT, {"layers": 1}, "layers must be a list of names, got 1", id="number"),
     pytest.param(LEFT, {"memory_bytes": 100}, r"take 2.30 kB, c alone .* --memory allows 100 B", id="memory"),
     pytest.param(
         f"g ({X}) => ({Y}) <{values('w', 8, 8, 3, 3)}> {{ [c] y = Conv (x, w) }}",
@@ -279,6 +280,13 @@ REFUSED = [
 def test_what_is_refused(text: str, keywords: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         convaudit.twin(model(text), **keywords)
+
+
+def test_a_twin_that_is_not_finite_where_the_original_is_is_refused() -> None:
+    x = np.ones((1, 8, 6, 6), np.float32)
+    x[0, 0, 2, 2] = np.inf  # times a zero of the dense weight
+    with pytest.raises(ExecutionError, match=r"output 'y' of the twin is off by inf of its size"):
+        convaudit.twin(model(GRAPHS[0].values[0]), data={"x": x})
 
 
 def test_layers_are_chosen_by_name() -> None:

@@ -46,6 +46,21 @@ def file_formats() -> dict[str, Format]:
     }
 
 
+def check_untimed(view: View) -> None:
+    """Refuse columns and keys of times where none are measured: they would be empty.
+
+    Raises:
+        UsageError: One is of times.
+    """
+    from convaudit.reporters.time_cells import TIME_COLUMNS
+
+    asked = {"--columns": view.columns or (), "--sort": (view.sort,) if view.sort else ()}
+    for option, names in asked.items():
+        for name in names:
+            if name in TIME_COLUMNS or name.startswith("timing_"):
+                raise UsageError(f"{option} {name} shows what --time or --timings measures; give one of them")
+
+
 def check_view(view: View, name: str, *, several: bool) -> None:
     """Refuse what a format would ignore.
 

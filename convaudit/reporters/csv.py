@@ -22,7 +22,8 @@ Scalar: TypeAlias = str | int | float | bool | None
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # wide ones too
 _NESTED = ("formula", "verification", "timing", "branches")
 _VERDICT = tuple(key for key in keys_of(Verification) if key != "worst_index")
-_TIMING = tuple(key for key in keys_of(Timing) if key != "realised_interval")
+_INTERVAL, _ENDS = "realised_interval", ("realised_low", "realised_high")
+_TIMING = tuple(name for key in keys_of(Timing) for name in (_ENDS if key == _INTERVAL else (key,)))
 CSV_COLUMNS = (
     *(key for key in keys_of(LayerCost) if key not in _NESTED),
     *(f"verification_{key}" for key in _VERDICT),
@@ -56,9 +57,13 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
     """The same of several layers, one below the other."""
     from convaudit.records.timing import SweepRow
 
-    keys = [key for key in keys_of(SweepRow) if key not in ("formula", "realised_interval")]
+    columns = [key for key in keys_of(SweepRow) if key != "formula"]
+    keys = [name for key in columns for name in (_ENDS if key == _INTERVAL else (key,))]
     named = [({"source": sweep.source, "layer": sweep.layer}, row) for sweep in sweeps for row in sweep.rows]
-    rows = [{**name, **{key: _flat(value) for key, value in plain(row).items()}} for name, row in named]
+    rows = [
+        {**name, **{key: _flat(value) for key, value in _with_ends(plain(row)).items()}}
+        for name, row in named
+    ]
     return _written(rows, ["source", "layer", *keys])
 
 
@@ -69,9 +74,17 @@ def flat_layer(layer: LayerCost) -> dict[str, Scalar]:
     flat = {key: nested["formula"].get(key, value) for key, value in nested.items() if key not in _NESTED}
     flat["notes"] = "; ".join(nested["notes"])
     flat |= {f"verification_{key}": verdict.get(key) for key in _VERDICT}
-    times = nested["timing"] or {}
+    times = _with_ends(nested["timing"] or {})
     flat |= {f"timing_{key}": times.get(key) for key in _TIMING}
     return {key: _flat(value) for key, value in flat.items()}
+
+
+def _with_ends(times: Mapping[str, Any]) -> dict[str, Any]:
+    """An interval is two numbers, each in a column of its own."""
+    low, high = times.get(_INTERVAL) or (None, None)
+    return {key: value for key, value in times.items() if key != _INTERVAL} | dict(
+        zip(_ENDS, (low, high), strict=True)
+    )
 
 
 def _flat_model(report: AuditReport) -> dict[str, Scalar]:

@@ -112,14 +112,15 @@ def _promised(speed: Speed) -> str:
 
 
 def _realised(speed: Speed) -> str:
-    """``0.31x (0.30 to 0.33)``: never without its interval, or without saying that there is none."""
+    """``0.31x (0.30 to 0.33)``, ``~`` where that holds 1: never without it, or without saying so."""
     if speed.realised is None:
         return "?"
     if speed.realised_interval is not None:
-        low, high = map(three_digits, speed.realised_interval)
-        return f"{three_digits(speed.realised)}x ({low} to {high})"
+        low, high = speed.realised_interval
+        unsure = "~" if low <= 1 <= high else ""
+        return f"{unsure}{three_digits(speed.realised)}x ({three_digits(low)} to {three_digits(high)})"
     spread = "?" if speed.spread is None else f"±{speed.spread:.0%}"
-    return f"{three_digits(speed.realised)}x ({spread}, too few turns)"
+    return f"~{three_digits(speed.realised)}x ({spread}, too few turns)"
 
 
 def time_notes(difference: Difference) -> list[str]:
@@ -130,8 +131,8 @@ def time_notes(difference: Difference) -> list[str]:
     ran = [_ran(report) for report in (difference.before, difference.after)]
     lines = [
         f"timed in {_turns(times.model.turns)} of both with {' and '.join(dict.fromkeys(ran))}",
-        "realised: seconds before / after, the median over turns, with its 95% interval; seconds are of one "
-        "run of the model, medians",
+        "realised: seconds before / after, the median over turns, with its 95% interval; ~: neither gain nor "
+        "loss is shown, since that holds 1.00x or is not known; seconds are of one run of the model, medians",
     ]
     lines += [f"{side.source}: {text}" for side, text in _alone(difference)]
     reasons = [speed.reason for speed in (*times.layers, times.model) if speed.reason]

@@ -20,8 +20,9 @@ CONVENTION = (
 )
 TIME_CONVENTION = (
     "time: of one call in the model, with the layout reorders that it causes. promised: MACs with groups=1 / "
-    "MACs. realised: seconds with groups=1 / seconds, {how}. efficiency: realised / promised. Medians, ± "
-    "half of their 95% interval; ~: shows nothing, since it holds 1.00x."
+    "MACs. realised: seconds with groups=1 / seconds, {how}. efficiency: realised / promised. bound: what "
+    "takes most of the time, computing, moving bytes (memory), or neither (overhead). Medians, ± half of "
+    "their 95% interval; ~: neither gain nor loss is shown, since the interval holds 1.00x or is not known."
 )
 _ALONE, _IN_MODELS = "of layer and twin alone, in turn", "of layer and twin each in its model"
 _MAX_FORMULA = 200

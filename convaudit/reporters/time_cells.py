@@ -137,9 +137,18 @@ def model_time_columns(reports: Sequence[AuditReport]) -> dict[str, Column]:
         runs.append(f"{human_seconds(seconds)}{spread}")
     return {
         "time": Column(header="time", cells=runs),
-        "promised": Column(header="promised", cells=[_promised_total(report) or NONE for report in reports]),
-        "realised": Column(header="realised", cells=[_realised_total(report) or NONE for report in reports]),
+        "promised": Column(
+            header="promised", cells=[_promised_total(report) or _nothing(report) for report in reports]
+        ),
+        "realised": Column(
+            header="realised", cells=[_realised_total(report) or _nothing(report) for report in reports]
+        ),
     }
+
+
+def _nothing(report: AuditReport) -> str:
+    """``?`` for what was not measured, ``-`` where there is nothing to measure."""
+    return "?" if any(layer.groups > 1 for layer in report.layers) else NONE
 
 
 TIME_COLUMNS: dict[str, LayerColumn] = {

@@ -173,6 +173,9 @@ def test_no_progress_where_nobody_watches(monkeypatch):
 
 BAD_TIMES = [
     (["--time-budget", "30s"], "--time-budget says how long --time may take; give both"),
+    (["--columns", "name,time"], "--columns time shows what --time or --timings measures; give one of them"),
+    (["--columns", "name,timing_seconds", "-f", "csv"], "--columns timing_seconds shows what --time or"),
+    (["--sort", "realised"], "--sort realised shows what --time or --timings measures"),
     (
         ["--timings", "a.json", "--time-budget", "30s"],
         "--time-budget is for --time; --timings measures nothing",

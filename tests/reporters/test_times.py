@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import fields, replace
@@ -57,6 +58,26 @@ def test_of_several_models_times_are_what_stays() -> None:
     lines = FORMATS["table"].render("models", [TIMED, MIXED], View(width=70)).splitlines()
     assert lines[0].split() == ["model", "params", "MACs", "saved", "time", "promised", "realised"]
     assert max(map(len, lines)) <= 70
+
+
+def test_what_was_not_measured_is_not_what_there_is_nothing_of() -> None:
+    dense = timed(analyze(network(conv_layer("stem"))))
+    dense, unknown = (
+        replace(report, timing=replace(MODEL_TIMING, promised=None, realised=None))
+        for report in (dense, TIMED)
+    )
+    lines = FORMATS["table"].render("models", [TIMED, unknown, dense]).splitlines()
+    assert [line.split()[-2:] for line in lines[3:5]] == [["?", "?"], ["-", "-"]]
+
+
+def test_csv_has_the_ends_of_the_interval() -> None:
+    view = View(columns=("name", "timing_realised", "timing_realised_low", "timing_realised_high"))
+    rows = list(csv.DictReader(FORMATS["csv"].render("audit", TIMED, view).splitlines()))
+    measured = TIMINGS["block/depthwise"]
+    (row,) = (row for row in rows if row["name"] == "block/depthwise")
+    ends = (float(row["timing_realised_low"]), float(row["timing_realised_high"]))
+    assert ends == measured.realised_interval
+    assert rows[0]["timing_realised_low"] == rows[0]["timing_realised"] == ""
 
 
 def test_without_times_the_columns_are_those_of_counts() -> None:

@@ -459,15 +459,26 @@ def is_transformed() -> bool:
 # --- profiles -------------------------------------------------------------------------------------------
 
 
-def profiled_operators(profiler: Any) -> list[tuple[str, float, float, int]] | None:
-    """Name, start, seconds and thread of every operator that a profiler saw; None if torch hides them."""
+def profiled_operators(profiler: Any, *, operands: bool) -> list[tuple[str, float, float, int, str]] | None:
+    """Name, start, seconds, thread and operands of every operator that was seen; None if torch hides them.
+
+    Args:
+        profiler: That saw them.
+        operands: Whether it was to keep their shapes and numbers, to be told as text.
+    """
     results = attribute_or(getattr(profiler, "profiler", None), "kineto_results", None)
     if results is None:
         return None
     events = results.events()
     first = events[0].start_ns() if events else 0
     return [
-        (event.name(), (event.start_ns() - first) / 1e9, event.duration_ns() / 1e9, event.start_thread_id())
+        (
+            event.name(),
+            (event.start_ns() - first) / 1e9,
+            event.duration_ns() / 1e9,
+            event.start_thread_id(),
+            f"{event.shapes()} {event.concrete_inputs()}" if operands else "",
+        )
         for event in events
     ]
 

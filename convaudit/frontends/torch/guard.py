@@ -67,12 +67,29 @@ def settings_kept(devices: Sequence[int] = ()) -> Iterator[None]:
         devices: Of CUDA, whose random states may change.
     """
     with ExitStack() as stack:
-        stack.callback(random.setstate, random.getstate())
-        stack.callback(np.random.set_state, np.random.get_state())
-        stack.enter_context(torch.random.fork_rng(devices))
+        stack.callback(random_states(devices))
         for put_back, state in _global_state():
             stack.callback(put_back, state)
         yield
+
+
+def random_states(devices: Sequence[int] = ()) -> Callable[[], None]:
+    """What puts random states back to what they are now.
+
+    Args:
+        devices: Of CUDA, whose states count too.
+    """
+    python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    of_devices = {device: torch.cuda.get_rng_state(device) for device in devices}
+
+    def put_back() -> None:
+        random.setstate(python)
+        np.random.set_state(arrays)
+        torch.set_rng_state(tensors)
+        for device, state in of_devices.items():
+            torch.cuda.set_rng_state(state, device)
+
+    return put_back
 
 
 def _global_state() -> Iterator[tuple[Callable[[Any], Any], Any]]:

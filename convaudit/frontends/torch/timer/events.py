@@ -27,6 +27,7 @@ class Event:
     seconds: float  # of the device where it ran on one
     inside: list[Event] = field(default_factory=list)  # what it called, in order
     kernel: str | None = None  # the longest that it started on a device
+    operands: str = ""  # their shapes, and numbers as strides and groups; empty: nobody asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,13 @@ def kernel_of(event: Event) -> str:
         found = max(inner, key=lambda part: part.seconds)
     kernel = next((part.kernel for part in (found, event) if part.kernel), None)
     return found.name if kernel is None else f"{found.name} ({kernel[:_MOST_LETTERS]})"
+
+
+def operands_of(event: Event) -> list[str]:
+    """The operands of each convolution that it called, in order."""
+    if event.name in _CONVOLUTIONS:
+        return [event.operands]
+    return [operands for part in event.inside for operands in operands_of(part)]
 
 
 def _parts(events: Iterable[Event]) -> Iterator[Event]:

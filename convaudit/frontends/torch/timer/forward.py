@@ -13,14 +13,14 @@ from torch.export import ExportedProgram
 
 from convaudit.errors import ConvauditError, ExecutionError
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.guard import quiet, settings_kept, without_autocast_cache
+from convaudit.frontends.torch.guard import quiet, random_states, settings_kept, without_autocast_cache
 from convaudit.frontends.torch.inputs import Values, make_inputs
 from convaudit.frontends.torch.modules import own_copy
 from convaudit.frontends.torch.timer.stopwatch import Run
 from convaudit.frontends.torch.walker.program import placed_values
 from convaudit.frontends.torch.walker.recorder import in_one_line
 from convaudit.frontends.torch.walker.survivors import caches_as_before
-from convaudit.frontends.torch.walker.walk import program_inputs
+from convaudit.frontends.torch.walker.walk import program_inputs, stored_tensors
 from convaudit.records import Network
 
 if TYPE_CHECKING:
@@ -59,14 +59,18 @@ def own_forward(
         given = make_inputs(module, **called_with).realise(values)
         forward, kept = own_copy(module), caches_as_before(module)
 
+    devices = sorted({tensor.device.index for tensor in stored_tensors(model).values() if tensor.is_cuda})
+    as_observed = random_states(devices)
+
     def prepared() -> Run:
+        as_observed()  # what a forward draws may decide on what it calls
         args, kwargs = copy.deepcopy(given)
         return lambda: forward(*args, **kwargs)
 
     try:
         with (
             kept,
-            settings_kept(),
+            settings_kept(devices),
             torch.no_grad(),
             without_autocast_cache(),
             torch.compiler.set_stance("force_eager"),

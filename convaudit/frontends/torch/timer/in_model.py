@@ -11,13 +11,15 @@ from typing import Any
 
 import torch
 
-from convaudit.frontends.torch.timer.events import Event, SeenRun, run_of
+from convaudit.frontends.torch.timer.events import Event, SeenRun, operands_of, run_of
 from convaudit.frontends.torch.timer.forward import Prepared
 from convaudit.frontends.torch.timer.profiled import profiled
 from convaudit.frontends.torch.timer.stopwatch import Run, synchronised
 from convaudit.records.timing import PartSamples, Samples
 
-_WARM_UPS = 2  # after the first run: TorchScript optimises itself in two
+_WARM_UPS = (
+    2  # after the first run: TorchScript optimises itself in two; two runs tell whether they are alike
+)
 _MOST = 10  # rounds
 
 
@@ -45,16 +47,25 @@ def time_in_model(
         budget: Seconds that it may take.
     """
     seconds = _plain(prepared, device)
-    for _ in range(_WARM_UPS if seconds * _WARM_UPS < budget / 4 else 0):
+    reason = None
+    if seconds * _WARM_UPS < budget / 4:
+        reason = _not_repeated(_profiled(prepared, _WARM_UPS, device, operands=True))
         seconds = _plain(prepared, device)
     rounds = int(max(1, min(_MOST, (budget - seconds) / 4 / seconds)))
     plain: list[float] = []
     events: list[Event] = []
     for _ in range(rounds):  # plain, profiled, profiled, plain: a drift is in both alike
         plain.append(_plain(prepared, device))
-        events += _profiled(prepared, 2, device)
+        events += _profiled(prepared, 2, device, operands=rounds == 1)
         plain.append(_plain(prepared, device))
-    return joined(plain, events, order)
+    return joined(plain, events, order, reason or _not_repeated(events))
+
+
+def _not_repeated(events: Sequence[Event]) -> str | None:
+    """Why the n-th convolution of a run is not that of another one; None if it is, as far as was told."""
+    if all(operands_of(event) == operands_of(events[0]) for event in events):
+        return None
+    return "not timed in the model: its runs call other convolutions each time, or in another order"
 
 
 def _plain(prepared: Prepared, device: torch.device) -> float:
@@ -66,7 +77,7 @@ def _plain(prepared: Prepared, device: torch.device) -> float:
     return perf_counter() - start
 
 
-def _profiled(prepared: Prepared, count: int, device: torch.device) -> list[Event]:
+def _profiled(prepared: Prepared, count: int, device: torch.device, *, operands: bool = False) -> list[Event]:
     def synchronous(run: Run) -> Run:
         def ran() -> None:
             run()
@@ -74,22 +85,24 @@ def _profiled(prepared: Prepared, count: int, device: torch.device) -> list[Even
 
         return ran
 
-    runs = [synchronous(prepared()) for _ in range(count)]
-    return profiled(runs, device=device.type == "cuda")
+    runs = (synchronous(prepared()) for _ in range(count))  # each made ready when its turn comes
+    return profiled(runs, device=device.type == "cuda", operands=operands)
 
 
-def joined(plain: Sequence[float], events: Sequence[Event], order: Sequence[int | None]) -> InModel:
+def joined(
+    plain: Sequence[float], events: Sequence[Event], order: Sequence[int | None], reason: str | None = None
+) -> InModel:
     """What was seen, by layer: the n-th convolution of a profiled run is the n-th of the observed one.
 
     Args:
         plain: Seconds of runs without the profiler.
         events: As many runs with it.
         order: Which layer each convolution of a run is.
+        reason: Why none of them is known to be; None: they are.
     """
     seen = [run_of(event) for event in events]
     whole = tuple(event.seconds for event in events)
     numbers = {len(run.calls) for run in seen}
-    reason = None
     if numbers != {len(order)}:
         ran = " or ".join(map(str, sorted(numbers)))
         reason = f"not timed in the model: the profiler saw {ran} convolutions in it, the audit {len(order)}"

@@ -12,6 +12,9 @@ Run = Callable[[], Any]
 Stopwatch = Callable[[Run, int], float]
 """Seconds of one call, the mean over a number of calls in a row, after some that are not counted."""
 
+TIMED_DEVICES = ("cpu", "cuda")
+"""Whose ends of kernels are waited for; on others a time would be that of starting them."""
+
 
 def stopwatch(device: torch.device) -> Stopwatch:
     """That for what computes on ``device``."""

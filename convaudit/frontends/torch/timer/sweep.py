@@ -15,7 +15,7 @@ from convaudit.frontends.torch.timer.observed import ALONE, LoneCall
 from convaudit.frontends.torch.timer.operands import convolving, own_copy_of, random_input, too_large
 from convaudit.frontends.torch.timer.profiled import prepare_profiler
 from convaudit.frontends.torch.timer.rounds import interleaved
-from convaudit.frontends.torch.timer.stopwatch import Run, stopwatch
+from convaudit.frontends.torch.timer.stopwatch import TIMED_DEVICES, Run, stopwatch
 from convaudit.frontends.torch.walker.recorder import in_one_line
 from convaudit.records import ConvLayer, Network, RuntimeInfo
 from convaudit.records.timing import Swept
@@ -43,7 +43,7 @@ def sweep_torch(
             its operands lie in memory. Without it that is the CPU, and torch's default.
 
     Raises:
-        UsageError: The network has no such layer.
+        UsageError: The network has no such layer, or it is where nothing here tells the time.
     """
     prepare_profiler()
     start = perf_counter()
@@ -53,6 +53,10 @@ def sweep_torch(
     own = stored.get(layer.weight_name or "")
     own = None if own is None or own.is_meta else own
     device = torch.device("cpu") if own is None else own.device
+    if device.type not in TIMED_DEVICES:
+        raise UsageError(
+            f"{network.source}: times are told of CPUs and CUDA devices, {name!r} is on {device}"
+        )
     reason = _not_swept(layer)
     reasons, runs = dict.fromkeys(groups, reason) if reason else {}, {}
     with torch.no_grad():

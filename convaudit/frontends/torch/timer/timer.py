@@ -20,7 +20,7 @@ from convaudit.frontends.torch.timer.in_model import InModel, time_in_model
 from convaudit.frontends.torch.timer.observed import Observed, observe
 from convaudit.frontends.torch.timer.profiled import prepare_profiler
 from convaudit.frontends.torch.timer.roofs import measured_roofs
-from convaudit.frontends.torch.timer.stopwatch import stopwatch
+from convaudit.frontends.torch.timer.stopwatch import TIMED_DEVICES, stopwatch
 from convaudit.frontends.torch.verifier.compiled import compiled_parts
 from convaudit.frontends.torch.verifier.evidence import runtime_info
 from convaudit.records import ConvLayer, Network
@@ -61,6 +61,7 @@ def time_torch(
         ExecutionError: The forward fails.
     """
     prepare_profiler()
+    threads = torch.get_num_threads()
     deadline = perf_counter() + (how.budget_seconds or BUDGET_SECONDS)
     if isinstance(model, nn.Module) and any(tensor.is_meta for tensor in model.parameters()):
         raise UsageError(f"{network.source}: it is on the meta device and has no values to be timed on")
@@ -68,10 +69,13 @@ def time_torch(
     arrays = list(given_feeds(network.inputs, data).values()) if data else None
     called_with = {"input_shape": input_shape, "inputs": inputs}
     observed = observe(model, network, called_with, arrays, seed)
-    device = next(iter(observed.devices), torch.device("cpu"))
+    device = _device(network, observed)
+    often = {place for place in observed.order if place is not None and _as_often(network, observed, place)}
+    order = [place if place in often else None for place in observed.order]
     with own_forward(model, network, called_with, arrays, seed) as prepared:
         share = (deadline - perf_counter()) * (_IN_MODEL if how.alone else 1)
-        in_model = time_in_model(prepared, observed.order, device, share)
+        in_model = time_in_model(prepared, order, device, share)
+        changed = torch.get_num_threads() if torch.get_num_threads() != threads else None
     progress = how.progress or (lambda layers: None)
     watch, alone, roofs = stopwatch(device), {}, None
     if how.alone:
@@ -92,8 +96,28 @@ def time_torch(
         roofs=roofs,
         runtime=runtime_info(model, network, seed if drawn else None),
         cpu=cpu_name() if device.type == "cpu" else torch.cuda.get_device_name(device),
-        warnings=(*private.losses(), *_as_written(model)),
+        warnings=(*private.losses(), *_as_written(model), *_on_other_threads(changed)),
     )
+
+
+def _device(network: Network, observed: Observed) -> torch.device:
+    """Where most of the time is told: on a CUDA device, if convolutions compute there.
+
+    Raises:
+        UsageError: They compute where nothing here tells the time.
+    """
+    foreign = next((device for device in observed.devices if device.type not in TIMED_DEVICES), None)
+    if foreign is not None:
+        raise UsageError(
+            f"{network.source}: times are told of CPUs and CUDA devices, it computes on {foreign}"
+        )
+    return max(observed.devices, key=lambda device: device.type == "cuda", default=torch.device("cpu"))
+
+
+def _as_often(network: Network, observed: Observed, place: int) -> bool:
+    """Whether the run called a layer as often as the audit says: else the time of one call is not known."""
+    calls = network.layers[place].calls
+    return not isinstance(calls, int) or observed.order.count(place) == calls
 
 
 def _real_types(network: Network) -> list[str]:
@@ -113,11 +137,15 @@ def _samples(
 ) -> LayerSamples:
     if place not in observed.order:
         return LayerSamples(reason="the forward on these values did not run it")
+    unseen = in_model.reason
+    if unseen is None and place not in in_model.layers:
+        ran = f"called it {observed.order.count(place)} times, the audit counts {layer.calls}"
+        unseen = f"not timed in the model: the forward on these values {ran}"
     own = alone.get(place, Alone(reason=observed.reasons.get(place)))
     kernel, elsewhere = in_model.kernels.get(place), None
     if kernel is not None and own.kernel not in (None, kernel):
         elsewhere = f"alone it ran as {own.kernel}"
-    reasons = dict.fromkeys(reason for reason in (in_model.reason, own.reason, elsewhere) if reason)
+    reasons = dict.fromkeys(reason for reason in (unseen, own.reason, elsewhere) if reason)
     return LayerSamples(
         in_model=in_model.layers.get(place, ()),
         kernel=kernel or own.kernel,
@@ -127,6 +155,14 @@ def _samples(
         itself=own.itself,
         left_out=own.left_out,
         reason="; ".join(reasons) or None,
+    )
+
+
+def _on_other_threads(count: int | None) -> tuple[str, ...]:
+    if count is None:
+        return ()
+    return (
+        f"in the model, times are of {count} threads, set by its forward; only layers alone ran on others",
     )
 
 

@@ -72,6 +72,7 @@ class Timed:
     layers: tuple[LayerSamples, ...]  # one per layer, in order
     runs: Samples  # of the model, as the runtime tells them while it is profiled
     plain: Samples = ()  # of the model without the profiler, in turn with runs; empty: not measured
+    busy: Samples = ()  # of a processor in each of plain, or else of runs; empty: it is not known
     parts: tuple[PartSamples, ...] = ()  # with the layers' in_model they add up to the runs
     roofs: Roofs | None = None  # None: they cannot be measured there
     runtime: RuntimeInfo | None = None  # None: the times come from files

@@ -24,6 +24,7 @@ def merged(turns: Sequence[Timed]) -> Timed:
         layers=tuple(map(_merged_layer, layers)),
         runs=_joined([turn.runs for turn in turns]),
         plain=_joined([turn.plain for turn in turns]),
+        busy=_joined([turn.busy for turn in turns]),
         parts=tuple(_merged_parts(turns)),
         roofs=_highest(known) if known else None,
         warnings=tuple(dict.fromkeys(line for turn in turns for line in turn.warnings)),

@@ -49,7 +49,7 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
     cost more than their kernels, and this number is what they are worth in the model.
     """
     total = median_of(timed.runs)
-    plain = median_of(timed.plain) or total
+    plain = _of_a_run(timed.plain or timed.runs, timed.busy)
     parts = tuple(_parts(measured, timed))
     known = [part.share for part in parts if part.kind in ("layers", "reorders", "other_op")]
     grouped = [found for layer, samples in measured if (found := _grouped(layer, samples))]
@@ -81,6 +81,14 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
         cpu=timed.cpu,
         files=timed.files,
     )
+
+
+def _of_a_run(runs: Samples, busy: Samples) -> Estimate | None:
+    """The median of runs; where they waited for a processor, it may be as short as what that spent on them."""
+    found, least = median_of(runs), median_of(busy)
+    if found is None or least is None:
+        return found
+    return replace(found, low=min(found.low, least.low))
 
 
 # --- the parts of a run ---------------------------------------------------------------------------------

@@ -64,6 +64,16 @@ def test_a_run_is_told_without_the_profiler_and_its_parts_with_it():
     assert sum(part.share for part in timing.parts) == close(1)
 
 
+def test_runs_that_waited_for_a_processor_may_be_as_short_as_it_was_busy():
+    waited = with_timing(REPORT, timed(plain=around(8), busy=around(2))).timing
+    quiet = with_timing(REPORT, timed(plain=around(8))).timing
+    assert (waited.seconds, waited.interval[1]) == (quiet.seconds, quiet.interval[1])
+    assert waited.interval[0] == pytest.approx(2, rel=0.01)
+    assert waited.spread == pytest.approx(3 / 8, rel=0.01)
+    only_profiled = with_timing(REPORT, timed(busy=around(4))).timing
+    assert only_profiled.interval[0] == pytest.approx(4, rel=0.01)
+
+
 def test_parts_of_other_runs_than_the_layers_are_summed_by_their_medians():
     layers = (QUIET[0], replace(QUIET[1], in_model=around(4.0, rounds=7)), QUIET[2])
     timing = with_timing(REPORT, timed(*layers)).timing

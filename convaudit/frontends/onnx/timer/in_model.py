@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import get_clock_info, perf_counter, process_time
 from typing import Any
 
 import onnx
@@ -38,6 +38,8 @@ BUDGET_SECONDS = 30.0
 _SHARE = 1 / 3  # of the budget, for runs of the model where layers are timed alone as well
 _LEAST_RUNS, _MOST_RUNS = 7, 100  # that count; of fewer than 6 no median has a 95 % interval
 _LITTLE = 1.1  # times as long, with the profiler
+_MOST_WAITED = 0.1  # of the time of a run, for a processor
+_FINE = 1e-4  # seconds, of a clock that tells how long a processor was busy
 _MOST_EVENTS = 50_000  # that are read: a second, in which nothing is timed
 
 
@@ -80,6 +82,7 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
         layers=layers,
         runs=runs,
         plain=profiled.plain,
+        busy=profiled.busy,
         parts=parts,
         roofs=roofs,
         runtime=RuntimeInfo(
@@ -94,7 +97,10 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
             input_values=network.input_values,
         ),
         cpu=cpu_name(),
-        warnings=_overhead(runs, profiled.plain, settings.runtime.name),
+        warnings=(
+            *_overhead(runs, profiled.plain, settings.runtime.name),
+            *_waited(profiled.plain or runs, profiled.busy),
+        ),
     )
 
 
@@ -111,12 +117,24 @@ def _overhead(runs: Samples, plain: Samples, runtime: str) -> tuple[str, ...]:
     )
 
 
+def _waited(runs: Samples, busy: Samples) -> tuple[str, ...]:
+    """One line where runs waited for a processor, which others had."""
+    if not busy or median(busy) >= (1 - _MOST_WAITED) * median(runs):
+        return ()
+    whole, spent = (human_seconds(median(seconds)) for seconds in (runs, busy))
+    return (
+        f"other work kept the processor from the runs: of a run's {whole} it spent {spent} on it; "
+        "time it again while nothing else runs",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Profiled:
     """Runs of a model, and the graph that ran."""
 
     runs: list[ProfiledRun]
     plain: Samples  # of runs without the profiler
+    busy: Samples  # of the processor, in these or else in all of them; empty: not known
     optimized: ModelProto | None  # None: the runtime cannot write it
     settings: Settings
     placements: Mapping[str, Placement | None]  # by layer
@@ -170,23 +188,31 @@ def _attempt(
         for one in (bare, session):
             if one is not None:
                 one.run(feeds, None)  # the first one is slower
-        plain, walls = list[float](), list[float]()
+        plain, walls, busy = list[float](), list[float](), list[float]()
         while not walls or plan.worthwhile(walls, plan.budget - (perf_counter() - start)):
             if bare is not None:
-                plain.append(_seconds(bare, feeds))
-            walls.append(_seconds(session, feeds))
+                plain.append(_seconds(bare, feeds, busy))
+            walls.append(_seconds(session, feeds, busy if bare is None else []))
         runs = profiled_runs(written_events(session.end_profiling()))[1:]
         optimized = onnx.load(path, load_external_data=False) if path.exists() else None
     if not runs:
         raise ExecutionError("its profile has no complete run")
     placements = {layer.name: session.placement(layer.name) for layer in original.layers}
-    return _Profiled(runs, tuple(plain), optimized, settings, placements)
+    return _Profiled(runs, tuple(plain), _known(busy, settings), optimized, settings, placements)
 
 
-def _seconds(session: Session, feeds: Arrays) -> float:
-    start = perf_counter()
+def _seconds(session: Session, feeds: Arrays, busy: list[float]) -> float:
+    """Of one run; what a processor spent on it is added to ``busy``."""
+    start, spent = perf_counter(), process_time()
     session.run(feeds, None)
+    busy.append(process_time() - spent)
     return perf_counter() - start
+
+
+def _known(busy: Sequence[float], settings: Settings) -> Samples:
+    """Only of one thread: several wait for each other, and a device computes beside the processor."""
+    alone = settings.threads == 1 and settings.provider == CPU
+    return tuple(busy) if alone and get_clock_info("process_time").resolution <= _FINE else ()
 
 
 @dataclass(frozen=True, slots=True)

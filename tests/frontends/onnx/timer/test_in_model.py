@@ -147,6 +147,19 @@ def test_the_model_is_also_run_without_the_profiler() -> None:
     assert min(found.plain) > 0
 
 
+def test_what_a_processor_spent_on_a_run_is_known_of_one_thread() -> None:
+    found = timed(BLOCKED)
+    assert len(found.busy) == len(found.plain)
+    assert timed(BLOCKED, Settings(threads=2)).busy == ()
+
+
+def test_runs_that_waited_for_a_processor_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_model, "process_time", lambda: 0.0)
+    (warning,) = (line for line in timed(BLOCKED).warnings if "other work" in line)
+    assert warning.startswith("other work kept the processor from the runs: of a run's ")
+    assert warning.endswith(" it spent 0.00 ns on it; time it again while nothing else runs")
+
+
 def test_weights_are_not_held_twice_beyond_the_memory_that_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(cases.stored(BLOCKED, "w1", "w2", "w3").SerializeToString())

@@ -26,7 +26,7 @@ def time_lines(report: AuditReport) -> list[str]:
         return []
     lines = [_source(timing), *_sizes(report, timing), *_run(timing)]
     lines += [*_reasons(report.layers), *_worst_off(report)]
-    return [printable(line) for line in (*lines, promise(report, timing))]
+    return [printable(line) for line in (*lines, *_in_place(report), promise(report, timing))]
 
 
 def time_remarks(report: AuditReport) -> list[str]:
@@ -154,6 +154,19 @@ def _worst_off(report: AuditReport) -> Iterator[str]:
         realised = realised_text(timing.realised, timing.realised_interval)
         what = f"promised {factor_text(timing.promised)}, realised {realised}{_observed(layers)}"
         yield f"worst off: {listed([layer.name for layer in layers], 2)}: {what}"
+
+
+def _in_place(report: AuditReport) -> Iterator[str]:
+    """That layers take longer among their neighbours than alone, where they do: realised is of the latter."""
+    from convaudit.timing import longer_in_model
+
+    found = longer_in_model(report)
+    if found is not None and report.timing is not None and not report.timing.too_noisy:
+        in_model, alone = (f"{human_seconds(one.value)} {spread_text(one.spread)}" for one in found)
+        yield (
+            f"kernels of the layers with groups take {in_model} in the model, {alone} alone: groups realise "
+            "less in place than alone; convaudit twin, then convaudit diff --time of both, tells how much"
+        )
 
 
 def _alike(layer: LayerCost) -> tuple[object, ...]:

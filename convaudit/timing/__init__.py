@@ -7,13 +7,21 @@ from convaudit.timing.estimates import Estimate, median_of, narrow_enough, paire
 from convaudit.timing.merged import merged
 from convaudit.timing.model import with_timing
 from convaudit.timing.sweeping import at_groups, better_groups, swept
-from convaudit.timing.verdicts import falls_short, loses, lost_seconds, same_kernel, worst_off
+from convaudit.timing.verdicts import (
+    falls_short,
+    longer_in_model,
+    loses,
+    lost_seconds,
+    same_kernel,
+    worst_off,
+)
 
 __all__ = [
     "Estimate",
     "at_groups",
     "better_groups",
     "falls_short",
+    "longer_in_model",
     "loses",
     "lost_seconds",
     "median_of",

@@ -84,7 +84,7 @@ def model_timing(measured: Sequence[_Measured], timed: Timed) -> ModelTiming:
 
 
 def _of_a_run(runs: Samples, busy: Samples) -> Estimate | None:
-    """The median of runs; where they waited for a processor, it may be as short as what that spent on them."""
+    """The median of runs; where these waited for a processor, it may be as little as that spent on them."""
     found, least = median_of(runs), median_of(busy)
     if found is None or least is None:
         return found

@@ -49,9 +49,9 @@ def test_both_models_are_timed_in_turn(run, models, asked):
     )
     assert (result.exit_code, result.stderr) == (1, "")
     assert [source for source, _ in asked[:4]] == [models[0], models[1], models[1], models[0]]
-    assert {(how.alone, how.threads, round(how.budget_seconds, 6)) for _, how in asked} == {(False, 2, 0.2)}
+    assert {(how.alone, how.threads, round(how.budget_seconds, 6)) for _, how in asked} == {(False, 2, 0.18)}
     (layer,) = json.loads(result.stdout)["times"]["layers"]
-    assert (layer["promised"], layer["realised"], layer["turns"]) == (0.5, close(0.5), 9)
+    assert (layer["promised"], layer["realised"], layer["turns"]) == (0.5, close(0.5), 10)
 
 
 def test_open_sizes_are_not_timed_against_others(run, models, asked):

@@ -13,6 +13,7 @@ What makes a kernel against a copy of itself come out as 1 was found by experime
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 
 from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError
-from convaudit.frontends.onnx.runtime import Arrays, Settings
+from convaudit.frontends.onnx.runtime import CPU, Arrays, Settings
 from convaudit.frontends.onnx.timer.kernels import is_blocked_name
 from convaudit.frontends.onnx.timer.profile import Event, profiled_runs, written_events
 
@@ -171,7 +172,7 @@ class _Running:
             raise ExecutionError("its profile tells of no kernel")
         fastest = min(kernels, key=lambda events: sum(event.seconds for event in events))
         seconds = sum(event.seconds + generator.uniform(0, RESOLUTION) for event in fastest)
-        return Sample(seconds, " + ".join(dict.fromkeys(map(_label, fastest))))
+        return Sample(seconds, " + ".join(dict.fromkeys(map(kernel_label, fastest))))
 
 
 def _kernel(events: Iterable[Event]) -> list[Event]:
@@ -179,7 +180,10 @@ def _kernel(events: Iterable[Event]) -> list[Event]:
     return [event for event in events if event.op not in _AROUND]
 
 
-def _label(event: Event) -> str:
+def kernel_label(event: Event) -> str:
+    """For people. What a provider compiled is numbered, differently in each session: that tells nothing."""
+    if event.provider != CPU:
+        return re.sub(r"_\d+$", "", event.op)
     return f"{event.op} (NCHWc)" if is_blocked_name(event.name) else event.op
 
 

@@ -14,6 +14,7 @@ from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.frontend import OpenedOnnx
 from convaudit.records import RuntimeInfo
 from convaudit.records.timing import Swept
+from convaudit.reporters.sweeps import summary_lines
 from tests.frontends.onnx.models import model, values
 
 RUNTIME = RuntimeInfo(
@@ -80,7 +81,7 @@ def test_all_divisors_are_timed_and_the_slower_one_is_marked(asked: list) -> Non
     assert report.layers == ("first", "again")
     assert [row.macs for row in report.rows] == [147456 // number for number in (1, 2, 4, 8, 16)]
     text = str(report)
-    assert "g=8: half the multiply-adds of g=4, 40 % slower, as the model has it" in text
+    assert "g=8: half the multiply-adds of g=4, 40 % slower (39 to 41), as the model has it" in text
     assert "timed with onnxruntime 1.0, CPU, 1 thread, Abacus 1, spread 1% at most" in text
     assert "accuracy is another matter" in text
 
@@ -101,6 +102,16 @@ def test_all_layers_are_swept_once_each_within_the_budget(asked: list) -> None:
     first, second, third = (call[2].budget_seconds for call in asked)
     assert first <= 10 < second <= 15 < third <= 30
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_a_summary_claims_nothing_of_what_was_not_timed(asked: list) -> None:
+    reports = convaudit.sweep(model(TEXT), dims={"n": 1})
+    assert (
+        summary_lines(reports)[1]
+        == "3 distinct layers were timed, 2 with groups: fewer groups are faster for 1"
+    )
+    dense = [report for report in reports if report.layer == "mix"]
+    assert summary_lines(dense)[0] == "1 distinct layer was timed, 0 with groups"
 
 
 def test_a_layer_that_is_not_measured_says_why_and_the_others_go_on(

@@ -23,7 +23,11 @@ MOST_UNEXPLAINED = 0.5
 
 
 def timing_of(
-    layer: LayerCost, samples: LayerSamples, runs: Sequence[float] = (), roofs: Roofs | None = None
+    layer: LayerCost,
+    samples: LayerSamples,
+    runs: Sequence[float] = (),
+    roofs: Roofs | None = None,
+    busy: float = 1.0,
 ) -> Timing:
     """The times of one layer; seconds are of one call.
 
@@ -37,14 +41,20 @@ def timing_of(
         samples: Of this layer.
         runs: Of the model, for the layer's share of it.
         roofs: Of the machine, for what bounds the layer.
+        busy: Part of a run in which the processor worked on it: the rest may be missing in a quiet one.
     """
     calls = layer.calls if isinstance(layer.calls, int) and layer.calls > 0 else None
     alone, dense = median_of(samples.alone), median_of(samples.dense)
     in_model, reordering = in_steps(samples.in_model, samples.step), median_of(samples.reordering)
+    in_model = replace(in_model, low=in_model.low * busy) if in_model else None
     realised = realised_of(samples)
     promised = promised_by(layer)
     model_seconds = in_model.value / calls if in_model and calls else None
     seconds = alone.value if alone else model_seconds
+    known = _interval(alone) or _interval(in_model, calls)
+    bounds = {bound_of(layer, end, roofs) for end in known}
+    bound = bounds.pop() if len(bounds) == 1 else None
+    reasons = [*_reasons(layer, samples), *_unbound(layer, known if bound is None else (), roofs)]
     return Timing(
         seconds=alone.value if alone else None,
         dense_seconds=dense.value if dense else None,
@@ -61,8 +71,8 @@ def timing_of(
         reorders=samples.reorders if samples.in_model else None,
         reorder_seconds=reordering.value / calls if reordering and calls else None,
         macs_per_second=layer.macs / seconds if isinstance(layer.macs, int) and seconds else None,
-        bound=bound_of(layer, seconds, roofs),
-        reason="; ".join(_reasons(layer, samples)) or None,
+        bound=bound,
+        reason="; ".join(reasons) or None,
     )
 
 
@@ -121,6 +131,24 @@ def bound_of(layer: LayerCost, seconds: float | None, roofs: Roofs | None) -> Bo
     if max(compute, memory) < seconds * (1 - MOST_UNEXPLAINED):
         return "overhead"
     return "compute" if compute >= memory else "memory"
+
+
+def _interval(found: Estimate | None, calls: int | None = 1) -> tuple[float, ...]:
+    """The ends of an interval, of one call."""
+    return (found.low / calls, found.high / calls) if found and calls else ()
+
+
+def _unbound(layer: LayerCost, known: tuple[float, ...], roofs: Roofs | None) -> Iterator[str]:
+    """Why it is not told what bounds a layer whose seconds are known, where the roofs are."""
+    if not known or roofs is None:
+        return
+    counts = (layer.macs, layer.weight_bytes, layer.activation_bytes)
+    if not all(isinstance(count, int) for count in counts):
+        yield "its sizes are open, so what bounds it is unknown: fix them by --dim or --input"
+    elif layer.dtype not in roofs.macs_per_second:
+        yield f"no roof of {layer.dtype} products was measured, so what bounds it is unknown"
+    else:
+        yield "what bounds it is not known within the spread"
 
 
 def _widest(*estimates: Estimate | None) -> float | None:

@@ -24,8 +24,10 @@ def with_timing(report: AuditReport, timed: Timed) -> AuditReport:
         timed: What its front end measured, for the same layers in the same order.
     """
     measured = list(zip(report.layers, timed.layers, strict=True))
+    whole, least = median_of(timed.plain or timed.runs), median_of(timed.busy)
+    busy = min(1.0, least.value / whole.value) if whole and least and whole.value else 1.0
     layers = tuple(
-        replace(layer, timing=timing_of(layer, samples, timed.runs, timed.roofs))
+        replace(layer, timing=timing_of(layer, samples, timed.runs, timed.roofs, busy))
         for layer, samples in measured
     )
     warnings = tuple(dict.fromkeys((*report.warnings, *timed.warnings)))

@@ -6,6 +6,8 @@ and what ran before each. So every ratio of the layer is as uncertain as that, b
 
 from __future__ import annotations
 
+from math import ceil
+
 from convaudit.timing.estimates import Estimate
 
 MOST_NOISE = 0.1
@@ -32,7 +34,9 @@ def too_noisy(noise: float | None, spread: float | None = None) -> str | None:
     """
     advice = "the machine is too noisy for a verdict; time it again while nothing else runs"
     if noise is not None and noise > MOST_NOISE:
-        return f"layers timed against themselves differ by {noise:.0%}, more than {MOST_NOISE:.0%}: {advice}"
+        differ = f"differ by {ceil(noise * 100)}%, more than {MOST_NOISE:.0%}"
+        return f"layers timed against themselves {differ}: {advice}"
     if spread is not None and spread > MOST_SPREAD:
-        return f"what groups realised is known within {spread:.0%}, not {MOST_SPREAD:.0%}: {advice}"
+        known = f"known within {ceil(spread * 100)}%, not {MOST_SPREAD:.0%}"
+        return f"what groups realised is {known}: {advice}"
     return None

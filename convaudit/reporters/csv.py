@@ -24,6 +24,11 @@ _NESTED = ("formula", "verification", "timing", "branches")
 _VERDICT = tuple(key for key in keys_of(Verification) if key != "worst_index")
 _INTERVAL, _ENDS = "realised_interval", ("realised_low", "realised_high")
 _TIMING = tuple(name for key in keys_of(Timing) for name in (_ENDS if key == _INTERVAL else (key,)))
+_MODEL_TIMING = (
+    *("seconds", "spread", "runs", "grouped_layers", "left_out", "promised", "realised", *_ENDS),
+    *("efficiency", "with_reorders", "noise", "too_noisy"),
+)
+"""Of a whole model: what is one number."""
 CSV_COLUMNS = (
     *(key for key in keys_of(LayerCost) if key not in _NESTED),
     *(f"verification_{key}" for key in _VERDICT),
@@ -91,7 +96,14 @@ def _flat_model(report: AuditReport) -> dict[str, Scalar]:
     totals = plain(report.totals)
     formula = totals.pop("formula")
     exact = {key: formula.get(key, value) for key, value in totals.items()}
-    return {"source": report.source, "format": report.format, "file_bytes": report.file_bytes, **exact}
+    times = _with_ends(plain(report.timing) if report.timing is not None else {})
+    return {
+        "source": report.source,
+        "format": report.format,
+        "file_bytes": report.file_bytes,
+        **exact,
+        **{f"timing_{key}": _flat(times.get(key)) for key in _MODEL_TIMING},
+    }
 
 
 def _written(rows: Sequence[Mapping[str, Scalar]], columns: Sequence[str]) -> str:

@@ -80,6 +80,16 @@ def test_csv_has_the_ends_of_the_interval() -> None:
     assert rows[0]["timing_realised_low"] == rows[0]["timing_realised"] == ""
 
 
+def test_csv_of_several_models_has_their_times() -> None:
+    timing = replace(MODEL_TIMING, realised=2.5, realised_interval=(2.25, 2.75))
+    reports = [replace(TIMED, timing=timing), MIXED]
+    rows = list(csv.DictReader(FORMATS["csv"].render("models", reports).splitlines()))
+    keys = ("timing_realised", "timing_realised_low", "timing_realised_high")
+    assert [rows[0][key] for key in keys] == ["2.5", "2.25", "2.75"]
+    assert float(rows[0]["timing_seconds"]) == timing.seconds
+    assert {rows[1][key] for key in rows[1] if key.startswith("timing_")} == {""}
+
+
 def test_without_times_the_columns_are_those_of_counts() -> None:
     assert not TIME_COLUMNS.keys() & filled_columns(MIXED, ()).keys()
     assert {"time", "realised", "bound"} <= filled_columns(TIMED, ()).keys()

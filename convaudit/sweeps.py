@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from math import gcd, inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from convaudit.analyzer import analyze
 from convaudit.arguments import flag, given_dims, given_inputs, whole
@@ -65,6 +65,48 @@ class SweepReport(Sweep):
         from convaudit.reporters import FORMATS
 
         return FORMATS["json"].render("sweep", self)
+
+
+@overload
+def sweep(
+    source: Source,
+    *,
+    layer: str,
+    groups: Sequence[int] | None = ...,
+    input_shape: Shapes = ...,
+    inputs: Any = ...,
+    dims: Mapping[str, int] | None = ...,
+    kwargs: Mapping[str, Any] | None = ...,
+    allow_run: bool = ...,
+    fake: bool = ...,
+    time_budget: float | None = ...,
+    memory_bytes: int | None = ...,
+    provider: str | None = ...,
+    threads: int | None = ...,
+    optimization: Optimization | None = ...,
+    progress: Callable[[int, int], None] | None = ...,
+) -> SweepReport: ...
+
+
+@overload
+def sweep(
+    source: Source,
+    *,
+    layer: None = ...,
+    groups: Sequence[int] | None = ...,
+    input_shape: Shapes = ...,
+    inputs: Any = ...,
+    dims: Mapping[str, int] | None = ...,
+    kwargs: Mapping[str, Any] | None = ...,
+    allow_run: bool = ...,
+    fake: bool = ...,
+    time_budget: float | None = ...,
+    memory_bytes: int | None = ...,
+    provider: str | None = ...,
+    threads: int | None = ...,
+    optimization: Optimization | None = ...,
+    progress: Callable[[int, int], None] | None = ...,
+) -> list[SweepReport]: ...
 
 
 def sweep(

@@ -31,7 +31,7 @@ class LayerSamples:
     """
 
     in_model: Samples = ()  # with the layout reorders that the layer caused
-    reorders: int = 0  # such reorders in one run
+    reorders: int | None = 0  # such reorders in one run; None: the runtime does not tell
     reordering: Samples = ()  # the part of in_model that they take; empty: none
     kernel: str | None = None  # what ran in the model, as the runtime names it: "Conv (NCHWc)"
     alone: Samples = ()

@@ -107,7 +107,7 @@ def _parts(measured: Sequence[_Measured], timed: Timed) -> Iterator[TimePart]:
     if in_model:
         yield _part("convolutions", "layers", calls, layers, timed.runs)
     if reordered:
-        count = sum(one.reorders for one in reordered)
+        count = sum(one.reorders or 0 for one in reordered)
         seconds = sum_of_runs(one.reordering for one in reordered)
         yield _part("layout reorders", "reorders", count, seconds, timed.runs)
     for part in timed.parts:
@@ -153,7 +153,7 @@ class _Grouped:
     dense_macs: int
     seconds: float
     ratio: Estimate  # the twin's seconds over these
-    reordering: float | None  # seconds that its reorders take; None: the model was not timed, or they are in
+    reordering: float | None  # seconds that its reorders take; None: not told, or they are in
     shared: bool  # the twin would need them too
 
 
@@ -164,7 +164,7 @@ def _grouped(layer: LayerCost, samples: LayerSamples) -> _Grouped | None:
     if not isinstance(layer.macs, int) or not isinstance(layer.dense_macs, int):
         return None
     alone = bool(samples.alone and samples.dense)
-    known = alone and bool(samples.in_model)
+    known = alone and bool(samples.in_model) and samples.reorders is not None
     return _Grouped(
         macs=layer.macs * calls,
         dense_macs=layer.dense_macs * calls,

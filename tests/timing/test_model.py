@@ -96,6 +96,14 @@ def test_reorders_that_groups_caused_are_a_number_of_their_own():
     assert timing.with_reorders == close(12 / (5 + 0.8))
 
 
+def test_a_runtime_that_does_not_tell_reorders_has_none_in_its_number():
+    untold = (*QUIET[:2], replace(QUIET[2], reorders=None, reordering=()))
+    report = with_timing(REPORT, timed(*untold))
+    assert report.layers[2].timing.reorders is None
+    assert report.timing.realised == close(12 / 5)
+    assert (report.timing.with_reorders, report.timing.with_reorders_interval) == (None, None)
+
+
 KERNELS = [
     pytest.param("Conv (NCHWc)", "Conv (NCHWc)", id="blocked"),
     pytest.param("FusedConv", "Conv", id="an-activation-is-fused-in-the-model"),

@@ -148,6 +148,7 @@ def _samples(
     reasons = dict.fromkeys(reason for reason in (unseen, own.reason, elsewhere) if reason)
     return LayerSamples(
         in_model=in_model.layers.get(place, ()),
+        reorders=None,  # what a kernel does to its operands' layout is within it, and not seen
         kernel=kernel or own.kernel,
         alone=own.seconds,
         dense=own.dense,

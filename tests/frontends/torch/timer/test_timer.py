@@ -68,6 +68,7 @@ def test_every_layer_is_timed_in_the_model_and_alone(block):
         assert min(layer.alone) > 0
         assert len(layer.itself) == len(layer.alone)
         assert "conv" in layer.kernel
+        assert layer.reorders is None
 
 
 def test_layers_with_groups_have_a_twin_in_each_round(block):

@@ -21,7 +21,7 @@ from convaudit.frontends.torch.timer.operands import (
     too_large,
 )
 from convaudit.frontends.torch.timer.profiled import profiled
-from convaudit.frontends.torch.timer.rounds import Clock, interleaved
+from convaudit.frontends.torch.timer.rounds import MOST_ROUNDS, Clock, interleaved
 from convaudit.frontends.torch.timer.stopwatch import Run, Stopwatch
 from convaudit.frontends.torch.walker.recorder import in_one_line
 from convaudit.records.timing import Samples
@@ -114,7 +114,11 @@ def time_one(call: LoneCall, bench: Bench, seconds: float) -> Alone:
         first, second = convolving(own_copy_of(call), x), convolving(own_copy_of(call), x.clone())
         functions = [first, second] if twin is None else [first, twin, second]
         kernels = kernels_of(functions[:-1], call.device)
-        samples = interleaved(functions, bench.stopwatch, seconds - (bench.clock() - start), bench.clock)
+        left = seconds - (bench.clock() - start)
+        most = (
+            MOST_ROUNDS if twin or call.groups > 1 else MOST_ROUNDS // 2
+        )  # nothing rests on groups=1 but noise
+        samples = interleaved(functions, bench.stopwatch, left, bench.clock, most)
     except (RuntimeError, MemoryError) as error:  # as of a type that torch has no kernel for
         return Alone(reason=f"alone torch failed: {in_one_line(error, 120)}")
     return Alone(

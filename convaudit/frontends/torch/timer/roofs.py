@@ -10,7 +10,7 @@ import torch
 from convaudit.frontends.torch.timer.stopwatch import Stopwatch
 from convaudit.records.timing import Roofs
 
-_SIDES = (256, 1024)
+_SIDES = (256, 1024, 4096)  # the last fills a device, and takes one core of a CPU too long
 _SECONDS = 0.25  # that the larger product may take, going by the smaller one
 _COPIED = 2**26  # bytes: more than caches hold
 _TIMES = 2

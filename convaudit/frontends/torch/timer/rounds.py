@@ -13,12 +13,16 @@ Clock = Callable[[], float]
 _BLOCK = 1e-3  # seconds that a block of calls takes at least: a clock's ticks are nothing to it
 _MOST_CALLS = 1000
 MOST_ROUNDS = 32
-_LONG = 0.5
+_LONG = 0.4
 """Seconds after which half of them are enough: the interval narrows by their square root only."""
 
 
 def interleaved(
-    functions: Sequence[Run], stopwatch: Stopwatch, seconds: float, clock: Clock = perf_counter
+    functions: Sequence[Run],
+    stopwatch: Stopwatch,
+    seconds: float,
+    clock: Clock = perf_counter,
+    most: int | None = None,
 ) -> list[tuple[float, ...]]:
     """Seconds of one call of each function, one for each round.
 
@@ -30,8 +34,9 @@ def interleaved(
         stopwatch: Takes the time of a number of calls.
         seconds: That all rounds may take together; one is always run.
         clock: Tells when they are over.
+        most: Rounds, if fewer than ``MOST_ROUNDS`` do.
     """
-    start = clock()
+    start, most = clock(), MOST_ROUNDS if most is None else min(most, MOST_ROUNDS)
     calls = [_calls(stopwatch(function, 1)) for function in functions]
     samples: list[list[float]] = [[] for _ in functions]
     first = clock()
@@ -43,7 +48,7 @@ def interleaved(
         now, rounds = clock(), len(samples[0])
         over = now - start + (now - first) / rounds > seconds
         long = rounds >= MOST_ROUNDS // 2 and now - first > _LONG
-        if over or long or rounds == MOST_ROUNDS or _known(samples):
+        if over or long or rounds == most or _known(samples):
             return [tuple(taken) for taken in samples]
 
 

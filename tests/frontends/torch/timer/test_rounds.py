@@ -54,6 +54,12 @@ def test_what_takes_long_is_run_in_half_of_the_rounds():
     assert (len(short[0]), len(long[0])) == (32, 16)
 
 
+def test_fewer_rounds_than_most_are_run_where_that_is_said():
+    machine = Machine(a=[1e-3], b=[1e-3 * time for time in NOISE])
+    names = [lambda name=name: name for name in "ab"]
+    assert len(interleaved(names, machine.stopwatch, 99, lambda: machine.now, 8)[0]) == 8
+
+
 def test_short_calls_come_in_blocks():
     machine = Machine(a=[1e-4], b=[1e-2])
     machine.timed(0.1)

@@ -24,7 +24,8 @@ from convaudit.frontends.onnx.loader.tensors import model_tensors
 from convaudit.frontends.onnx.loader.text import text_format
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.twin.network import dense_network
-from convaudit.frontends.onnx.twin.proof import check_weights, compared_outputs
+from convaudit.frontends.onnx.twin.proof import compared_outputs
+from convaudit.frontends.onnx.twin.same_operands import check_same_operands
 from convaudit.frontends.onnx.twin.spill import Spill
 from convaudit.frontends.onnx.twin.weights import why_without_twin
 from convaudit.frontends.onnx.twin.writing import write_model
@@ -84,7 +85,7 @@ def make_twin(
         written = write_model(walked.model, made.proto, spill, Path(folder) / file)
         spill.remove()
         after = walk(replace(load_onnx(written[0]), source=f"the twin of {walked.network.source}"))
-        check_weights(walked, after, layers)
+        check_same_operands(walked, after, layers)
         _check_form(walked, written[0])
         outputs = compared_outputs(walked, after, layers, settings=settings, data=data, seeds=_seeds(how))
         verified = verify_in_situ(

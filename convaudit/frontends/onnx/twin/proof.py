@@ -1,4 +1,4 @@
-"""Whether a twin is the network that it was made of: its weights bit for bit, its outputs within rounding."""
+"""Whether a twin gives what the network that it was made of gives: its outputs, within rounding."""
 
 from __future__ import annotations
 
@@ -17,98 +17,13 @@ from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
-from convaudit.frontends.onnx.verifier.extracted import Constants
-from convaudit.frontends.onnx.verifier.operands import known_padding, operands
-from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
+from convaudit.frontends.onnx.verifier.operands import known_padding
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.rounding import accumulator, deviations, unit_roundoff
 from convaudit.records import ConvLayer, Optimization
 from convaudit.records.twins import OutputDifference
 
 LEVELS: tuple[Optimization, ...] = ("all", "extended", "basic", "disabled")
-
-
-def check_weights(before: Walked, after: Walked, layers: Sequence[ConvLayer]) -> None:
-    """Refuse a twin in which the weight of a layer is not its own, block-diagonal.
-
-    Operands are compared as the nodes see them, behind whatever makes them from what is stored.
-
-    Raises:
-        ExecutionError: One is not; the message names the layer and a tap.
-        LoadError: Weights are missing.
-    """
-    sides = [_Side(before), _Side(after)]
-    for layer in layers:
-        theirs, ours = (side.values(layer.name) for side in sides)
-        zero = theirs.get("w_zero_point", np.zeros((), theirs["weight"].dtype))
-        if zero.size > 1:
-            zero = zero.reshape(
-                [-1 if axis == layer.transposed else 1 for axis in range(ours["weight"].ndim)]
-            )
-        tap = _wrong_tap(
-            _channels_second(theirs["weight"], layer),
-            _channels_second(ours["weight"], layer),
-            zero,
-            layer.groups,
-        )
-        if tap is not None:
-            raise ExecutionError(
-                f"{before.network.source}: the twin's weight of {layer.name} is wrong at {list(tap)}; "
-                "nothing is written; please report it with the model"
-            )
-
-
-class _Side:
-    def __init__(self, walked: Walked) -> None:
-        self._walked = walked
-        self._whole = with_dense_tensors(walked.model, walked.expanded.model)
-        self._graphs = Graphs(self._whole)
-
-    def values(self, name: str) -> dict[str, Array]:
-        address = self._walked.addresses.get(name)
-        if address is None:
-            raise ExecutionError(f"{self._walked.network.source}: the twin has no layer {name}")
-        constants = Constants(self._walked.model, self._whole, self._graphs, address[:-1])
-        names = operands(self._graphs.node(address))
-        found = {role: constants.value(names[role]) for role in ("weight", "w_zero_point") if role in names}
-        return {role: value for role, value in found.items() if value is not None}
-
-
-def _channels_second(weight: Array, layer: ConvLayer) -> Array:
-    """Of an op that may store them last, as the audit tells by the shape that it has for the weight."""
-    shape = layer.weight_shape
-    if shape is None or weight.shape[2:] in (shape[2:], ()) or weight.shape[1:-1] != shape[2:]:
-        return weight
-    return np.moveaxis(weight, -1, 1)
-
-
-def _wrong_tap(grouped: Array, dense: Array, zero: Array, groups: int) -> tuple[int, ...] | None:
-    """An element of ``dense`` that is not what the block-diagonal form of ``grouped`` has there."""
-    rows, columns = grouped.shape[0] // groups, grouped.shape[1]
-    if dense.shape != (grouped.shape[0], columns * groups, *grouped.shape[2:]):
-        return dense.shape
-    for group in range(groups):
-        mine = slice(group * rows, (group + 1) * rows)
-        off = zero[mine] if zero.ndim and zero.shape[0] > 1 else zero
-        wanted = np.broadcast_to(off, dense[mine].shape).astype(dense.dtype)
-        wanted[:, group * columns : (group + 1) * columns] = grouped[mine]
-        wrong = ~_same(dense[mine], wanted)
-        if wrong.any():
-            first, *others = map(int, np.argwhere(wrong)[0])
-            return (first + group * rows, *others)
-    return None
-
-
-def _same(one: Array, other: Array) -> Array:
-    """Where two arrays of one type are equal: numbers, or bits where they are none."""
-    equal: Array = one == other
-    if equal.all():
-        return equal
-    left, right = (
-        np.ascontiguousarray(array).view(np.uint8).reshape(*one.shape, -1) for array in (one, other)
-    )
-    bits: Array = equal | (left == right).all(axis=-1)
-    return bits
 
 
 def compared_outputs(

@@ -326,8 +326,30 @@ def test_a_wrong_twin_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
+@pytest.mark.parametrize(("field", "what"), [("b", "bias"), ("pads", "pads")])
+def test_all_else_that_a_convolution_reads_is_the_originals(
+    field: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = made.dense_network
+
+    def wrong(*args, **keywords):
+        network = honest(*args, **keywords)
+        for tensor in network.proto.graph.initializer:
+            if tensor.name == field:
+                tensor.CopyFrom(numpy_helper.from_array(np.full(8, 1e-9, np.float32), field))
+        for attribute in network.proto.graph.node[0].attribute:
+            if attribute.name == field:
+                attribute.ints[0] = 2
+        return network
+
+    monkeypatch.setattr(made, "dense_network", wrong)
+    text = f"g ({X}) => ({Y}) <{W}, {values('b', 8, scale=0.1)}> {{ [c] y = Conv <{SAME}> (x, w, b) }}"
+    with pytest.raises(ExecutionError, match=rf"the twin's {what} of c is not the original's; nothing is"):
+        convaudit.twin(model(text))
+
+
 def test_outputs_that_rounding_does_not_explain_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(made, "check_weights", lambda *args: None)
+    monkeypatch.setattr(made, "check_same_operands", lambda *args: None)
     honest = network.dense_node
 
     def wrong(*args, **keywords):

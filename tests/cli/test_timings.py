@@ -8,11 +8,11 @@ from pathlib import Path
 import onnx
 import pytest
 
+from tests.frontends.onnx.timer.test_from_files import PROFILES, reshaped
 from tests.frontends.onnx.timer.test_in_model import BLOCKED
 from tests.frontends.onnx.verifier import cases
 
-PROFILES = Path(__file__).parents[1] / "frontends" / "onnx" / "timer" / "profiles"
-ALL, EXTENDED = str(PROFILES / "blocked_all.json"), str(PROFILES / "blocked_extended.json")
+ALL = str(PROFILES / "blocked_all.json")
 
 
 @pytest.fixture
@@ -30,13 +30,14 @@ def test_times_are_told_of_a_profile(run, blocked):
     assert "Conv (NCHWc)" in result.stdout
 
 
-def test_the_json_has_the_parts_of_a_run_and_what_the_twin_took(run, blocked):
-    result = run(blocked, "--timings", ALL, "--twin-timings", EXTENDED, "-f", "json")
+def test_the_json_has_the_parts_of_a_run_and_what_the_twin_took(run, blocked, tmp_path):
+    dense = str(reshaped(tmp_path, "blocked_extended", "grouped", 1, [32, 32, 3, 3]))
+    result = run(blocked, "--timings", ALL, "--twin-timings", dense, "-f", "json")
     assert (result.exit_code, result.stderr) == (0, "")
     report = json.loads(result.stdout)
     timing = report["timing"]
     assert {part["kind"] for part in timing["parts"]} == {"layers", "reorders", "other_op", "between"}
-    assert timing["files"] == [ALL, EXTENDED]
+    assert timing["files"] == [ALL, dense]
     assert report["layers"][1]["timing"]["realised"] is not None
     assert "of its twin" in report["layers"][1]["timing"]["reason"]
 

@@ -24,6 +24,7 @@ class Event:
         seconds: Without those of kernels that ran inside it, of a loop's body.
         read: Shape of its first input; None if it is not told.
         made: Shape of its first output.
+        weight: Shape of its second input, as a convolution's weight is.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Event:
     seconds: float
     read: tuple[int, ...] | None = None
     made: tuple[int, ...] | None = None
+    weight: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class _Kernel(NamedTuple):
     provider: str
     read: tuple[int, ...] | None
     made: tuple[int, ...] | None
+    weight: tuple[int, ...] | None
 
 
 def profiled_runs(events: Iterable[Mapping[str, Any]]) -> list[ProfiledRun]:
@@ -102,8 +105,9 @@ def _kernel(event: Mapping[str, Any]) -> _Kernel:
         sys.intern(event["name"].removesuffix(_KERNEL)),
         sys.intern(str(details.get("op_name", ""))),
         sys.intern(str(details.get("provider", ""))),
-        _first_shape(details.get("input_type_shape")),
-        _first_shape(details.get("output_type_shape")),
+        _shape(details.get("input_type_shape"), 0),
+        _shape(details.get("output_type_shape"), 0),
+        _shape(details.get("input_type_shape"), 1),
     )
 
 
@@ -120,13 +124,13 @@ def _own(kernels: list[_Kernel]) -> Iterator[Event]:
         around.append((kernel.start + kernel.duration, position))
     for kernel, duration in zip(kernels, own, strict=True):
         seconds = max(0.0, duration) * _MICROSECOND
-        yield Event(kernel.name, kernel.op, kernel.provider, seconds, kernel.read, kernel.made)
+        yield Event(kernel.name, kernel.op, kernel.provider, seconds, kernel.read, kernel.made, kernel.weight)
 
 
-def _first_shape(told: Any) -> tuple[int, ...] | None:
-    """The shape of the first of some tensors: ``[{"float": [1, 64, 56, 56]}]``."""
+def _shape(told: Any, index: int) -> tuple[int, ...] | None:
+    """The shape of one of some tensors: ``[{"float": [1, 64, 56, 56]}]``."""
     try:
-        (sizes,) = told[0].values()
+        (sizes,) = told[index].values()
         return tuple(int(size) for size in sizes)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None

@@ -65,8 +65,46 @@ def test_the_parts_add_up_to_the_runs(name: str) -> None:
         assert layers + sum(part.seconds[index] for part in found.parts) == pytest.approx(run)
 
 
-def test_the_twin_of_a_layer_that_is_grouped() -> None:
+def reshaped(tmp_path: Path, name: str, kernel: str, place: int, shape: list[int]) -> Path:
+    """A recorded profile in which one kernel reads something of another shape."""
+    events = json.loads((PROFILES / f"{name}.json").read_text(encoding="utf-8"))
+    for event in events:
+        if event["name"] == f"{kernel}_kernel_time":
+            event["args"]["input_type_shape"][place] = {"float": shape}
+    path = tmp_path / "reshaped.json"
+    path.write_text(json.dumps(events), encoding="utf-8")
+    return path
+
+
+def test_a_profile_of_the_twin_is_no_profile_of_the_model(tmp_path: Path) -> None:
+    dense = reshaped(tmp_path, "blocked_extended", "grouped", 1, [32, 32, 3, 3])
+    with pytest.raises(
+        UsageError, match=r"another model: grouped has 4 channels a group here, and 32 there; .*"
+    ):
+        joined(dense)
+
+
+def test_a_layer_that_has_groups_in_the_twins_profile_has_no_twin() -> None:
     found = joined(PROFILES / "blocked_all.json", PROFILES / "blocked_extended.json")
+    assert found.layers[1].dense_in_model == ()
+    assert "it has groups in" in (found.layers[1].reason or "")
+
+
+def test_a_profile_at_other_sizes_says_so(tmp_path: Path) -> None:
+    (warning,) = joined(reshaped(tmp_path, "blocked_extended", "last", 0, [8, 32, 14, 14])).warnings
+    assert "at other sizes: last read 8x32x14x14 there, and has 1x32x14x14 here; the counts" in warning
+
+
+@pytest.mark.parametrize(
+    "shape", [pytest.param([1, 14, 14, 32], id="channels-last"), pytest.param([1, 48, 14, 14], id="a-block")]
+)
+def test_another_layout_is_not_another_size(tmp_path: Path, shape: list[int]) -> None:
+    assert joined(reshaped(tmp_path, "blocked_extended", "last", 0, shape)).warnings == ()
+
+
+def test_the_twin_of_a_layer_that_is_grouped(tmp_path: Path) -> None:
+    dense = reshaped(tmp_path, "blocked_extended", "grouped", 1, [32, 32, 3, 3])
+    found = joined(PROFILES / "blocked_all.json", dense)
     assert [bool(layer.dense_in_model) for layer in found.layers] == [False, True, False]
     assert found.layers[1].dense_kernel == "Conv"
     assert len(found.files) == 2

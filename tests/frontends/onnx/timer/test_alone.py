@@ -70,6 +70,19 @@ def test_layers_of_equal_shapes_are_timed_once():
     assert told == [3]
 
 
+def test_only_so_many_layers_run_beside_themselves_unless_they_have_groups(monkeypatch):
+    monkeypatch.setattr("convaudit.frontends.onnx.timer.alone._MOST_BESIDE_THEMSELVES", 2)
+    source = stored(
+        "g (float[1,4,8,8] x, float[4,2,1,1] v, float[6,4,1,1] w, float[2,6,1,1] u, float[4,1,1,1] t)"
+        " => (float[n,c,h,k] y)"
+        " { a = Conv <group=2> (x, v)\n b = Conv (a, w)\n d = Conv (b, u)\n y = Conv <group=2> (d, t) }",
+        "v", "w", "u", "t",
+    )  # fmt: skip
+    layers, _ = timed(source)
+    assert all(layer.alone for layer in layers)
+    assert [bool(layer.itself) for layer in layers] == [True, False, False, True]
+
+
 def test_what_has_no_twin_is_timed_and_says_why():
     source = stored(
         "g (float[2,4,9] x, float[4,1,3] w) => (float[n,c,l] y, float[n,c,k] s)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from statistics import median
 
 import numpy as np
 import pytest
@@ -60,7 +59,7 @@ def test_each_run_draws_what_the_observed_one_drew(draw):
         zip((layer.name for layer in opened.network.layers), opened.time(request).layers, strict=True)
     )
     assert {layer.reason for layer in found.values()} == {None}
-    assert median(found["large"].in_model) > median(found["small"].in_model)
+    assert min(found["large"].in_model) > min(found["small"].in_model)
 
 
 class AsItsValuesSay(nn.Conv2d):
@@ -80,7 +79,7 @@ def test_a_layer_that_runs_more_often_than_the_audit_counts_has_no_time_of_one_c
     found = timer.time_torch(model, once.network, how, input_shape=(1, 2, 4, 4), data=data)
     assert found.layers[0].in_model == ()
     assert re.search(r"called it 3 times, the audit counts 1", found.layers[0].reason)
-    assert next(part.kind for part in found.parts) == "unattributed"
+    assert "unattributed" in {part.kind for part in found.parts}
 
 
 class SetsThreads(nn.Conv2d):

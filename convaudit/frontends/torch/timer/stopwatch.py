@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ TIMED_DEVICES = ("cpu", "cuda")
 
 def stopwatch(device: torch.device) -> Stopwatch:
     """That for what computes on ``device``."""
-    return _by_events if device.type == "cuda" else _by_timer
+    return partial(_by_events, device) if device.type == "cuda" else _by_timer
 
 
 def synchronised(device: torch.device) -> None:
@@ -33,15 +34,16 @@ def _by_timer(function: Run, calls: int) -> float:
     return float(timer.timeit(calls).mean)
 
 
-def _by_events(function: Run, calls: int) -> float:
+def _by_events(device: torch.device, function: Run, calls: int) -> float:
     """By events on the device, so that starting kernels counts only where it takes longer than they do."""
-    for _ in range(2):
-        function()
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize()
-    start.record()
-    for _ in range(calls):
-        function()
-    end.record()
-    torch.cuda.synchronize()
-    return float(start.elapsed_time(end)) / 1e3 / calls
+    with torch.cuda.device(device):  # its stream is what events are recorded in
+        for _ in range(2):
+            function()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        for _ in range(calls):
+            function()
+        end.record()
+        torch.cuda.synchronize()
+        return float(start.elapsed_time(end)) / 1e3 / calls

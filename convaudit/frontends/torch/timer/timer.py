@@ -101,17 +101,20 @@ def time_torch(
 
 
 def _device(network: Network, observed: Observed) -> torch.device:
-    """Where most of the time is told: on a CUDA device, if convolutions compute there.
+    """Where it computes.
 
     Raises:
-        UsageError: They compute where nothing here tells the time.
+        UsageError: On several devices, or where nothing here tells the time.
     """
-    foreign = next((device for device in observed.devices if device.type not in TIMED_DEVICES), None)
-    if foreign is not None:
+    names = sorted(map(str, observed.devices))
+    if len(names) > 1:
+        raise UsageError(f"{network.source}: times are told of one device, it computes on {', '.join(names)}")
+    device = next(iter(observed.devices), torch.device("cpu"))
+    if device.type not in TIMED_DEVICES:
         raise UsageError(
-            f"{network.source}: times are told of CPUs and CUDA devices, it computes on {foreign}"
+            f"{network.source}: times are told of CPUs and CUDA devices, it computes on {device}"
         )
-    return max(observed.devices, key=lambda device: device.type == "cuda", default=torch.device("cpu"))
+    return device
 
 
 def _as_often(network: Network, observed: Observed, place: int) -> bool:

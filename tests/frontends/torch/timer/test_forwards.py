@@ -102,3 +102,10 @@ def test_a_device_whose_kernels_are_not_waited_for_is_refused(monkeypatch):
     monkeypatch.setattr(timer, "TIMED_DEVICES", ("cuda",))
     with pytest.raises(UsageError, match="times are told of CPUs and CUDA devices, it computes on cpu"):
         timed(nn.Conv2d(16, 16, 1))
+
+
+def test_a_model_on_several_devices_is_refused(monkeypatch):
+    devices = {torch.device("cpu"), torch.device("cuda", 0)}
+    monkeypatch.setattr(timer, "observe", lambda *_: timer.Observed(devices=devices))
+    with pytest.raises(UsageError, match="times are told of one device, it computes on cpu, cuda:0"):
+        timed(nn.Conv2d(16, 16, 1))

@@ -24,7 +24,7 @@ from convaudit.frontends.onnx.timer.alone import time_alone, with_alone
 from convaudit.frontends.onnx.timer.by_name import onnxruntime_kernels
 from convaudit.frontends.onnx.timer.kernels import kernels_of
 from convaudit.frontends.onnx.timer.original import Original
-from convaudit.frontends.onnx.timer.profile import ProfiledRun, profiled_runs, written_events
+from convaudit.frontends.onnx.timer.profile import ProfiledRun, no_room, profiled_runs, written_events
 from convaudit.frontends.onnx.timer.samples import summed
 from convaudit.frontends.onnx.verifier.runs import Memory
 from convaudit.frontends.onnx.walker import Walked
@@ -158,6 +158,8 @@ def _profiled(
         attempts.append((settings, False))
     if settings.optimization != "disabled":
         attempts.append((replace(settings, optimization="disabled"), settings.provider == CPU))
+    if no_room():
+        raise UsageError(f"{walked.network.source}: there is no room for the profile of a run{no_room()}")
     refusals = []
     for used, written in attempts:
         try:

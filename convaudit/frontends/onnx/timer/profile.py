@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple
+
+from convaudit.errors import ExecutionError
 
 _MICROSECOND = 1e-6
 _KERNEL = "_kernel_time"
+_ROOM = 2**20  # bytes that a profile, and the graph beside it, need
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +57,26 @@ class ProfiledRun:
 
 
 def written_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a profile that was just written here, one a line."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            text = line.strip().rstrip(",")
-            if text.startswith("{"):
-                yield json.loads(text)
+    """The events of a profile that was just written here, one a line.
+
+    Raises:
+        ExecutionError: It was not written as a whole.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                text = line.strip().rstrip(",")
+                if text.startswith("{"):
+                    yield json.loads(text)
+    except (OSError, ValueError):
+        raise ExecutionError(f"its profile was not written as a whole{no_room()}") from None
+
+
+def no_room() -> str:
+    """That the folder for what is temporary is full, in words; nothing if it is not."""
+    folder = gettempdir()
+    full = shutil.disk_usage(folder).free < _ROOM
+    return f": {folder} is full; make room there, or set TMPDIR to another folder" if full else ""
 
 
 class _Kernel(NamedTuple):

@@ -7,6 +7,7 @@ import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from onnx import ModelProto
@@ -16,7 +17,7 @@ from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx import onnxruntime
 from convaudit.frontends.onnx.onnxruntime import OnnxRuntime, OnnxSession
 from convaudit.frontends.onnx.runtime import CPU, Placement, Settings
-from convaudit.frontends.onnx.timer import in_model, time_model
+from convaudit.frontends.onnx.timer import in_model, profile, time_model
 from convaudit.records.timing import Timed
 from tests.frontends.onnx.models import walked
 from tests.frontends.onnx.verifier import cases
@@ -166,6 +167,17 @@ def test_weights_are_not_held_twice_beyond_the_memory_that_is_allowed(tmp_path: 
     found = time_model(walked(path), {}, Settings(threads=1), replace(QUICK, memory_bytes=1000))
     assert found.plain == ()
     assert found.runs
+
+
+def test_a_full_folder_for_what_is_temporary_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(profile.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UsageError, match=r"no room for the profile of a run: .* is full; .* set TMPDIR"):
+        timed(BLOCKED)
+    (tmp_path / "cut.json").write_text('[\n{"cat": "Node"},\n{"cat": "No', encoding="utf-8")
+    with pytest.raises(ExecutionError, match=r"not written as a whole: .* is full"):
+        list(profile.written_events(tmp_path / "cut.json"))
 
 
 def test_no_copy_of_the_weights_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

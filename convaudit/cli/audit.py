@@ -10,7 +10,7 @@ import click
 from convaudit.cli.errors import ExitCode, fail, report_failure
 from convaudit.cli.group import Command
 from convaudit.cli.options import audit_keywords, source_options, time_options, verify_options
-from convaudit.cli.output import colored, progress_bar, write_result
+from convaudit.cli.output import check_output, colored, progress_bar, write_result
 from convaudit.cli.values import COLUMN_LIST, KIND, SORT_KEY
 from convaudit.cli.view import check_untimed, check_view, output_options
 from convaudit.reporters import FORMATS, Document, View, chosen_format
@@ -80,6 +80,7 @@ def audit(
 
     document: Document = "models" if len(models) > 1 else "audit"
     name = chosen_format(document, format_name, output)
+    check_output(output, *models, source["data"], source["timings"], source["twin_timings"])
     width = terminal_width() if output is None else None
     view = View(only=only, sort=sort, top=top, columns=columns or None, style=table_style, width=width)
     check_view(view, name, several=len(models) > 1)

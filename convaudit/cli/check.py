@@ -27,7 +27,7 @@ from convaudit.cli.options import (
     verify_options,
     without_verification,
 )
-from convaudit.cli.output import progress_bar, write_result
+from convaudit.cli.output import check_output, progress_bar, write_result
 from convaudit.cli.values import FILE, Value, read_dim
 from convaudit.cli.view import file_formats, file_options
 from convaudit.errors import UsageError
@@ -100,6 +100,8 @@ def check(
     sources = models or file.sources()
     if not sources:
         raise UsageError("no MODEL is given, and no convaudit.toml or pyproject.toml names one")
+    for name in file_formats():
+        check_output(options[name], *sources)
     given = _given(options)
     settings = [file.settings(source, given) for source in sources]
     _refuse_idle(options, settings, write_baseline)

@@ -19,7 +19,7 @@ from convaudit.cli.options import (
     threads_option,
     time_budget_option,
 )
-from convaudit.cli.output import progress_bar, write_result
+from convaudit.cli.output import check_output, progress_bar, write_result
 from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
 from convaudit.frontends import names_code
@@ -73,6 +73,7 @@ def diff(before: str, after: str, format_name: str | None, output: str | None, *
     from convaudit.reporters.grid import terminal_width
 
     name = chosen_format("diff", format_name, output)
+    check_output(output, before, after, options["data"])
     view = View(width=terminal_width() if output is None else None)
     how = _time_request(options)
     first, second = opened_pair([before, after], {**source_keywords(options), "data": options["data"]})

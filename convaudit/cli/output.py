@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -38,6 +39,25 @@ def write_result(text: str, output: str | None) -> None:
         _print(text)
     else:
         write_file(text.encode("utf-8", errors="backslashreplace"), output)
+
+
+def check_output(output: str | None, *read: str | None) -> None:
+    """Refuse, before any work, to write a result where it cannot be, or over a file that is read.
+
+    Args:
+        output: As in ``write_result``.
+        read: Sources, and other files; what is no path is let through.
+
+    Raises:
+        UsageError: There is no such folder, or the file is one of those that are read.
+    """
+    if not output or output == "-":
+        return
+    if not os.path.isdir(os.path.dirname(os.path.realpath(output))):
+        raise UsageError(f"cannot write {output!r}: {os.strerror(errno.ENOENT)}")
+    for path in filter(None, read):
+        if os.path.isfile(path) and os.path.exists(output) and os.path.samefile(path, output):
+            raise UsageError(f"{output!r} is a file that is read; name another one to write")
 
 
 def write_file(data: bytes, output: str) -> None:

@@ -9,7 +9,7 @@ import click
 from convaudit.cli.errors import ExitCode, fail
 from convaudit.cli.group import Command
 from convaudit.cli.options import source_keywords, source_options, sweep_options
-from convaudit.cli.output import colored, progress_bar, write_result
+from convaudit.cli.output import check_output, colored, progress_bar, write_result
 from convaudit.cli.values import Value, read_groups
 from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
@@ -64,6 +64,7 @@ def sweep(
         raise UsageError("name one layer with --layer, or sweep every distinct one with --all")
     document: Document = "sweeps" if every else "sweep"
     name = chosen_format(document, format_name, output)
+    check_output(output, model)
     with progress_bar(model) as progress:
         found = sweep_model(
             model,

@@ -9,7 +9,7 @@ import click
 from convaudit.cli.errors import note
 from convaudit.cli.group import Command
 from convaudit.cli.options import run_keywords, run_options, source_keywords, source_options
-from convaudit.cli.output import progress_bar, write_result
+from convaudit.cli.output import check_output, progress_bar, write_result
 from convaudit.cli.values import FILE
 
 _EPILOG = """
@@ -47,6 +47,7 @@ def twin(model: str, output: str, layers: tuple[str, ...], **options: Any) -> No
     from convaudit.reporters.twins import twin_lines, twin_remarks
     from convaudit.twins import made_twin
 
+    check_output(output, options["data"])
     with progress_bar(model) as progress:
         made = made_twin(
             model,

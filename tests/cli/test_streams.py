@@ -117,6 +117,29 @@ def test_the_exit_code_says_it_all_where_nobody_listens(folder: Path, command: s
     assert result.stderr.strip() == ("piped" if "piped" in command else "")
 
 
+OVERWRITING = [
+    pytest.param("convaudit m.onnx -o ./m.onnx", id="audit"),
+    pytest.param("convaudit m.onnx -f json -o link.onnx", id="through-a-link"),
+    pytest.param("convaudit m.onnx m.onnx -o m.onnx", id="several"),
+    pytest.param("convaudit diff m.onnx m.onnx -o m.onnx", id="diff"),
+    pytest.param("convaudit sweep m.onnx --all -o m.onnx", id="sweep"),
+    pytest.param("convaudit check m.onnx --max-macs 1G --junit m.onnx", id="check"),
+    pytest.param("convaudit twin m.onnx -o x.npz --data x.npz", id="data"),
+]
+
+
+@pytest.mark.parametrize("command", OVERWRITING)
+def test_what_is_read_is_never_written_over(folder: Path, tmp_path: Path, command: str) -> None:
+    before = (folder / "m.onnx").read_bytes()
+    (tmp_path / "m.onnx").write_bytes(before)
+    (tmp_path / "link.onnx").symlink_to("m.onnx")
+    (tmp_path / "x.npz").write_bytes(b"mine")
+    done = shell(tmp_path, command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is a file that is read; name another one to write" in done.stderr
+    assert ((tmp_path / "m.onnx").read_bytes(), (tmp_path / "x.npz").read_bytes()) == (before, b"mine")
+
+
 def test_nothing_half_written_stays(folder: Path) -> None:
     (folder / "kept.txt").write_text("old")
     before = sorted(folder.iterdir())

@@ -12,7 +12,7 @@ from convaudit.cli.group import Command
 from convaudit.cli.options import audit_keywords, source_options, time_options, verify_options
 from convaudit.cli.output import check_output, colored, progress_bar, write_result
 from convaudit.cli.values import COLUMN_LIST, KIND, SORT_KEY
-from convaudit.cli.view import check_untimed, check_view, output_options
+from convaudit.cli.view import check_before, check_untimed, check_view, output_options
 from convaudit.reporters import FORMATS, Document, View, chosen_format
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def audit(
     check_view(view, name, several=len(models) > 1)
     if not (source["time"] or source["timings"]):
         check_untimed(view)
+    if source["time"] or source["verify"]:
+        check_before(view, name)
     reports = audited(models, audit_keywords(source))
     if reports:
         text = FORMATS[name].render(document, reports if document == "models" else reports[0], view)

@@ -46,6 +46,22 @@ def file_formats() -> dict[str, Format]:
     }
 
 
+def check_before(view: View, name: str) -> None:
+    """Refuse before minutes are spent on measuring what could not be written afterwards.
+
+    Raises:
+        UsageError: A kind, a column, a key or a style is unknown.
+    """
+    from convaudit.analyzer import analyze
+    from convaudit.records import Network
+    from convaudit.reporters.columns import filled_columns
+
+    empty = analyze(Network(source="", format="", inputs=(), layers=()))
+    FORMATS[name].render("audit", empty, view)
+    if name != "csv":  # a table without layers has no columns
+        filled_columns(empty, (), view.columns)
+
+
 def check_untimed(view: View) -> None:
     """Refuse columns and keys of times where none are measured: they would be empty.
 

@@ -11,6 +11,7 @@ import pytest
 import convaudit.api
 from convaudit.cli.output import progress_bar
 from convaudit.report import Report
+from tests.cli.conftest import save_model
 from tests.networks import MISCOUNTED, VERDICTS, conv_layer, mixed_network, network, timed, verified
 
 
@@ -169,6 +170,25 @@ def test_no_progress_where_nobody_watches(monkeypatch):
     with progress_bar("model.onnx") as progress:
         assert progress is None
     assert sys.stderr.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param(["--columns", "bogus"], "unknown column 'bogus'", id="column"),
+        pytest.param(["-f", "csv", "--columns", "bogus"], "unknown CSV column 'bogus'", id="csv"),
+        pytest.param(["--sort", "bogus"], "unknown sort key 'bogus'", id="sort"),
+        pytest.param(["--only", "bogus"], "unknown kind 'bogus'", id="kind"),
+        pytest.param(["-o", "nowhere/a.json"], "cannot write 'nowhere/a.json': ", id="folder"),
+    ],
+)
+@pytest.mark.parametrize("measure", ["--time", "--verify"])
+def test_nothing_is_measured_that_cannot_be_written(run, tmp_path, monkeypatch, measure, options, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("convaudit.api.audit", lambda *_, **__: pytest.fail("it was measured"))
+    result = run(str(save_model(tmp_path / "model.onnx")), measure, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
 
 
 BAD_TIMES = [

@@ -198,6 +198,12 @@ _ROWS = (
         "profile.events() makes an object of each, which takes thirty times longer",
         "those are made",
     ),
+    PrivateName(
+        "torch.autograd._profiler_enabled",
+        "sees whether a profiler of the user's runs, which a second one would end",
+        "no public name tells",
+        "a profiler around an audit with times is ended by it",
+    ),
     # --- compiled code
     PrivateName(
         "OptimizedModule._orig_mod",
@@ -457,6 +463,12 @@ def is_transformed() -> bool:
 
 
 # --- profiles -------------------------------------------------------------------------------------------
+
+
+def is_profiling() -> bool:
+    """Whether a profiler of torch's runs already; one at a time can, and a second one ends the first."""
+    enabled = attribute_or(torch.autograd, "_profiler_enabled", None)
+    return enabled is not None and bool(enabled())
 
 
 def profiled_operators(profiler: Any, *, operands: bool) -> list[tuple[str, float, float, int, str]] | None:

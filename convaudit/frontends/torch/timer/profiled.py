@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from convaudit.errors import UsageError
 from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.timer.events import Event, nested
 
@@ -29,7 +30,14 @@ def profiled(runs: Iterable[Callable[[], Any]], *, device: bool, operands: bool 
 
     Returns:
         One event for each, with the operators that it called. What other threads ran is not seen.
+
+    Raises:
+        UsageError: A profiler runs already.
     """
+    if private.is_profiling():
+        raise UsageError(
+            "torch's profiler is running, and a second one would end it: measure times outside of it"
+        )
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device else [])]
     with _silent(), profile(activities=activities, record_shapes=operands) as profiler:
         for run in runs:

@@ -109,3 +109,11 @@ def test_a_model_on_several_devices_is_refused(monkeypatch):
     monkeypatch.setattr(timer, "observe", lambda *_: timer.Observed(devices=devices))
     with pytest.raises(UsageError, match="times are told of one device, it computes on cpu, cuda:0"):
         timed(nn.Conv2d(16, 16, 1))
+
+
+def test_a_profiler_that_runs_is_not_ended():
+    with torch.profiler.profile() as profiler:
+        with pytest.raises(UsageError, match="profiler is running"):
+            timed(nn.Conv2d(16, 16, 1))
+        torch.relu(torch.zeros(1))
+    assert "aten::relu" in {event.name for event in profiler.events()}

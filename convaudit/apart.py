@@ -125,11 +125,11 @@ def _ended(who: str, limits: CodeLimits | None, status: int | None) -> Convaudit
             f"{who}: its code ran for more than {limits.seconds} s and was stopped; "
             f"{SECONDS_VARIABLE} allows it more"
         )
-    how = "ended" if status is None else f"ended with exit code {status}"
+    how = "ended" if status is None else f"left with exit code {status}"
     if status is not None and status < 0:
         how = f"was ended by signal {-status} ({signal.strsignal(-status)})"
     kind = ExecutionError if limits is None else LoadError
-    return kind(f"{who}: its code {how} the process before the audit was done")
+    return kind(f"{who}: the process of its code {how} before the audit was done")
 
 
 def _out_of_memory(who: str, limits: CodeLimits | None, text: str) -> ConvauditError:

@@ -107,9 +107,9 @@ ENDS = [
     pytest.param(raise_error, (SystemExit,), r"its code raised SystemExit", id="sys.exit"),
     pytest.param(raise_error, (KeyboardInterrupt,), r"its code raised KeyboardInterrupt", id="interrupt"),
     pytest.param(raise_error, (BaseException,), r"its code raised BaseException", id="base"),
-    pytest.param(leave, (0,), r"model: its code ended with exit code 0 the process", id="os._exit(0)"),
-    pytest.param(leave, (3,), r"model: its code ended with exit code 3 the process", id="os._exit(3)"),
-    pytest.param(kill_parent, (), r"model: its code ended the process before", id="killed-helper"),
+    pytest.param(leave, (0,), r"model: the process of its code left with exit code 0", id="os._exit(0)"),
+    pytest.param(leave, (3,), r"model: the process of its code left with exit code 3", id="os._exit(3)"),
+    pytest.param(kill_parent, (), r"model: the process of its code ended before", id="killed-helper"),
 ]
 
 
@@ -132,7 +132,7 @@ def test_what_is_left_running_changes_nothing() -> None:
 LIMITED = [
     pytest.param(run_for_ever, (), CodeLimits(1, 2**28), r"ran for more than 1 s and was stopped", id="time"),
     pytest.param(allocate, (), LIMITS, r"needs more than the 256 MiB of memory", id="memory"),
-    pytest.param(leave, (0,), LIMITS, r"ended with exit code 0", id="exit"),
+    pytest.param(leave, (0,), LIMITS, r"left with exit code 0", id="exit"),
 ]
 
 

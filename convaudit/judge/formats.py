@@ -16,6 +16,7 @@ from convaudit.engine.operands import Array
 from convaudit.judge.comparison import Comparison, compare
 from convaudit.judge.execution import Execution
 from convaudit.judge.problem import Problem
+from convaudit.judge.rounding import unit_roundoff
 
 SIGNIFICANDS = {"TF32": 11, "bfloat16": 8}
 """Bits of the significand, the implicit one included. float16 has TF32's, and differs in range only."""
@@ -57,7 +58,7 @@ def explain(comparison: Comparison) -> Explanation | None:
         The hypothesis that explains most failing channels; ``None`` if none explains at least half of them.
     """
     best, fewest = None, np.count_nonzero(comparison.failing) // 2 + 1
-    for hypothesis in (_rounded_operands, _rounded_results, _winograd):
+    for hypothesis in (_rounded_operands, _unrounded_input, _rounded_results, _winograd):
         for explanation in hypothesis(comparison):
             left = np.count_nonzero(explanation.unexplained)
             if left < fewest:
@@ -138,6 +139,21 @@ def _winograd(comparison: Comparison) -> Iterator[Explanation]:
     yield Explanation(
         format="Winograd",
         how="as accurate as Winograd's algorithm for 3x3 kernels",
+        unexplained=under.failing,
+        comparison=under,
+    )
+
+
+def _unrounded_input(comparison: Comparison) -> Iterator[Explanation]:
+    """The input was a half precision only where the runtime handed it out: the kernel had it in float32."""
+    dtype, precision = comparison.problem.execution.x.dtype, comparison.precision
+    if dtype.itemsize >= 4 or precision.output < unit_roundoff(dtype):
+        return
+    handed_out = replace(precision, products=precision.products + unit_roundoff(dtype))
+    under = compare(comparison.problem, summary=comparison.summary, precision=handed_out)
+    yield Explanation(
+        format="float32 input",
+        how=f"as accurate as with an input in float32, which was rounded to {dtype} to be looked at",
         unexplained=under.failing,
         comparison=under,
     )

@@ -88,10 +88,10 @@ def test_every_bad_end_is_exit_code_2_and_hides_no_other_model() -> None:
         "leaving:net": "SystemExit: 0",
         "theirs:interrupts": "KeyboardInterrupt",
         "theirs:raises_base": "BaseException: of my own",
-        "theirs:vanishes": "ended with exit code 0 the process before the audit was done",
+        "theirs:vanishes": "its code left with exit code 0 before the audit was done",
         "theirs:leaves_in_forward": "SystemExit: 0",
-        "theirs:Deleted": "ended with exit code 0 the process before the audit was done",
-        "theirs:vanishes_in_forward": "ended with exit code 0 the process before the audit was done",
+        "theirs:Deleted": "its code left with exit code 0 before the audit was done",
+        "theirs:vanishes_in_forward": "its code left with exit code 0 before the audit was done",
     }
     done = run("check", *sources, "model.onnx", "-i", "1x4x8x8", "--max-macs", "1")
     assert done.exit_code == 2

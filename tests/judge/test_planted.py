@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -199,6 +200,25 @@ def test_an_output_rounded_to_bfloat16_is_named(honest: Layer) -> None:
 def test_accumulation_in_bfloat16_is_named(honest: Layer) -> None:
     verdict = judge(honest.ran(accumulated_in_bfloat16(honest)))
     assert (verdict.status, verdict.format) == ("low_accuracy", "bfloat16 accumulation")
+
+
+@pytest.mark.parametrize("half", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize(("inputs", "kernel"), [(1, 1), (2, 1), (1, 3)], ids=["n1", "n2", "n9"])
+def test_an_input_that_was_rounded_to_be_looked_at_is_no_fault(inputs: int, kernel: int, half: type) -> None:
+    kept = layer(inputs, 1, kernel, 24, bias=False)
+    kept = kept.but(weight=kept.weight.astype(half).astype(np.float32))
+    seen = kept.but(x=kept.x.astype(half), weight=kept.weight.astype(half))
+    verdict = judge(seen.ran(by_torch(kept).astype(half)))
+    assert verdict.verified
+    assert verdict.format in (None, "float32 input")
+    wrong = kept.but(weight=kept.weight * np.float32(1.1))
+    assert judge(seen.ran(by_torch(wrong).astype(half))).status == "mismatch"
+
+
+def test_an_input_in_float32_explains_nothing_of_float32() -> None:
+    kept = layer(1, 1, 1, 24, bias=False)
+    seen = kept.but(x=kept.x.astype(np.float16).astype(np.float32))
+    assert judge(seen.ran(by_torch(kept))).format != "float32 input"
 
 
 def test_a_wrong_weight_is_found_under_rounded_operands() -> None:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from convaudit.checks import Difference
     from convaudit.records.timing import Timed
 
-DIFF_SECONDS = 30.0
-"""How long two models are timed, unless a caller says so."""
-
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -77,8 +74,7 @@ def timed_difference(
         if progress is not None:
             progress(over, MOST_TURNS)
 
-    budget = how.budget_seconds or DIFF_SECONDS
-    first, second = in_turns(_timer(before, how), _timer(after, how), budget, done=done)
+    first, second = in_turns(_timer(before, how), _timer(after, how), how.seconds, done=done)
     return difference_of(
         with_timing(before.report, merged(first)),
         with_timing(after.report, merged(second)),

@@ -12,7 +12,7 @@ from convaudit.analyzer import analyze
 from convaudit.arguments import flag, given_dims, given_inputs, whole
 from convaudit.errors import ConvauditError, UsageError, did_you_mean
 from convaudit.formulas import Formula
-from convaudit.frontends import OpenedModel, Request, TimeRequest, open_model
+from convaudit.frontends import TIME_BUDGET, OpenedModel, Request, TimeRequest, open_model
 from convaudit.records import ConvLayer, LayerCost, Optimization
 from convaudit.records.timing import Sweep, Swept
 from convaudit.requests import positive_seconds, run_settings
@@ -22,7 +22,6 @@ from convaudit.timing import swept
 if TYPE_CHECKING:
     from convaudit.api import Shapes, Source
 
-_BUDGET_SECONDS = 30.0
 _WORTH_ANOTHER = 0.1
 """Part of the budget that, if it is left, goes to layers that did not fit into theirs."""
 _NO_SAMPLES = Swept(seconds={}, kernels={})
@@ -164,7 +163,7 @@ def sweep(
     if progress is not None and not callable(progress):
         raise UsageError(f"progress must be a function of two numbers, got {progress!r:.100}")
     settings = {"seed": None, "memory_bytes": memory_bytes, "provider": provider, "threads": threads}
-    budget = _BUDGET_SECONDS if time_budget is None else positive_seconds(time_budget, "time_budget")
+    budget = TIME_BUDGET if time_budget is None else positive_seconds(time_budget, "time_budget")
     how = TimeRequest(**run_settings({**settings, "optimization": optimization}), budget_seconds=budget)
     request = Request(
         input_shape=given_inputs(input_shape),
@@ -218,7 +217,7 @@ def _all(
     for layer in layers:
         found.setdefault(_alike(layer), layer)
     distinct = sorted(found.values(), key=_first_due)
-    end = time.perf_counter() + (how.budget_seconds or _BUDGET_SECONDS)
+    end = time.perf_counter() + how.seconds
     done: dict[str, SweepReport] = {}
 
     def sweep_within_budget(due: Sequence[LayerCost]) -> None:
@@ -230,7 +229,7 @@ def _all(
 
     sweep_within_budget(distinct)
     left_out = [layer for layer in distinct if all(row.seconds is None for row in done[layer.name].rows)]
-    if end - time.perf_counter() > _WORTH_ANOTHER * (how.budget_seconds or _BUDGET_SECONDS):
+    if end - time.perf_counter() > _WORTH_ANOTHER * how.seconds:
         sweep_within_budget([layer for layer in left_out if len(done[layer.name].rows) > 1])
     if progress is not None:
         progress(len(distinct), len(distinct))

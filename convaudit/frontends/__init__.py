@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FRONTENDS = ("convaudit.frontends.torch.frontend", "convaudit.frontends.onnx.frontend")
 """The first one that accepts a source opens it. ONNX takes every path that no other one claims."""
 REAL_RUN = "--real-run (fake=False)"
+TIME_BUDGET = 30.0
+"""Seconds that timing may take, where nobody said how many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,11 @@ class TimeRequest(RunRequest):
     alone: bool = True  # whether each layer and its twin are also timed outside of the model
     timings: str | None = None  # a profile that another machine wrote: nothing is run
     twin_timings: str | None = None  # the same of the network with groups=1 throughout
+
+    @property
+    def seconds(self) -> float:
+        """The budget that was given, or the usual one."""
+        return TIME_BUDGET if self.budget_seconds is None else self.budget_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,6 @@ from convaudit.timing.estimates import median_of, narrow_enough, paired_ratio
 from convaudit.timing.machine import cpu_name
 from convaudit.units import human_seconds
 
-BUDGET_SECONDS = 30.0
 _SHARE = 1 / 3  # of the budget, for runs of the model where layers are timed alone as well
 _LEAST_RUNS, _MOST_RUNS = 7, 100  # that count; of fewer than 6 no median has a 95 % interval
 _LITTLE = 1.1  # times as long, with the profiler
@@ -74,7 +73,7 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
     layers, parts = summed(profiled.runs, kernels, len(network.layers), absent)
     roofs = None
     if how.alone:
-        left = (how.budget_seconds or BUDGET_SECONDS) - (perf_counter() - start)
+        left = how.seconds - (perf_counter() - start)
         used = replace(settings, optimization=profiled.settings.optimization)
         alone, roofs = time_alone(walked, used, how, sizes=sizes, seconds=left)
         layers = tuple(map(with_alone, layers, alone))
@@ -148,7 +147,7 @@ def _profiled(
     proto.CopyFrom(original.model)
     model = with_mapped_weights(walked.model, proto)
     plan = _Plan(
-        budget=(how.budget_seconds or BUDGET_SECONDS) * (_SHARE if how.alone else 1.0),
+        budget=how.seconds * (_SHARE if how.alone else 1.0),
         most=max(_LEAST_RUNS, min(_MOST_RUNS, _MOST_EVENTS // _most_events(original))),
         plain=(walked.network.file_bytes or 0) <= (how.memory_bytes or Memory().bytes),
     )

@@ -10,7 +10,6 @@ from convaudit.feeds import open_sizes, settled
 from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.timer.contenders import Contender, Kept
-from convaudit.frontends.onnx.timer.in_model import BUDGET_SECONDS
 from convaudit.frontends.onnx.timer.layers import LayerAlone, LayerSource
 from convaudit.frontends.onnx.timer.trials import Trial, run_trials
 from convaudit.frontends.onnx.verifier.runs import Memory
@@ -64,7 +63,7 @@ def sweep_layer(
         [trial] if contenders else [],
         None,
         settings,
-        seconds=(how.budget_seconds or BUDGET_SECONDS) - (clock() - start),
+        seconds=how.seconds - (clock() - start),
         memory_bytes=memory,
         seed=how.seed or 0,
         clock=clock,

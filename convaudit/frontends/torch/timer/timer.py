@@ -30,7 +30,6 @@ from convaudit.timing.machine import cpu_name
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
 
-BUDGET_SECONDS = 30.0
 _IN_MODEL = 0.3
 """Share of the time for runs of the whole model."""
 
@@ -62,7 +61,7 @@ def time_torch(
     """
     prepare_profiler()
     threads = torch.get_num_threads()
-    deadline = perf_counter() + (how.budget_seconds or BUDGET_SECONDS)
+    deadline = perf_counter() + how.seconds
     if isinstance(model, nn.Module) and any(tensor.is_meta for tensor in model.parameters()):
         raise UsageError(f"{network.source}: it is on the meta device and has no values to be timed on")
     seed = how.seed or 0

@@ -84,6 +84,16 @@ def graphs(graph: GraphProto, address: Address = ()) -> Iterator[tuple[Address, 
             yield from graphs(inner, (*address, index, attribute))
 
 
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, with a number where it is taken; it is then taken too."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}#{number}"
+    taken.add(free)
+    return free
+
+
 def bodies(node: NodeProto) -> list[tuple[str, GraphProto]]:
     """All graphs in the attributes of a node, by attribute name."""
     return [(item.name, item.g) for item in node.attribute if item.type == _GRAPH]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from convaudit.frontends.onnx.graphs import Address, Graphs, bodies, graphs
+from convaudit.frontends.onnx.graphs import Address, Graphs, bodies, free_name, graphs
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.verifier.exposure import RANDOM
 from convaudit.frontends.onnx.verifier.operands import known_padding
@@ -128,7 +128,7 @@ def _name_nodes(
     for _, graph in graphs(model.graph):
         for position, node in enumerate(graph.node):
             name = node.name or f"{node.op_type}_{position}"
-            node.name = named.get(id(node)) or _free(node.name or node.op_type, taken)
+            node.name = named.get(id(node)) or free_name(node.name or node.op_type, taken)
             before[name].append(node.name)
     return before
 
@@ -140,7 +140,7 @@ def _name_tensors(graph: GraphProto) -> None:
     def visit(inner: GraphProto, outer: Mapping[str, str]) -> None:
         names = dict(outer)
         for name in dict.fromkeys(tensor.name for tensor in (*inner.input, *inner.initializer)):
-            names[name] = _free(name, taken)
+            names[name] = free_name(name, taken)
         for tensor in (*inner.input, *inner.initializer):
             tensor.name = names[tensor.name]
         for node in inner.node:
@@ -148,21 +148,12 @@ def _name_tensors(graph: GraphProto) -> None:
             for _, body in bodies(node):
                 visit(body, names)
             for name in filter(None, node.output):
-                names[name] = _free(name, taken)
+                names[name] = free_name(name, taken)
             node.output[:] = [names.get(name, name) for name in node.output]
         for tensor in (*inner.output, *inner.value_info):
             tensor.name = names.get(tensor.name, tensor.name)
 
     visit(graph, {})
-
-
-def _free(name: str, taken: set[str]) -> str:
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}#{number}"
-    taken.add(free)
-    return free
 
 
 def _equal_tensors(graph: GraphProto) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from onnx import ModelProto
 
 from convaudit.frontends.onnx.functions import Origin
-from convaudit.frontends.onnx.graphs import Address, Graphs, graphs
+from convaudit.frontends.onnx.graphs import Address, Graphs, free_name, graphs
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import ConvLayer
 
@@ -70,18 +70,8 @@ def _name_apart(proto: ModelProto, walked: Walked) -> None:
     taken = {node.name for _, graph in graphs(proto.graph) for node in graph.node}
     for address, origin in walked.expanded.origins.items():
         if "function" in origin.address:
-            index.node(address).name = _free(origin.path, taken)
+            index.node(address).name = free_name(origin.path, taken)
     for name, address in walked.addresses.items():
         if "function" in walked.expanded.origins[address].address:
             index.node(address).name = name
     _name_by_position(proto, walked.expanded.origins)
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number where it is taken."""
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}#{number}"
-    taken.add(free)
-    return free

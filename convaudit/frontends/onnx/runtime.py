@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from convaudit.errors import UsageError
-from convaudit.records import Optimization
+from convaudit.records import Network, Optimization, RuntimeInfo, Shape
 
 RUNTIMES = ("convaudit.frontends.onnx.onnxruntime",)
 """The first one is the default; a provider's name means that of the first one that has it."""
@@ -137,6 +137,28 @@ class Settings:
     optimized_model: Path | None = None
     spinning: bool | None = None
     arena: bool = False
+
+    def runtime_info(
+        self, network: Network, *, seed: int | None, input_shapes: Mapping[str, Shape | None]
+    ) -> RuntimeInfo:
+        """What a model was run on.
+
+        Args:
+            network: The model's.
+            seed: Seed of random inputs; None: they were given.
+            input_shapes: By input name.
+        """
+        return RuntimeInfo(
+            name=self.runtime.name,
+            version=self.runtime.version,
+            provider=self.provider,
+            threads=self.threads,
+            optimization=self.optimization,
+            device=self.runtime.device(self.provider),
+            seed=seed,
+            input_shapes=input_shapes,
+            input_values=network.input_values,
+        )
 
 
 def find_provider(name: str) -> tuple[Runtime, str]:

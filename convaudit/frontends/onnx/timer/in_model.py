@@ -28,7 +28,6 @@ from convaudit.frontends.onnx.timer.profile import ProfiledRun, no_room, profile
 from convaudit.frontends.onnx.timer.samples import summed
 from convaudit.frontends.onnx.verifier.runs import Memory
 from convaudit.frontends.onnx.walker import Walked
-from convaudit.records import RuntimeInfo
 from convaudit.records.timing import Samples, Timed
 from convaudit.timing.estimates import median_of, narrow_enough, paired_ratio
 from convaudit.timing.machine import cpu_name
@@ -71,10 +70,9 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
     absent = partial(reason_of_absence, original=original, kernels=kernels, placements=profiled.placements)
     runs = tuple(run.seconds for run in profiled.runs)
     layers, parts = summed(profiled.runs, kernels, len(network.layers), absent)
-    roofs = None
+    used, roofs = replace(settings, optimization=profiled.settings.optimization), None
     if how.alone:
         left = how.seconds - (perf_counter() - start)
-        used = replace(settings, optimization=profiled.settings.optimization)
         alone, roofs = time_alone(walked, used, how, sizes=sizes, seconds=left)
         layers = tuple(map(with_alone, layers, alone))
     return Timed(
@@ -84,16 +82,10 @@ def time_model(walked: Walked, data: Mapping[str, Any], settings: Settings, how:
         busy=profiled.busy,
         parts=parts,
         roofs=roofs,
-        runtime=RuntimeInfo(
-            name=settings.runtime.name,
-            version=settings.runtime.version,
-            provider=settings.provider,
-            threads=settings.threads,
-            optimization=profiled.settings.optimization,
-            device=settings.runtime.device(settings.provider),
+        runtime=used.runtime_info(
+            network,
             seed=None if data else seed,
             input_shapes={name: array.shape for name, array in feeds.items()},
-            input_values=network.input_values,
         ),
         cpu=cpu_name(),
         warnings=(

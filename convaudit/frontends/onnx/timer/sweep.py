@@ -97,14 +97,5 @@ def _contenders(
 
 
 def _runtime(walked: Walked, sizes: Mapping[str, int], settings: Settings, seed: int) -> RuntimeInfo:
-    return RuntimeInfo(
-        name=settings.runtime.name,
-        version=settings.runtime.version,
-        provider=settings.provider,
-        threads=settings.threads,
-        optimization=settings.optimization,
-        device=settings.runtime.device(settings.provider),
-        seed=seed,
-        input_shapes={tensor.name: settled(tensor.shape, sizes) for tensor in walked.network.inputs},
-        input_values=walked.network.input_values,
-    )
+    shapes = {tensor.name: settled(tensor.shape, sizes) for tensor in walked.network.inputs}
+    return settings.runtime_info(walked.network, seed=seed, input_shapes=shapes)

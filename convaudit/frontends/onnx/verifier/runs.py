@@ -16,7 +16,7 @@ from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.runtime import CPU, Placement, Settings
 from convaudit.frontends.onnx.verifier.exposure import prune, unvarying
 from convaudit.judge.problem import JUDGE_BYTES
-from convaudit.records import ConvLayer, Network, Optimization, RuntimeInfo, Shape, Verification, Verified
+from convaudit.records import ConvLayer, Network, Optimization, Shape, Verification, Verified
 
 LEAST_WORKSPACE = 2**23
 """Below it, judging in ever smaller parts takes ever longer."""
@@ -230,15 +230,6 @@ class Runs:
             if progress is not None:
                 progress(1)
         asked = self._asked
-        runtime = RuntimeInfo(
-            name=asked.runtime.name,
-            version=asked.runtime.version,
-            provider=asked.provider,
-            threads=asked.threads,
-            optimization=next(iter(self._used)) if len(self._used) == 1 else asked.optimization,
-            device=asked.runtime.device(asked.provider),
-            seed=seed,
-            input_shapes=input_shapes,
-            input_values=network.input_values,
-        )
+        used = replace(asked, optimization=next(iter(self._used))) if len(self._used) == 1 else asked
+        runtime = used.runtime_info(network, seed=seed, input_shapes=input_shapes)
         return Verified(verdicts=tuple(found), runtime=runtime)

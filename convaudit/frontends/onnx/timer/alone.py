@@ -16,24 +16,11 @@ from convaudit.frontends.onnx.timer.roofs import roof_contenders, roofs_of
 from convaudit.frontends.onnx.timer.trials import Trial, run_trials
 from convaudit.frontends.onnx.verifier.runs import Memory
 from convaudit.frontends.onnx.walker import Walked
-from convaudit.records.timing import LayerSamples, Roofs, Samples
+from convaudit.records.timing import LayerSamples, Roofs
 
 _ALONE, _DENSE, _ITSELF = "alone", "dense", "itself"
 _PATIENCE = 0.4  # for more rounds than the least, where nobody said how long it may take
 _MOST_BESIDE_THEMSELVES = 12  # distinct layers, unless they have groups: enough to tell how quiet it is
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AloneSamples:
-    """What was observed of one layer outside of its model; the fields are those of ``LayerSamples``."""
-
-    alone: Samples = ()
-    dense: Samples = ()
-    itself: Samples = ()
-    kernel: str | None = None
-    dense_kernel: str | None = None
-    left_out: bool = False
-    reason: str | None = None
 
 
 def time_alone(
@@ -44,7 +31,7 @@ def time_alone(
     sizes: Mapping[str, int],
     seconds: float,
     clock: Callable[[], float] = perf_counter,
-) -> tuple[tuple[AloneSamples, ...], Roofs | None]:
+) -> tuple[tuple[LayerSamples, ...], Roofs | None]:
     """Time every layer alone, beside itself and beside its groups=1 twin, and the machine's roofs.
 
     Layers of equal shapes are timed once; of those without groups not all beside themselves. A sample is
@@ -88,7 +75,7 @@ def time_alone(
     return tuple(found[position] for position in sorted(found)), roofs_of(roofs.samples)
 
 
-def with_alone(layer: LayerSamples, alone: AloneSamples) -> LayerSamples:
+def with_alone(layer: LayerSamples, alone: LayerSamples) -> LayerSamples:
     """What was observed of a layer in its model and outside of it."""
     reasons = [reason for reason in (layer.reason, alone.reason) if reason]
     return replace(
@@ -116,14 +103,14 @@ class _Subject:
         if self.trial is not None:
             self.trial.layers = len(self.positions)
 
-    def samples(self) -> AloneSamples:
+    def samples(self) -> LayerSamples:
         trial = self.trial
         if trial is None:
-            return AloneSamples(reason=self.reason)
+            return LayerSamples(reason=self.reason)
         if trial.failure is not None:
-            return AloneSamples(reason=trial.failure, left_out=trial.left_out)
+            return LayerSamples(reason=trial.failure, left_out=trial.left_out)
         samples = {name: tuple(taken) for name, taken in trial.samples.items()}
-        return AloneSamples(
+        return LayerSamples(
             alone=samples.get(_ALONE, ()),
             dense=samples.get(_DENSE, ()),
             itself=samples.get(_ITSELF, ()),

@@ -24,7 +24,7 @@ from convaudit.frontends.torch.timer.profiled import profiled
 from convaudit.frontends.torch.timer.rounds import MOST_ROUNDS, Clock, interleaved
 from convaudit.frontends.torch.timer.stopwatch import Run, Stopwatch
 from convaudit.frontends.torch.walker.recorder import in_one_line
-from convaudit.records.timing import Samples
+from convaudit.records.timing import LayerSamples
 
 Key = tuple[Any, ...]
 MEMORY_BYTES = 2**30
@@ -34,19 +34,6 @@ _FEW = 12
 """Rounds that none should do with that could have more."""
 _MOST_TIMES = 100
 """How much longer a twin takes, for sharing out the time; more groups than that are often depthwise."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """What was measured of one convolution outside of its model."""
-
-    seconds: Samples = ()
-    dense: Samples = ()
-    itself: Samples = ()
-    kernel: str | None = None
-    dense_kernel: str | None = None
-    left_out: bool = False
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +52,7 @@ def time_alone(
     bench: Bench,
     deadline: float,
     told: Callable[[int], None],
-) -> dict[int, Alone]:
+) -> dict[int, LayerSamples]:
     """Time convolutions, equal ones once: those with groups first, and of these the shortest.
 
     Each gets a share of what is left of the time, by how long a round of it is going to take; what it does
@@ -87,23 +74,23 @@ def time_alone(
 
     weights = {key: round_seconds(key) for key in distinct}
     order = sorted(distinct, key=lambda key: (distinct[key].groups == 1, weights[key]))
-    found: dict[Key, Alone] = {}
+    found: dict[Key, LayerSamples] = {}
     for index, key in enumerate(order):
         left, all_weights = deadline - bench.clock(), sum(weights[other] for other in order[index:])
         found[key] = time_one(distinct[key], bench, left * weights[key] / all_weights)
         told(len(users[key]))
-    short = [key for key in order if 0 < len(found[key].seconds) < _FEW]
+    short = [key for key in order if 0 < len(found[key].alone) < _FEW]
     for index, key in enumerate(short):
         left = (deadline - bench.clock()) / len(short[index:])
         again = time_one(distinct[key], bench, left)
-        found[key] = max(found[key], again, key=lambda alone: len(alone.seconds))
+        found[key] = max(found[key], again, key=lambda samples: len(samples.alone))
     return {place: found[key] for key in order for place in users[key]}
 
 
-def time_one(call: LoneCall, bench: Bench, seconds: float) -> Alone:
+def time_one(call: LoneCall, bench: Bench, seconds: float) -> LayerSamples:
     """Time one convolution, its twin where it has groups, and a second copy of itself."""
     if seconds <= 0:
-        return Alone(
+        return LayerSamples(
             left_out=True,
             reason="left out: the time budget ended before its turn; give more with --time-budget",
         )
@@ -120,9 +107,9 @@ def time_one(call: LoneCall, bench: Bench, seconds: float) -> Alone:
         )  # nothing rests on groups=1 but noise
         samples = interleaved(functions, bench.stopwatch, left, bench.clock, most)
     except (RuntimeError, MemoryError) as error:  # as of a type that torch has no kernel for
-        return Alone(reason=f"alone torch failed: {in_one_line(error, 120)}")
-    return Alone(
-        seconds=samples[0],
+        return LayerSamples(reason=f"alone torch failed: {in_one_line(error, 120)}")
+    return LayerSamples(
+        alone=samples[0],
         dense=() if twin is None else samples[1],
         itself=samples[-1],
         kernel=kernels[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from convaudit.errors import UsageError
 from convaudit.feeds import given_feeds
 from convaudit.frontends import TimeRequest
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.timer.alone import MEMORY_BYTES, Alone, Bench, time_alone
+from convaudit.frontends.torch.timer.alone import MEMORY_BYTES, Bench, time_alone
 from convaudit.frontends.torch.timer.forward import own_forward
 from convaudit.frontends.torch.timer.in_model import InModel, time_in_model
 from convaudit.frontends.torch.timer.observed import Observed, observe
@@ -135,7 +136,7 @@ def _expected(in_model: InModel, observed: Observed) -> dict[int, float]:
 
 
 def _samples(
-    layer: ConvLayer, place: int, in_model: InModel, observed: Observed, alone: Mapping[int, Alone]
+    layer: ConvLayer, place: int, in_model: InModel, observed: Observed, alone: Mapping[int, LayerSamples]
 ) -> LayerSamples:
     if place not in observed.order:
         return LayerSamples(reason="the forward on these values did not run it")
@@ -143,20 +144,16 @@ def _samples(
     if unseen is None and place not in in_model.layers:
         ran = f"called it {observed.order.count(place)} times, the audit counts {layer.calls}"
         unseen = f"not timed in the model: the forward on these values {ran}"
-    own = alone.get(place, Alone(reason=observed.reasons.get(place)))
+    own = alone.get(place, LayerSamples(reason=observed.reasons.get(place)))
     kernel, elsewhere = in_model.kernels.get(place), None
     if kernel is not None and own.kernel not in (None, kernel):
         elsewhere = f"alone it ran as {own.kernel}"
     reasons = dict.fromkeys(reason for reason in (unseen, own.reason, elsewhere) if reason)
-    return LayerSamples(
+    return replace(
+        own,
         in_model=in_model.layers.get(place, ()),
         reorders=None,  # what a kernel does to its operands' layout is within it, and not seen
         kernel=kernel or own.kernel,
-        alone=own.seconds,
-        dense=own.dense,
-        dense_kernel=own.dense_kernel,
-        itself=own.itself,
-        left_out=own.left_out,
         reason="; ".join(reasons) or None,
     )
 

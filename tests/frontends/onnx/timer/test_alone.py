@@ -10,8 +10,8 @@ from onnx import ModelProto
 from convaudit.feeds import open_sizes
 from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.runtime import Settings
-from convaudit.frontends.onnx.timer.alone import AloneSamples, time_alone
-from convaudit.records.timing import Roofs
+from convaudit.frontends.onnx.timer.alone import time_alone
+from convaudit.records.timing import LayerSamples, Roofs
 from tests.frontends.onnx.models import walked
 from tests.frontends.onnx.verifier.cases import chain, plain, stored
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("few_rounds")
 
 def timed(
     source: ModelProto, seconds: float = 30.0, **how: Any
-) -> tuple[tuple[AloneSamples, ...], Roofs | None]:
+) -> tuple[tuple[LayerSamples, ...], Roofs | None]:
     found = walked(source)
     sizes = open_sizes(found.network)
     return time_alone(found, Settings(threads=1), TimeRequest(**how), sizes=sizes, seconds=seconds)

@@ -16,9 +16,10 @@ from convaudit.feeds import open_sizes
 from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.timer import contenders, trials
-from convaudit.frontends.onnx.timer.alone import AloneSamples, time_alone
+from convaudit.frontends.onnx.timer.alone import time_alone
 from convaudit.frontends.onnx.timer.contenders import Sample
 from convaudit.frontends.onnx.timer.sweep import sweep_layer
+from convaudit.records.timing import LayerSamples
 from convaudit.timing import Estimate, median_of, paired_ratio
 from tests.frontends.onnx.models import walked
 from tests.frontends.onnx.verifier.cases import plain, stored
@@ -39,12 +40,12 @@ def ten_layers() -> ModelProto:
     return stored(f"g ({inputs}, {weights}) => ({outputs}) {{ {nodes} }}", *(f"w{side}" for side in SIDES))
 
 
-def timed(source: ModelProto, **how: Any) -> Sequence[AloneSamples]:
+def timed(source: ModelProto, **how: Any) -> Sequence[LayerSamples]:
     found = walked(source)
     return time_alone(found, SETTINGS, TimeRequest(**how), sizes=open_sizes(found.network), seconds=60.0)[0]
 
 
-def against_itself(layers: Sequence[AloneSamples]) -> list[Estimate]:
+def against_itself(layers: Sequence[LayerSamples]) -> list[Estimate]:
     ratios = [paired_ratio(layer.itself, layer.alone) for layer in layers]
     return [ratio for ratio in ratios if ratio is not None and ratio.sure]
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from convaudit.frontends.torch.timer import alone
-from convaudit.frontends.torch.timer.alone import Alone, Bench, time_alone
+from convaudit.frontends.torch.timer.alone import Bench, time_alone
 from convaudit.frontends.torch.timer.observed import LoneCall
+from convaudit.records.timing import LayerSamples
 
 
 def call(channels: int, groups: int) -> LoneCall:
@@ -36,14 +37,16 @@ class Schedule:
         self._rounds = {int(name.strip("c")): seconds for name, seconds in rounds.items()}
         monkeypatch.setattr(alone, "time_one", self._time)
 
-    def _time(self, one: LoneCall, bench: Bench, seconds: float) -> Alone:
+    def _time(self, one: LoneCall, bench: Bench, seconds: float) -> LayerSamples:
         channels = one.x.shape[1]
         self.turns.append(channels)
         number = min(32, max(0, int(seconds / self._rounds[channels])))
         self.now += number * self._rounds[channels]
-        return Alone(seconds=(1.0,) * number)
+        return LayerSamples(alone=(1.0,) * number)
 
-    def run(self, calls: list[LoneCall], expected: dict[int, float], deadline: float) -> dict[int, Alone]:
+    def run(
+        self, calls: list[LoneCall], expected: dict[int, float], deadline: float
+    ) -> dict[int, LayerSamples]:
         bench = Bench(stopwatch=lambda _run, _calls: 0.0, clock=lambda: self.now)
         return time_alone(dict(enumerate(calls)), expected, bench, deadline, lambda _layers: None)
 
@@ -65,13 +68,13 @@ def test_what_is_left_goes_to_those_with_few_rounds(monkeypatch):
     schedule = Schedule(monkeypatch, c8=0.01, c16=5.0)
     found = schedule.run([call(8, 1), call(16, 4)], {0: 1e-3, 1: 1e-6}, 100.0)
     assert schedule.turns == [16, 8, 16]
-    assert len(found[1].seconds) == 10  # 9 in its first turn
+    assert len(found[1].alone) == 10  # 9 in its first turn
     assert schedule.now <= 100
 
 
 def test_a_second_turn_with_fewer_rounds_is_not_taken(monkeypatch):
     schedule = Schedule(monkeypatch, c8=9.0)
-    assert len(schedule.run([call(8, 2)], {}, 80.0)[0].seconds) == 8
+    assert len(schedule.run([call(8, 2)], {}, 80.0)[0].alone) == 8
 
 
 def test_calls_that_differ_in_memory_format_are_not_equal():

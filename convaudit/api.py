@@ -66,7 +66,7 @@ def audit(
             "isolated" each alone, with its weights and random input.
         data: The inputs themselves, arrays by name or an .npz file of them: their sizes, and the values of a
             run, to verify or where only a run tells a shape; else random, from ``seed``.
-        seed: Seed of random input to verify on, by default 0.
+        seed: Seed of random input to verify or time on, by default 0.
         time: True measures every convolution in a run of the model, and alone beside its twin with groups=1;
             "model" in a run of the model only.
         time_budget: Seconds that timing may take, by default 30.
@@ -75,13 +75,14 @@ def audit(
         memory_bytes: Bound on what verifying in situ holds beside what onnxruntime needs, by default 1 GiB.
             It decides how many activations are kept at a time, and so how often the model is run; the judge
             works on an eighth of it, 8 to 128 MiB. One layer's input and output are always held; where these
-            alone are too large, onnxruntime makes no layout of its own.
-        provider: What onnxruntime verifies an ONNX model on, "openvino" or "OpenVINOExecutionProvider"; by
-            default "cpu".
-        threads: Threads of the runtime while verifying; by default as many as this process may run on, for a
-            torch module as many as torch is set to.
-        optimization: onnxruntime's graph optimisation while verifying: "all" by default, "extended", "basic"
-            or "disabled".
+            alone are too large, onnxruntime makes no layout of its own. While timing it bounds the groups=1
+            twins.
+        provider: What onnxruntime verifies or times an ONNX model on, "openvino" or
+            "OpenVINOExecutionProvider"; by default "cpu".
+        threads: Threads of the runtime. While timing by default 1; while verifying as many as this process
+            may run on, for a torch module as many as torch is set to.
+        optimization: onnxruntime's graph optimisation while verifying or timing: "all" by default,
+            "extended", "basic" or "disabled".
         progress: Is called with how many convolutions are verified or timed so far, and of how many; where
             they are both, each counts twice.
 

@@ -16,13 +16,11 @@ from convaudit.frontends.torch.timer.operands import convolving, own_copy_of, ra
 from convaudit.frontends.torch.timer.profiled import prepare_profiler
 from convaudit.frontends.torch.timer.rounds import interleaved
 from convaudit.frontends.torch.timer.stopwatch import TIMED_DEVICES, Run, stopwatch
+from convaudit.frontends.torch.verifier.evidence import torch_runtime
 from convaudit.frontends.torch.walker.recorder import in_one_line
-from convaudit.records import ConvLayer, Network, RuntimeInfo
+from convaudit.records import ConvLayer, Network
 from convaudit.records.timing import Swept
 from convaudit.timing.machine import cpu_name
-
-SWEEP_SECONDS = 10.0
-"""Budget of one layer where none is given."""
 
 
 def sweep_torch(
@@ -68,14 +66,14 @@ def sweep_torch(
                 runs[number] = made
         copies = [_copy(layer, how, own)] if layer.groups in runs else []
         kernels = kernels_of(list(runs.values()), device)
-        left = (how.budget_seconds or SWEEP_SECONDS) - (perf_counter() - start)
+        left = how.seconds - (perf_counter() - start)
         samples = interleaved([*runs.values(), *copies], stopwatch(device), left) if runs else []
     return Swept(
         seconds=dict.fromkeys(groups, ()) | dict(zip(runs, samples, strict=False)),
         kernels=dict.fromkeys(groups) | dict(zip(runs, kernels, strict=True)),
         reasons=reasons,
         itself=samples[-1] if copies else (),
-        runtime=_runtime(network, device, how.seed or 0),
+        runtime=torch_runtime(str(device), how.seed or 0),
         cpu=cpu_name() if device.type == "cpu" else torch.cuda.get_device_name(device),
     )
 
@@ -142,17 +140,4 @@ def _at_groups(layer: ConvLayer, groups: int, seed: int, own: Tensor | None) -> 
         groups=groups,
         transposed=layer.transposed,
         output_padding=layer.output_padding or (0,) * len(padding),
-    )
-
-
-def _runtime(network: Network, device: torch.device, seed: int) -> RuntimeInfo:
-    return RuntimeInfo(
-        name="torch",
-        version=str(torch.__version__),
-        provider=None,
-        threads=torch.get_num_threads(),
-        optimization=None,
-        device=str(device),
-        seed=seed,
-        input_shapes={},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,16 +32,29 @@ def runtime_info(model: TorchModel, network: Network, seed: int | None) -> Runti
         seed: That drew the inputs; None if they were given.
     """
     devices = sorted({str(tensor.device) for tensor in stored_tensors(model).values()})
+    return replace(
+        torch_runtime(", ".join(devices) or "cpu", seed),
+        input_shapes={tensor.name: settled(tensor.shape, {}) for tensor in network.inputs},
+        input_values=network.input_values,
+    )
+
+
+def torch_runtime(device: str, seed: int | None) -> RuntimeInfo:
+    """torch as it is set now, where no model is run.
+
+    Args:
+        device: What it computes on: ``cpu``, ``cuda:0``.
+        seed: That drew the operands; None if they were given.
+    """
     return RuntimeInfo(
         name="torch",
         version=str(torch.__version__),
         provider=None,
         threads=torch.get_num_threads(),
         optimization=None,
-        device=", ".join(devices) or "cpu",
+        device=device,
         seed=seed,
-        input_shapes={tensor.name: settled(tensor.shape, {}) for tensor in network.inputs},
-        input_values=network.input_values,
+        input_shapes={},
     )
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from convaudit.formulas import Formula
+    from convaudit.lints import Findings, fix, lint
+    from convaudit.records.findings import Finding
     from convaudit.report import Report
     from convaudit.sweeps import SweepReport, sweep
     from convaudit.testing import assert_within
@@ -39,6 +41,8 @@ __all__ = [
     "DependencyError",
     "Difference",
     "ExecutionError",
+    "Finding",
+    "Findings",
     "Formula",
     "GroupsError",
     "LoadError",
@@ -53,6 +57,8 @@ __all__ = [
     "audit",
     "check",
     "diff",
+    "fix",
+    "lint",
     "sweep",
     "twin",
 ]
@@ -65,7 +71,11 @@ _MODULES = {
     "audit": "convaudit.api",
     "check": "convaudit.api",
     "diff": "convaudit.api",
+    "Finding": "convaudit.records.findings",
+    "Findings": "convaudit.lints",
+    "fix": "convaudit.lints",
     "Formula": "convaudit.formulas",
+    "lint": "convaudit.lints",
     "Report": "convaudit.report",
     "SweepReport": "convaudit.sweeps",
     "sweep": "convaudit.sweeps",

@@ -73,7 +73,7 @@ def run_settings(how: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: A value is not one.
     """
-    seed, memory, provider, threads, optimization = (how[name] for name in _HOW)
+    seed, memory, provider, threads, optimization = (how.get(name) for name in _HOW)
     levels = get_args(Optimization)
     if optimization is not None and not (isinstance(optimization, str) and optimization in levels):
         raise UsageError(f"optimization must be one of {', '.join(levels)}, got {optimization!r:.100}")

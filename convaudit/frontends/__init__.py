@@ -18,6 +18,7 @@ from convaudit.errors import UsageError
 from convaudit.records import Network, Optimization, Verified
 
 if TYPE_CHECKING:
+    from convaudit.records.findings import Fixed, Linted
     from convaudit.records.timing import Swept, Timed
     from convaudit.records.twins import Twinned
 
@@ -68,6 +69,34 @@ class TimeRequest(RunRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LintRequest(RunRequest):
+    """How it is to be looked at for what it carries for nothing.
+
+    Attributes:
+        run: Whether it may be run, on the user's data, to find what drowns in rounding on these.
+        time: Seconds for finding groups that the runtime's kernels punish; None: nothing is timed.
+    """
+
+    run: bool = False
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixRequest(LintRequest):
+    """What is to be taken out of it.
+
+    Attributes:
+        within_rounding: Whether also what is only certified within rounding.
+        selected: Rule, layer and channels of what alone is to go; None: all that can.
+        unverified: Whether it is wanted even if it does not run.
+    """
+
+    within_rounding: bool = False
+    selected: frozenset[tuple[str, str, tuple[int, ...] | None]] | None = None
+    unverified: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked of a source, whatever front end it belongs to."""
 
@@ -81,6 +110,7 @@ class Request:
     verify: VerifyRequest | None = None  # None: not at all
     time: TimeRequest | None = None  # None: not at all
     twin: RunRequest | None = None  # how its twin is to be verified; None: it is to have none
+    lint: LintRequest | None = None  # None: nobody asks what it carries for nothing
 
     @property
     def arrays(self) -> dict[str, Any]:
@@ -129,6 +159,25 @@ class OpenedModel(Protocol):
 
         Raises:
             UsageError: A layer cannot be changed, or there is none.
+            ExecutionError: It does not run, or computes something else.
+        """
+
+    def lint(self, how: LintRequest, /) -> Linted:
+        """Find what the network carries for nothing.
+
+        Raises:
+            LoadError: Weights are missing.
+        """
+
+    def fix(self, target: str | None, how: FixRequest, /) -> Fixed:
+        """Take that out, and verify the smaller network before it is written.
+
+        Args:
+            target: The file to write; None: the network is handed back in memory.
+            how: What is to go, and how it is run beside the original.
+
+        Raises:
+            UsageError: There is nothing to fix.
             ExecutionError: It does not run, or computes something else.
         """
 

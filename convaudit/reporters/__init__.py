@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeAlias
 
 from convaudit.errors import UsageError
 
-Document: TypeAlias = Literal["audit", "models", "diff", "check", "sweep", "sweeps"]
+Document: TypeAlias = Literal["audit", "models", "diff", "check", "sweep", "sweeps", "lint"]
 """An ``AuditReport``; several of them; a ``Difference``; the ``CheckedModel`` records of a check; a ``Sweep``
-of one layer; those of all distinct layers of a model."""
+of one layer; those of all distinct layers of a model; the ``LintReport`` records of models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ DEFAULT_FORMAT = "table"
 FORMATS = {
     "table": Format(
         module="convaudit.reporters.table",
-        documents=("audit", "models", "diff", "check", "sweep", "sweeps"),
+        documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint"),
         about="text for a terminal",
         suffixes=(".txt",),
         heeds=("columns", "style"),

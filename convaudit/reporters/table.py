@@ -17,6 +17,7 @@ from convaudit.reporters.times import time_lines
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
     from convaudit.checks.outcome import CheckedModel
+    from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
 
 
@@ -76,6 +77,13 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
     from convaudit.reporters.sweeps import summary_columns, summary_lines
 
     return laid_out(summary_columns(sweeps), view) + "\n\n" + wrapped(summary_lines(sweeps), view.width)
+
+
+def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:
+    """Findings by layer, and what could go."""
+    from convaudit.reporters.findings import lint_text
+
+    return lint_text(reports, view)
 
 
 def _checked(model: CheckedModel) -> Iterator[str]:

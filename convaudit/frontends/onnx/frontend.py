@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from convaudit.arguments import Given, GivenInput
 from convaudit.errors import UsageError
-from convaudit.frontends import REAL_RUN, Request, RunRequest, TimeRequest, VerifyRequest
+from convaudit.frontends import (
+    REAL_RUN,
+    FixRequest,
+    LintRequest,
+    Request,
+    RunRequest,
+    TimeRequest,
+    VerifyRequest,
+)
 from convaudit.records import Network, TensorInfo, Verified
 from convaudit.shapes import as_text
 
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
     from convaudit.frontends.onnx.runtime import Settings
     from convaudit.frontends.onnx.walker import Walked
+    from convaudit.records.findings import Fixed, Linted
     from convaudit.records.timing import Swept, Timed
     from convaudit.records.twins import Twinned
 
@@ -66,6 +75,19 @@ class OpenedOnnx:
         settings, data = _settings(how), self.data or None
         return make_twin(self.walked, layers, target, settings=settings, how=how, data=data, walk=self.walk)
 
+    def lint(self, how: LintRequest) -> Linted:
+        """Find what the network carries for nothing."""
+        from convaudit.frontends.onnx.channels.linted import lint_model
+
+        return lint_model(self.walked)
+
+    def fix(self, target: str | None, how: FixRequest) -> Fixed:
+        """Take that out, and verify the smaller network before it is written."""
+        from convaudit.frontends.onnx.fixer.fixed import fix_model
+
+        settings, data = _settings(how), self.data or None
+        return fix_model(self.walked, target, settings=settings, how=how, data=data, walk=self.walk)
+
 
 class OnnxFrontend:
     """Every path that no other front end claims, and models in memory."""
@@ -92,7 +114,7 @@ class OnnxFrontend:
             )
         if request.inputs is not None or request.kwargs:
             raise UsageError("an ONNX model takes input_shape= and dims=; inputs= and kwargs= are torch's")
-        for how in (request.verify, request.time, request.twin):
+        for how in (request.verify, request.time, request.twin, request.lint):
             if how is not None:
                 _settings(how)  # refuses a provider before the model is read
         model = load_onnx(source)

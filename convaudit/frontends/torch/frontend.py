@@ -17,12 +17,21 @@ from convaudit.apart import call_apart, file_limits, user_code_runs_apart
 from convaudit.arguments import GivenInput
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError, first_line
 from convaudit.files import open_regular, regular_size
-from convaudit.frontends import OpenedModel, Request, RunRequest, TimeRequest, VerifyRequest
+from convaudit.frontends import (
+    FixRequest,
+    LintRequest,
+    OpenedModel,
+    Request,
+    RunRequest,
+    TimeRequest,
+    VerifyRequest,
+)
 from convaudit.frontends.torch.loader.source import is_torch_source, load_torch_source, names_factory
 from convaudit.records import ConvLayer, Network, Verified
 
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
+    from convaudit.records.findings import Fixed, Linted
     from convaudit.records.timing import Swept, Timed
     from convaudit.records.twins import Twinned
 
@@ -75,6 +84,14 @@ class OpenedTorch:
         """Never: opening a model for it is refused."""
         raise UsageError(f"{self.network.source}: {_NO_TWIN}")
 
+    def lint(self, how: LintRequest) -> Linted:
+        """Find what the network carries for nothing."""
+        raise UsageError(f"{self.network.source}: lint reads ONNX models")
+
+    def fix(self, target: str | None, how: FixRequest) -> Fixed:
+        """Never: a smaller network is made of an ONNX one."""
+        raise UsageError(f"{self.network.source}: {_NO_TWIN}")
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedApart:
@@ -107,6 +124,14 @@ class OpenedApart:
 
     def twin(self, layers: Sequence[str] | None, target: str | None, how: RunRequest) -> Twinned:
         """Never: opening a model for it is refused."""
+        raise UsageError(f"{self.network.source}: {_NO_TWIN}")
+
+    def lint(self, how: LintRequest) -> Linted:
+        """Find what the network carries for nothing."""
+        raise UsageError(f"{self.network.source}: lint reads ONNX models")
+
+    def fix(self, target: str | None, how: FixRequest) -> Fixed:
+        """Never: a smaller network is made of an ONNX one."""
         raise UsageError(f"{self.network.source}: {_NO_TWIN}")
 
 

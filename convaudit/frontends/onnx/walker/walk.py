@@ -86,7 +86,7 @@ def walk_onnx(
         file_bytes=model.file_bytes,
         warnings=tuple(warnings),
     )
-    return Walked(model, expanded, network, found.addresses)
+    return Walked(model, expanded, network, found.addresses, inferred)
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,14 @@ class Walked:
         expanded: The graphs that were walked.
         network: What they hold.
         addresses: Where the node of each layer stands in ``expanded``, by the layer's name.
+        inferred: Shapes and element types of its tensors.
     """
 
     model: OnnxModel
     expanded: Expanded
     network: Network
     addresses: Mapping[str, Address]
+    inferred: Inferred
 
 
 @dataclass(frozen=True)

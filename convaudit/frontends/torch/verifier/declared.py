@@ -28,7 +28,7 @@ from convaudit.shapes import as_text
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Conflict:
     """One way in which a module is not what it declares."""
 
     kind: Literal["fact", "value", "open", "note"]
@@ -40,7 +40,7 @@ class _Ran:
     """A convolution that ran in it."""
 
     place: int
-    findings: tuple[Finding, ...]
+    findings: tuple[Conflict, ...]
     output: Tensor
     kept: Tensor  # what ``output`` held then
 
@@ -65,7 +65,7 @@ class Declarations:
     """
 
     def __init__(self) -> None:
-        self.found: dict[int, list[Finding]] = {}
+        self.found: dict[int, list[Conflict]] = {}
         self._threads = threading.local()  # of each, the modules that are running, the innermost last
         self._stored = Stored([])
 
@@ -113,7 +113,7 @@ class Declarations:
                 self.found.setdefault(ran.place, []).append(_one_of_several(running))
 
 
-def with_declared(verdict: Verification, findings: Sequence[Finding]) -> Verification:
+def with_declared(verdict: Verification, findings: Sequence[Conflict]) -> Verification:
     """The verdict on the convolution that ran, and what it is not of the declared one."""
     texts: dict[str, list[str]] = {"fact": [], "value": [], "open": [], "note": []}
     for finding in dict.fromkeys(findings):
@@ -131,7 +131,7 @@ def with_declared(verdict: Verification, findings: Sequence[Finding]) -> Verific
 # --- one call against its module ------------------------------------------------------------------------
 
 
-def _differences(running: _Running, call: ConvCall, stored: Stored) -> Iterator[Finding]:
+def _differences(running: _Running, call: ConvCall, stored: Stored) -> Iterator[Conflict]:
     module = running.module
     facts: list[tuple[str, Any, Any]] = [
         ("transposed", isinstance(module, private.transposed_modules()), call.transposed),
@@ -143,13 +143,13 @@ def _differences(running: _Running, call: ConvCall, stored: Stored) -> Iterator[
         facts.append(("output_padding", tuple(module.output_padding), call.output_padding))
     for name, declared, ran in facts:
         if declared != ran:
-            yield Finding("fact", f"{name}={declared} is declared, but {name}={ran} ran")
+            yield Conflict("fact", f"{name}={declared} is declared, but {name}={ran} ran")
     yield from _padding(running, call)
     yield from _weight(module, call, stored)
     yield from _bias(module, call, stored)
 
 
-def _padding(running: _Running, call: ConvCall) -> Iterator[Finding]:
+def _padding(running: _Running, call: ConvCall) -> Iterator[Conflict]:
     """What an operator pads, and what was put around its input before, make up what is declared."""
     module, x = running.module, running.x
     if x is None or call.rank != len(module.kernel_size):
@@ -159,18 +159,18 @@ def _padding(running: _Running, call: ConvCall) -> Iterator[Finding]:
     declared = _declared_padding(module)
     own = _has_own_forward(module)
     if running.kept is not None and not equal(running.kept, x):
-        yield Finding("value", "a hook or a patched function writes to the input before the convolution")
+        yield Conflict("value", "a hook or a patched function writes to the input before the convolution")
     if own and any(before) and (min(before) < 0 or module.padding == "same" or ran >= declared):
-        yield Finding("note", "its forward changes its input's size before the convolution")
+        yield Conflict("note", "its forward changes its input's size before the convolution")
     elif ran != declared:
-        yield Finding(
+        yield Conflict(
             "fact",
             f"padding={module.padding!r} is declared ({as_text(declared)} in all), but {as_text(ran)} ran",
         )
     elif not own and not any(before) and not equal(_batched(x, call), call.x):
-        yield Finding("value", "a hook or a patched function changes the input before the convolution")
+        yield Conflict("value", "a hook or a patched function changes the input before the convolution")
     elif not own and any(before) and not _padded_equally(module, x, call):
-        yield Finding("value", f"the input is not padded as padding_mode={module.padding_mode!r} declares")
+        yield Conflict("value", f"the input is not padded as padding_mode={module.padding_mode!r} declares")
 
 
 def _declared_padding(module: Any) -> list[int]:
@@ -196,7 +196,7 @@ def _batched(x: Tensor, call: ConvCall) -> Tensor:
     return x[None] if x.dim() == call.rank + 1 else x
 
 
-def _weight(module: Any, call: ConvCall, stored: Stored) -> Iterator[Finding]:
+def _weight(module: Any, call: ConvCall, stored: Stored) -> Iterator[Conflict]:
     shape, first, second = call.weight.shape, module.out_channels, module.in_channels // module.groups
     if isinstance(module, private.transposed_modules()):
         first, second = module.in_channels, module.out_channels // module.groups
@@ -205,42 +205,42 @@ def _weight(module: Any, call: ConvCall, stored: Stored) -> Iterator[Finding]:
     origin = _origin(own, call.weight, stored)
     if tuple(shape) != declared and call.groups == module.groups:
         told = f"a weight {as_text(declared)} is declared, but {as_text(tuple(shape))} ran"
-        yield Finding("note" if origin == "own" and _has_own_forward(module) else "fact", told)
+        yield Conflict("note" if origin == "own" and _has_own_forward(module) else "fact", told)
     elif tuple(shape) == declared and own is not None and not equal(own, call.weight):
         if is_rearranged(own, call.weight):
-            yield Finding("value", "the weight that ran holds the declared one's values in another order")
+            yield Conflict("value", "the weight that ran holds the declared one's values in another order")
         else:
             yield from _replaced(module, "weight", origin)
 
 
-def _bias(module: Any, call: ConvCall, stored: Stored) -> Iterator[Finding]:
+def _bias(module: Any, call: ConvCall, stored: Stored) -> Iterator[Conflict]:
     own, ran = _own(module, "bias"), call.bias
     if is_parametrized(module, "bias") or (own is None and ran is None):
         return
     if own is None or ran is None:
         told = "no bias is declared, but one ran" if own is None else "a bias is declared, but none ran"
-        yield Finding("note" if _has_own_forward(module) else "value", told)
+        yield Conflict("note" if _has_own_forward(module) else "value", told)
     elif not equal(own, ran):
         yield from _replaced(module, "bias", _origin(own, ran, stored))
 
 
-def _replaced(module: Any, name: str, origin: str) -> Iterator[Finding]:
+def _replaced(module: Any, name: str, origin: str) -> Iterator[Conflict]:
     if origin == "own" and _has_own_forward(module):
-        yield Finding("note", f"the {name} that ran is computed from the declared one")
+        yield Conflict("note", f"the {name} that ran is computed from the declared one")
     elif origin == "own":
-        yield Finding("value", f"a hook or a patched function changes the {name}")
+        yield Conflict("value", f"a hook or a patched function changes the {name}")
     elif origin == "input" and _has_own_forward(module):
-        yield Finding("note", f"the {name} that ran is computed from the forward's input")
+        yield Conflict("note", f"the {name} that ran is computed from the forward's input")
     else:
-        yield Finding("value", f"the {name} that ran is not the module's, nor computed from it")
+        yield Conflict("value", f"the {name} that ran is not the module's, nor computed from it")
 
 
-def _one_of_several(running: _Running) -> Finding:
+def _one_of_several(running: _Running) -> Conflict:
     told = f"{len(running.ran)} convolutions ran in it, so what it declares is compared with none of them"
-    return Finding("note" if _has_own_forward(running.module) else "open", told)
+    return Conflict("note" if _has_own_forward(running.module) else "open", told)
 
 
-def _changed_output(running: _Running, call: _Ran, output: Any) -> Iterator[Finding]:
+def _changed_output(running: _Running, call: _Ran, output: Any) -> Iterator[Conflict]:
     ran = call.output
     if not isinstance(output, Tensor):
         return
@@ -250,14 +250,14 @@ def _changed_output(running: _Running, call: _Ran, output: Any) -> Iterator[Find
     if same and output.dim() + 1 >= ran.dim() and equal(ran.reshape(output.shape), output):
         return
     if _has_own_forward(running.module) or hasattr(running.module, "activation_post_process"):
-        yield Finding("note", "its forward goes on with the convolution's result")
+        yield Conflict("note", "its forward goes on with the convolution's result")
     else:
-        yield Finding("value", "a hook or a patched function changes the convolution's output")
+        yield Conflict("value", "a hook or a patched function changes the convolution's output")
 
 
-def _own_call(module: Any) -> Iterator[Finding]:
+def _own_call(module: Any) -> Iterator[Conflict]:
     if type(module).__call__ is not nn.Module.__call__:
-        yield Finding(
+        yield Conflict(
             "note", "its class's own __call__ may change the input and the result, which is not judged"
         )
 

@@ -1,0 +1,49 @@
+"""What is known of a graph's tensors, channel by channel.
+
+A fact about a tensor is an array that broadcasts to the tensor's shape: an axis along which nothing differs
+has size 1. So a fact about channels of (N, C, H, W) is (1, C, 1, 1), whatever N, H and W are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convaudit.frontends.onnx.graphs import Address
+from convaudit.lint.weights import WeightFacts
+
+Mask = NDArray[np.bool_]
+ValueKey = tuple[Address, str]
+"""A tensor: the address of the graph that defines it, and its name there."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownElements:
+    """Which elements of a tensor are the same on every input, and what they are."""
+
+    mask: Mask
+    values: NDArray[Any]  # meaningless where the mask is False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What holds for every input on which all activations are finite.
+
+    Attributes:
+        known: Elements that are constant, of the tensors that have any.
+        read: Elements on whose value an output of the model depends, of tensors of which not all are read.
+        needed: Elements that must be there: a reader takes them, and cannot fold them into its bias as
+            constants. Of tensors of which not all are.
+        weights: What each layer's own weight tells, by the layer's name; none if computed at run time.
+        notes: What could not be looked at, and why.
+    """
+
+    known: Mapping[ValueKey, KnownElements] = field(default_factory=dict)
+    read: Mapping[ValueKey, Mask] = field(default_factory=dict)
+    needed: Mapping[ValueKey, Mask] = field(default_factory=dict)
+    weights: Mapping[str, WeightFacts] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,18 @@
+"""All claims about an ONNX model."""
+
+from __future__ import annotations
+
+from convaudit.frontends.onnx.channels.analysis import analyse
+from convaudit.frontends.onnx.channels.plan import make_plan
+from convaudit.frontends.onnx.walker import Walked
+from convaudit.records.findings import Linted
+
+
+def lint_model(walked: Walked) -> Linted:
+    """What a model carries for nothing.
+
+    Raises:
+        LoadError: Weights are missing.
+    """
+    facts = analyse(walked)
+    return Linted(claims=make_plan(walked, facts).claims, notes=facts.notes)

@@ -1,0 +1,53 @@
+"""Stored operands of a model's nodes, as their node sees them: dequantised, transposed, one at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convaudit.engine.operands import Array
+from convaudit.frontends.onnx.graphs import Graphs
+from convaudit.frontends.onnx.ops import CONV_OPS
+from convaudit.frontends.onnx.verifier.extracted import Constants
+from convaudit.frontends.onnx.verifier.operands import operands
+from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
+from convaudit.frontends.onnx.walker import Walked
+from convaudit.records import ConvLayer
+
+
+class Stored:
+    """The way to the constants of one model."""
+
+    def __init__(self, walked: Walked) -> None:
+        self._walked = walked
+        self._whole = with_dense_tensors(walked.model, walked.expanded.model)
+        self.graphs = Graphs(self._whole)
+
+    def weight(self, layer: ConvLayer) -> Array | None:
+        """As ``layer.weight_shape`` says, integers without their zero point; None if computed at run time.
+
+        Raises:
+            LoadError: It is missing.
+            ExecutionError: It cannot be calculated from what is stored.
+        """
+        weight = self._operand(layer, "weight")
+        if weight is None or not CONV_OPS[layer.op].quantized:
+            return weight
+        zero = self._operand(layer, "w_zero_point")
+        if zero is None:
+            return weight if "w_zero_point" not in self._names(layer) else None
+        axes = (-1,) + (1,) * (weight.ndim - 1) if zero.ndim else ()
+        return weight.astype(np.int32) - zero.astype(np.int32).reshape(axes)
+
+    def bias(self, layer: ConvLayer) -> Array | None:
+        """(out,); None if there is none, or it is computed at run time. Raises as ``weight``."""
+        return self._operand(layer, "bias")
+
+    def _names(self, layer: ConvLayer) -> dict[str, str]:
+        return operands(self.graphs.node(self._walked.addresses[layer.name]))
+
+    def _operand(self, layer: ConvLayer, role: str) -> Array | None:
+        name = self._names(layer).get(role)
+        if name is None:
+            return None
+        scope = self._walked.addresses[layer.name][:-1]
+        return Constants(self._walked.model, self._whole, self.graphs, scope).value(name)

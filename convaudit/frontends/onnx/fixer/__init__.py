@@ -1,0 +1,1 @@
+"""The network without what it carries for nothing: rewritten, verified, and only then written."""

@@ -1,0 +1,147 @@
+"""``lint`` and ``fix``: what a network carries for nothing, and the network without it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from convaudit.analyzer import analyze
+from convaudit.arguments import given_dims, given_inputs
+from convaudit.frontends import FixRequest, LintRequest, OpenedModel, Request, open_model
+from convaudit.records.findings import Finding, Fixed, LintReport, LintTotals
+from convaudit.requests import run_settings
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from convaudit.api import Source
+
+
+class Findings(list[Finding]):
+    """Findings of one model, with their totals."""
+
+    def __init__(self, report: LintReport) -> None:
+        super().__init__(report.findings)
+        self.report = report
+
+    @property
+    def totals(self) -> LintTotals:
+        """Sums, each removable element counted once."""
+        return self.report.totals
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be looked at, and why."""
+        return self.report.notes
+
+
+def lint(
+    source: Source,
+    *,
+    input_shape: Any = None,
+    dims: Mapping[str, int] | None = None,
+    data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+) -> Findings:
+    """What a network carries for nothing: each finding is a proof.
+
+    Args:
+        source: What ``audit`` takes.
+        input_shape: As in ``audit``.
+        dims: As in ``audit``.
+        data: Arrays by input name, or an .npz file of them: the model is run on them, to find what drowns in
+            rounding on these.
+
+    Raises:
+        LoadError: The source is not a readable and safe model, or weights are missing.
+        UsageError: The model does not have an input that is named.
+    """
+    keywords = {"input_shape": input_shape, "dims": dims, "data": data}
+    return Findings(linted(source, source_keywords=keywords))
+
+
+def linted(source: Source, *, source_keywords: Mapping[str, Any]) -> LintReport:
+    """As ``lint``, for whoever tells more of it."""
+    how = LintRequest(run=source_keywords.get("data") is not None)
+    return report_of_opened(_opened(source, source_keywords, how), how)
+
+
+def report_of_opened(model: OpenedModel, how: LintRequest) -> LintReport:
+    """What an opened model carries for nothing."""
+    from convaudit.lint.savings import findings_of
+
+    found = model.lint(how)
+    report = analyze(model.network)
+    findings, totals = findings_of(report, found.claims)
+    return LintReport(
+        source=report.source, format=report.format, findings=findings, totals=totals, notes=found.notes
+    )
+
+
+def fix(
+    source: str | os.PathLike[str] | ModelProto,
+    findings: Iterable[Finding] | None = None,
+    *,
+    within_rounding: bool = False,
+    unverified: bool = False,
+    input_shape: Any = None,
+    dims: Mapping[str, int] | None = None,
+    data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    seed: int | None = None,
+) -> ModelProto:
+    """The network without what it carries for nothing, verified against the original.
+
+    Args:
+        source: A path to an ONNX model, or a ModelProto.
+        findings: What is to go, as ``lint`` found it; None: all that can.
+        within_rounding: Also what is certified within rounding only.
+        unverified: Hand it back even if the model does not run.
+        input_shape: As in ``audit``.
+        dims: As in ``audit``.
+        data: Arrays to verify on; None: random ones.
+        seed: Seed of random input, by default 0.
+
+    Raises:
+        UsageError: Nothing can be fixed.
+        ExecutionError: It does not run, or computes something else.
+        LoadError: The source is not a readable and safe model, or weights are missing.
+    """
+    made = made_smaller(
+        source,
+        None,
+        findings=findings,
+        source_keywords={"input_shape": input_shape, "dims": dims, "data": data},
+        how={"seed": seed, "within_rounding": within_rounding, "unverified": unverified},
+    )
+    proto: ModelProto = made.proto
+    return proto
+
+
+def made_smaller(
+    source: Any,
+    target: str | None,
+    *,
+    findings: Iterable[Finding] | None = None,
+    source_keywords: Mapping[str, Any],
+    how: Mapping[str, Any],
+    progress: Callable[[int, int], None] | None = None,
+) -> Fixed:
+    """As ``fix``, written to a file where one is named."""
+    chosen = dict(how)
+    own = {name: chosen.pop(name) for name in ("within_rounding", "unverified") if name in chosen}
+    selected = (
+        None if findings is None else frozenset((one.rule, one.layer, one.channels) for one in findings)
+    )
+    request = FixRequest(**run_settings(chosen), **own, selected=selected)
+    return _opened(source, source_keywords, request).fix(target, request)
+
+
+def _opened(source: Any, source_keywords: Mapping[str, Any], how: LintRequest) -> OpenedModel:
+    keywords = dict(source_keywords)
+    request = Request(
+        input_shape=given_inputs(keywords.pop("input_shape", None)),
+        dims=given_dims(keywords.pop("dims", None)),
+        lint=how,
+        **keywords,
+    )
+    return open_model(source, request)

@@ -43,6 +43,7 @@ STAGES = (
     {"shapes"},
     {"walker"},
     {"verifier"},
+    {"variant"},
     {"twin", "channels"},
     {"timer", "fixer"},
     {"frontend"},

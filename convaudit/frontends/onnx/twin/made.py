@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import onnx
 from onnx import ModelProto
 
 from convaudit.analyzer.costs import tensor_bytes
 from convaudit.engine.operands import Array
-from convaudit.errors import ExecutionError, UsageError, did_you_mean, first_line
+from convaudit.errors import UsageError, did_you_mean
 from convaudit.formulas import Count, multiply, product
 from convaudit.frontends import RunRequest
 from convaudit.frontends.onnx.graphs import Graphs
-from convaudit.frontends.onnx.loader.external_data import reference
-from convaudit.frontends.onnx.loader.memory import IN_MEMORY
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel, load_onnx
-from convaudit.frontends.onnx.loader.tensors import model_tensors
-from convaudit.frontends.onnx.loader.text import text_format
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.twin.network import dense_network
-from convaudit.frontends.onnx.twin.proof import compared_outputs
 from convaudit.frontends.onnx.twin.same_operands import check_same_operands
-from convaudit.frontends.onnx.twin.spill import Spill
 from convaudit.frontends.onnx.twin.weights import why_without_twin
-from convaudit.frontends.onnx.twin.writing import write_model
+from convaudit.frontends.onnx.variant.files import check_form, check_target, put_in_place, scratch_folder
+from convaudit.frontends.onnx.variant.proof import compared_outputs, refuse_failed
+from convaudit.frontends.onnx.variant.spill import Spill
+from convaudit.frontends.onnx.variant.writing import write_model
 from convaudit.frontends.onnx.verifier import verify_in_situ
 from convaudit.frontends.onnx.verifier.extracted import Constants
 from convaudit.frontends.onnx.verifier.operands import operands
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
-from convaudit.records import ConvLayer, Network, Verified
+from convaudit.records import ConvLayer
 from convaudit.records.twins import Twinned
 from convaudit.units import human
 
@@ -71,35 +65,27 @@ def make_twin(
     """
     layers, left = chosen_layers(walked, names)
     if target is not None:
-        _check_target(walked, target)
+        check_target(walked.model, target, "twin")
     _check_memory(walked.network.source, layers, how.memory_bytes or MEMORY_BYTES)
-    real = None if target is None else Path(os.path.realpath(target))
-    file = "twin.onnx" if real is None else real.name
-    try:
-        scratch = tempfile.TemporaryDirectory(prefix=".convaudit-", dir=real and real.parent)
-    except OSError as error:
-        raise UsageError(f"cannot write {target!r}: {error.strerror or error}") from error
-    with scratch as folder:
-        spill = Spill(Path(folder) / "weights")
+    with scratch_folder(target, "twin.onnx") as aside:
+        spill = Spill(aside.parent / "weights")
         made = dense_network(walked, layers, spill)
-        written = write_model(walked.model, made.proto, spill, Path(folder) / file)
+        written = write_model(walked.model, made.proto, spill, aside)
         spill.remove()
         after = walk(replace(load_onnx(written[0]), source=f"the twin of {walked.network.source}"))
         check_same_operands(walked, after, layers)
-        _check_form(walked, written[0])
-        outputs = compared_outputs(walked, after, layers, settings=settings, data=data, seeds=_seeds(how))
+        check_form(walked.model, written[0], "twin")
+        outputs = compared_outputs(
+            walked, after, layers, what="twin", settings=settings, data=data, seeds=_seeds(how)
+        )
         verified = verify_in_situ(
             after, settings=settings, data=data, **how.given("seed", "memory_bytes", "progress")
         )
-        _refuse_failed(walked.network.source, after.network, verified)
+        refuse_failed(walked.network.source, after.network, verified, "twin")
         network = replace(after.network, source=target or after.network.source)
         sizes = [path.stat().st_size for path in written]
-        proto = onnx.load(written[0]) if real is None else None
-        if real is not None:
-            _put_in_place(written, real.parent)
-        names_written = [
-            file if real is None else str(Path(target or "").with_name(path.name)) for path in written
-        ]
+        proto = onnx.load(written[0]) if target is None else None
+        names_written = put_in_place(written, target)
         return Twinned(
             before=walked.network,
             after=network,
@@ -184,74 +170,6 @@ def _check_memory(source: str, layers: Sequence[ConvLayer], memory: int) -> None
             f"{name} alone {human(largest, 'B')}, and --memory allows {human(memory, 'B')}; "
             "allow more, or choose --layers"
         )
-
-
-def _check_target(walked: Walked, target: str) -> None:
-    """Refuse to write over what is read, and what is no file."""
-    if target in ("", "-") or (os.path.exists(target) and not os.path.isfile(target)):
-        raise UsageError("a twin is a file; name one with --output")
-    text = text_format(Path(target))
-    if text is not None:
-        raise UsageError(f"a twin is a binary file, and {target!r} would be read as {text}; name it .onnx")
-    model = walked.model
-    if model.path is None:
-        return
-    read = {model.path}
-    for tensor in model_tensors(model.proto):
-        where = reference(tensor, model.source)
-        if where is not None and where.location != IN_MEMORY:
-            read.add(model.data_path(where.location))
-    files = {os.path.realpath(path) for path in read}
-    for path in (target, f"{target}.data"):
-        if os.path.realpath(path) in files:
-            raise UsageError(f"{path!r} is part of the model that is read; name another file with --output")
-
-
-def _check_form(walked: Walked, path: Path) -> None:
-    """Refuse a twin that onnx's checker refuses, unless it refuses the original too."""
-    problem = _complaint(path)
-    if problem is None:
-        return
-    proto = ModelProto()
-    proto.CopyFrom(walked.model.proto)
-    original = path.with_name("original")
-    try:
-        write_model(walked.model, proto, Spill(original), original)
-        if _complaint(original) is not None:
-            return
-    finally:
-        original.unlink(missing_ok=True)
-        original.with_name("original.data").unlink(missing_ok=True)
-    raise ExecutionError(
-        f"{walked.network.source}: onnx.checker refuses the twin: {problem}; nothing is written"
-    )
-
-
-def _complaint(path: Path) -> str | None:
-    try:
-        onnx.checker.check_model(str(path))
-    except Exception as error:  # of several types, from C++
-        return first_line(error)
-    return None
-
-
-def _refuse_failed(source: str, network: Network, verified: Verified) -> None:
-    for layer, verdict in zip(network.layers, verified.verdicts, strict=True):
-        if verdict.failed:
-            raise ExecutionError(
-                f"{source}: {layer.name} of the twin: {verdict.words}, {verdict.reason}; nothing is written"
-            )
-
-
-def _put_in_place(written: Sequence[Path], folder: Path) -> None:
-    """Move the files to where they belong, the one that refers to the others last."""
-    for path in reversed(written):
-        try:
-            os.replace(path, folder / path.name)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {str(folder / path.name)!r}: {error.strerror or error}"
-            ) from error
 
 
 def _seeds(how: RunRequest) -> list[int]:

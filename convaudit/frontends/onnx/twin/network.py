@@ -11,9 +11,9 @@ from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from convaudit.frontends.onnx.graphs import Address, Graphs, graphs
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
-from convaudit.frontends.onnx.twin.base import changeable, without_names_by_position
-from convaudit.frontends.onnx.twin.spill import Spill
 from convaudit.frontends.onnx.twin.weights import DenseNode, dense_node
+from convaudit.frontends.onnx.variant.base import changeable, without_names_by_position
+from convaudit.frontends.onnx.variant.spill import Spill
 from convaudit.frontends.onnx.verifier.extracted import Constants
 from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked

@@ -15,7 +15,7 @@ import convaudit
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
 from convaudit.feeds import random_feeds
 from convaudit.frontends.onnx.twin import made, network
-from convaudit.frontends.onnx.twin import writing as written
+from convaudit.frontends.onnx.variant import writing as written
 from convaudit.twins import made_twin
 from tests.frontends.onnx.models import model, values, walk
 from tests.fuzz.quantised import made as fuzzed

@@ -1,4 +1,4 @@
-"""Whether a twin gives what the network that it was made of gives: its outputs, within rounding."""
+"""Whether a variant gives what the network that it was made of gives: its outputs, within rounding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from convaudit.frontends.onnx.shapes.runnable import make_runnable
 from convaudit.frontends.onnx.verifier.operands import known_padding
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.rounding import accumulator, deviations, unit_roundoff
-from convaudit.records import ConvLayer, Optimization
+from convaudit.records import ConvLayer, Network, Optimization, Verified
 from convaudit.records.twins import OutputDifference
 
 LEVELS: tuple[Optimization, ...] = ("all", "extended", "basic", "disabled")
@@ -31,18 +31,27 @@ def compared_outputs(
     after: Walked,
     layers: Sequence[ConvLayer],
     *,
+    what: str,
     settings: Settings,
     data: Mapping[str, Array] | None,
     seeds: Sequence[int],
 ) -> tuple[OutputDifference, ...]:
     """Run both networks on the same inputs, and hold their outputs against each other.
 
-    What a dense kernel sums is what a grouped one sums, and zeros: the two differ in the order of additions
-    alone. How much that may do to the outputs is not known beforehand, so three estimates of it are made, and
-    the largest of them is the limit: the original's own distance between optimisation levels, which reorder
-    sums too; what becomes of its outputs when its input is perturbed by ``lambda*u*sqrt(sum of n)``, the
-    bound on the rounding errors of the changed layers, taken as independent (Higham & Mary 2019); and that
-    number itself.
+    What one sums is what the other sums, and zeros: the two differ in the order of additions alone. How much
+    that may do to the outputs is not known beforehand, so three estimates of it are made, and the largest of
+    them is the limit: the original's own distance between optimisation levels, which reorder sums too; what
+    becomes of its outputs when its input is perturbed by ``lambda*u*sqrt(sum of n)``, the bound on the
+    rounding errors of the changed layers, taken as independent (Higham & Mary 2019); and that number itself.
+
+    Args:
+        before: The original.
+        after: The variant.
+        layers: Those of the original that were changed.
+        what: What error messages call the variant.
+        settings: What both run in.
+        data: Arrays by input name; None: random ones.
+        seeds: Of random inputs, one run each.
 
     Raises:
         ExecutionError: One does not run, an output is further off than the limit, or nothing was compared.
@@ -50,10 +59,12 @@ def compared_outputs(
     inputs = _feeds(before, data, seeds)
     rounding = _rounding(layers)
     names = [output.name for output in before.model.proto.graph.output]
-    outputs = {level: _run(before, replace(settings, optimization=level), inputs, names) for level in LEVELS}
+    outputs = {
+        level: _run(before, replace(settings, optimization=level), inputs, names, what) for level in LEVELS
+    }
     jittered = [_jittered(feeds, rounding, seed) for seed, feeds in enumerate(inputs)]
-    moved = _run(before, settings, jittered, names)
-    twin = _run(after, settings, inputs, names)
+    moved = _run(before, settings, jittered, names, what)
+    ours = _run(after, settings, inputs, names, what)
     reference = outputs[settings.optimization]
     found = []
     for name in names:
@@ -61,24 +72,39 @@ def compared_outputs(
         found.append(
             OutputDifference(
                 name=name,
-                largest=_largest(reference, twin, name),
-                distance=_distance(reference, twin, name),
+                largest=_largest(reference, ours, name),
+                distance=_distance(reference, ours, name),
                 noise=noise,
                 limit=max(noise, _distance(reference, moved, name), rounding),
             )
         )
-    _refuse(before.network.source, found, reference)
+    _refuse(before.network.source, found, reference, what)
     return tuple(found)
 
 
-def _refuse(source: str, found: Sequence[OutputDifference], outputs: Sequence[Mapping[str, Array]]) -> None:
+def refuse_failed(source: str, network: Network, verified: Verified, what: str) -> None:
+    """Refuse a variant of which a convolution fails its verification.
+
+    Raises:
+        ExecutionError: Naming the first one.
+    """
+    for layer, verdict in zip(network.layers, verified.verdicts, strict=True):
+        if verdict.failed:
+            raise ExecutionError(
+                f"{source}: {layer.name} of the {what}: {verdict.words}, {verdict.reason}; nothing is written"
+            )
+
+
+def _refuse(
+    source: str, found: Sequence[OutputDifference], outputs: Sequence[Mapping[str, Array]], what: str
+) -> None:
     if not any(np.isfinite(_numbers(array)).any() for run in outputs for array in run.values()):
         raise ExecutionError(f"{source}: no output is a finite number on this input; try --data or --seed")
     for output in found:
         if not output.distance <= output.limit:
             raise ExecutionError(
-                f"{source}: output {output.name!r} of the twin is off by {output.distance:.2g} of its size, "
-                f"and rounding explains {output.limit:.2g}; nothing is written"
+                f"{source}: output {output.name!r} of the {what} is off by {output.distance:.2g} of its "
+                f"size, and rounding explains {output.limit:.2g}; nothing is written"
             )
 
 
@@ -116,7 +142,11 @@ def _jittered(feeds: Mapping[str, Array], relative: float, seed: int) -> dict[st
 
 
 def _run(
-    walked: Walked, settings: Settings, inputs: Sequence[Mapping[str, Array]], names: Sequence[str]
+    walked: Walked,
+    settings: Settings,
+    inputs: Sequence[Mapping[str, Array]],
+    names: Sequence[str],
+    what: str,
 ) -> list[dict[str, Array]]:
     model = walked.model
     try:
@@ -124,7 +154,7 @@ def _run(
         return [session.run(feeds, names) for feeds in inputs]
     except ExecutionError as error:
         raise ExecutionError(
-            f"{model.source}: the model does not run, so its twin cannot be verified: {error}; "
+            f"{model.source}: the model does not run, so the {what} cannot be verified: {error}; "
             "give input that it accepts with --input or --data"
         ) from None
 

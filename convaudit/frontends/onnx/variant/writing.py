@@ -16,7 +16,7 @@ from convaudit.frontends.onnx.loader.external_data import reference
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.loader.tensors import dtype_name, model_tensors
 from convaudit.frontends.onnx.loader.wire import Hole, filled
-from convaudit.frontends.onnx.twin.spill import SPILLED, Spill
+from convaudit.frontends.onnx.variant.spill import SPILLED, Spill
 
 MOST_BYTES = 2**31 - 2**20
 """Of one file: what protobuf reads."""

@@ -11,7 +11,7 @@ from convaudit.errors import ExecutionError
 from convaudit.frontends.onnx.loader.external_data import map_bytes
 from convaudit.frontends.onnx.loader.wire import MAX_EMBEDDED_BYTES, external_reference
 
-SPILLED = "(twin)"
+SPILLED = "(spilled)"
 """Location of a reference into a spill."""
 
 
@@ -39,7 +39,7 @@ class Spill:
 
     def data(self, offset: int, length: int | None) -> np.ndarray:
         """Bytes that were kept, mapped."""
-        return map_bytes(self._path, offset, length, "the twin's weights")
+        return map_bytes(self._path, offset, length, "new weights")
 
     def remove(self) -> None:
         """Free the disk: the references lead nowhere from now on."""

@@ -68,7 +68,7 @@ def linted(source: Source, *, source_keywords: Mapping[str, Any]) -> LintReport:
 
 def report_of_opened(model: OpenedModel, how: LintRequest) -> LintReport:
     """What an opened model carries for nothing."""
-    from convaudit.lint.savings import findings_of
+    from convaudit.linting.savings import findings_of
 
     found = model.lint(how)
     report = analyze(model.network)

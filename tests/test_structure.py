@@ -24,7 +24,7 @@ FLOORS = (
     {"records"},
     {"analyzer", "engine"},
     {"feeds"},
-    {"judge", "timing", "lint"},
+    {"judge", "timing", "linting"},
     {"frontends"},
     {"checks"},
     {"reporters"},
@@ -297,6 +297,11 @@ def test_public_names_are_exactly_those_listed():
         assert getattr(convaudit, name) is not None
     with pytest.raises(AttributeError, match="module 'convaudit' has no attribute 'audit_all'"):
         _ = convaudit.audit_all
+
+
+def test_no_module_hides_a_public_name():
+    """Importing ``convaudit.lint`` would put the module in the place of the function."""
+    assert [name for name in convaudit.__all__ if is_module(f"convaudit.{name}")] == []
 
 
 def test_type_checkers_see_the_same_public_names():

@@ -8,7 +8,7 @@ from convaudit.errors import ConvauditError, first_line
 from convaudit.frontends.onnx.channels.facts import Facts, Mask
 from convaudit.frontends.onnx.channels.stored import Stored
 from convaudit.frontends.onnx.walker import Walked
-from convaudit.lint.weights import WeightFacts, examine
+from convaudit.linting.weights import WeightFacts, examine
 
 
 def analyse(walked: Walked, ignored: Mapping[str, Mask] | None = None) -> Facts:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convaudit.frontends.onnx.graphs import Address
-from convaudit.lint.weights import WeightFacts
+from convaudit.linting.weights import WeightFacts
 
 Mask = NDArray[np.bool_]
 ValueKey = tuple[Address, str]

@@ -7,7 +7,7 @@ import pytest
 
 from convaudit.analyzer import analyze
 from convaudit.formulas import parse, symbol
-from convaudit.lint.savings import findings_of
+from convaudit.linting.savings import findings_of
 from convaudit.records import Branch, ConvLayer, Network, OtherOp
 from convaudit.records.findings import Claim, Region
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, add, multiply, subtract
-from convaudit.lint.ledger import Ledger
-from convaudit.lint.rules import LINT_RULES
+from convaudit.linting.ledger import Ledger
+from convaudit.linting.rules import LINT_RULES
 from convaudit.records import AuditReport
 from convaudit.records.findings import Claim, Finding, LintTotals
 from convaudit.records.report import LayerCost

@@ -33,5 +33,5 @@ def analyse(walked: Walked, ignored: Mapping[str, Mask] | None = None) -> Facts:
         if weight is None:
             notes.append(f"{layer.name}: its weight is computed at run time, so nothing is known of it")
             continue
-        weights[layer.name] = examine(layer, weight, bias)
+        weights[layer.name] = examine(layer, weight, bias, **stored.surroundings(layer))
     return Facts(weights=weights, notes=tuple(notes))

@@ -42,6 +42,11 @@ class Stored:
         """(out,); None if there is none, or it is computed at run time. Raises as ``weight``."""
         return self._operand(layer, "bias")
 
+    def surroundings(self, layer: ConvLayer) -> dict[str, bool]:
+        """What ``examine`` must know of a layer beside its weight, by its keywords."""
+        names = self._names(layer)
+        return {"residual": "residual" in names, "zero_padded": "past_state" not in names}
+
     def _names(self, layer: ConvLayer) -> dict[str, str]:
         return operands(self.graphs.node(self._walked.addresses[layer.name]))
 

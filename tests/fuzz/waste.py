@@ -1,0 +1,72 @@
+"""Random networks with planted waste, linted and fixed: each is found, nothing else, and the outputs stay.
+
+    python -m tests.fuzz.waste SEED N [lint|fix]     # N networks; exit code 1 if something is wrong
+    python -m tests.fuzz.waste SEED N only BLOCK     # each with one block of ``tests.waste.generator``
+
+What is idle is found by trying as well: a filter is replaced by large random numbers, and its channel is
+unread if no output changes by a bit. What ``--fix`` writes is held against the original in onnxruntime.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import convaudit
+from tests.waste.compare import wrong_findings, wrong_fix
+from tests.waste.generator import planted
+from tests.waste.oracle import Oracle
+
+PARTS = ("lint", "fix")
+
+
+def examine(
+    seed: int, counts: Counter[str], parts: tuple[str, ...] = PARTS, only: str | None = None
+) -> list[str]:
+    """What is wrong with what is said of one network."""
+    net = planted(seed, waste=(1.0, 1.0, 1.0, 2.0, 0.0)[seed % 5], only=only)
+    findings = convaudit.lint(net.model)
+    faults: list[str] = []
+    counts["networks"] += 1
+    counts["findings"] += len(findings)
+    counts["fixable"] += any(finding.fixable for finding in findings)
+    if "lint" in parts:
+        oracle = Oracle(net)
+        truth = oracle.truth()
+        counts["constant"] += sum(map(len, truth.constant.values()))
+        counts["unread"] += sum(map(len, truth.unread.values()))
+        faults += wrong_findings(net, findings, oracle, truth)
+    if "fix" in parts:
+        faults += wrong_fix(net, findings)
+    return faults
+
+
+def fuzz(
+    seed: int, number: int, parts: tuple[str, ...] = PARTS, only: str | None = None
+) -> tuple[Counter[str], list[str]]:
+    """Counts of what was seen, and faults with the seed that makes each again."""
+    counts: Counter[str] = Counter()
+    faults: list[str] = []
+    for one in range(seed, seed + number):
+        try:
+            found = examine(one, counts, parts, only)
+        except Exception as error:  # a crash is a fault
+            found = [f"{type(error).__name__}: {error!s:.300}"]
+        faults += [f"{one}: {fault}" for fault in found]
+    return counts, faults
+
+
+def main() -> None:
+    """Print what was seen, and what is wrong."""
+    seed, number, *rest = sys.argv[1:]
+    only = rest[1] if rest[:1] == ["only"] else None
+    parts = PARTS if only or not rest else (rest[0],)
+    counts, faults = fuzz(int(seed), int(number), parts, only)
+    for fault in faults:
+        print(fault)
+    print(", ".join(f"{count} {name}" for name, count in counts.items()), f"{len(faults)} faults", sep="; ")
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()

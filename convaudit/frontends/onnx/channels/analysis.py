@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from convaudit.errors import ConvauditError, first_line
-from convaudit.frontends.onnx.channels.facts import Facts, Mask
-from convaudit.frontends.onnx.channels.stored import Stored
+import numpy as np
+
+from convaudit.errors import ConvauditError, ModelError, first_line
+from convaudit.frontends.onnx.channels.compressed import (
+    MOST_OF_A_FACT,
+    everywhere,
+    is_about,
+    squeezed,
+    squeezed_known,
+)
+from convaudit.frontends.onnx.channels.facts import Facts, KnownElements, Mask, ValueKey
+from convaudit.frontends.onnx.channels.sites import GraphTensors, Site, sites
+from convaudit.frontends.onnx.channels.transfers import TRANSFERS
+from convaudit.frontends.onnx.channels.transfers.convolutions import ignoring
+from convaudit.frontends.onnx.channels.transfers.row import OPAQUE, Wanted, all_wanted
+from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.frontends.onnx.walker import Walked
-from convaudit.linting.weights import WeightFacts, examine
+from convaudit.linting.weights import examine
+
+_UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, OverflowError)
+"""What a rule raises of a node that it cannot follow, malformed ones too: then nothing is known of it."""
 
 
 def analyse(walked: Walked, ignored: Mapping[str, Mask] | None = None) -> Facts:
@@ -21,17 +37,123 @@ def analyse(walked: Walked, ignored: Mapping[str, Mask] | None = None) -> Facts:
     Raises:
         LoadError: Weights are missing.
     """
-    stored = Stored(walked)
-    weights: dict[str, WeightFacts] = {}
-    notes = []
-    for layer in walked.network.layers:
+    tensors = GraphTensors(walked)
+    order = list(sites(tensors))
+    notes = _forward(tensors, order, ignored or {})
+    return Facts(
+        known=tensors.known,
+        read=_Backward(tensors, folding=False).masks(order),
+        needed=_Backward(tensors, folding=True).masks(order),
+        weights=tensors.weights,
+        notes=tuple(notes),
+    )
+
+
+def _forward(tensors: GraphTensors, order: Sequence[Site], ignored: Mapping[str, Mask]) -> list[str]:
+    """Fill in what is known of each tensor and of each weight; notes on what could not be looked at."""
+    notes: list[str] = []
+    for site in order:
+        if site.layer is not None:
+            notes += _look_at_weight(site, ignored.get(site.layer.name))
+        row = TRANSFERS.get(site.op, OPAQUE)
         try:
-            weight, bias = stored.weight(layer), stored.bias(layer)
-        except ConvauditError as error:
-            notes.append(f"{layer.name}: {first_line(error)}")
-            continue
-        if weight is None:
-            notes.append(f"{layer.name}: its weight is computed at run time, so nothing is known of it")
-            continue
-        weights[layer.name] = examine(layer, weight, bias, **stored.surroundings(layer))
-    return Facts(weights=weights, notes=tuple(notes))
+            found = row.forward(site)
+        except _UNCLEAR:
+            found = ()
+        site.weight = None
+        for key, known in zip(site.outputs, found, strict=False):
+            if key is not None and known is not None:
+                _remember(tensors, key, known)
+    return notes
+
+
+def _look_at_weight(site: Site, ignored: Mask | None) -> list[str]:
+    layer, tensors = site.layer, site.tensors
+    assert layer is not None
+    try:
+        weight, bias = tensors.stored.weight(layer), tensors.stored.bias(layer)
+    except ConvauditError as error:
+        return [f"{layer.name}: {first_line(error)}"]
+    if weight is None:
+        return [f"{layer.name}: its weight is computed at run time, so nothing is known of it"]
+    site.weight = weight
+    tensors.weights[layer.name] = ignoring(
+        examine(layer, weight, bias, **tensors.stored.surroundings(layer)), ignored
+    )
+    return []
+
+
+def _remember(tensors: GraphTensors, key: ValueKey, known: KnownElements) -> None:
+    shape = tensors.shape(key)
+    if shape is None:
+        return
+    missing = len(shape) - max(known.mask.ndim, known.values.ndim)
+    if missing < 0:
+        return
+    values = known.values.reshape((1,) * (len(shape) - known.values.ndim) + known.values.shape)
+    mask = known.mask.reshape((1,) * (len(shape) - known.mask.ndim) + known.mask.shape)
+    whole = squeezed_known(KnownElements(mask, values))
+    if whole is not None and is_about(whole.mask, shape) and whole.mask.size <= MOST_OF_A_FACT:
+        tensors.known[key] = whole
+
+
+class _Backward:
+    """What is wanted of each tensor, collected from its readers: all of them come before its maker."""
+
+    def __init__(self, tensors: GraphTensors, *, folding: bool) -> None:
+        self._tensors = tensors
+        self._folding = folding
+        self._wanted: dict[ValueKey, Mask] = {}
+
+    def masks(self, order: Sequence[Site]) -> dict[ValueKey, Mask]:
+        """By tensor, where not all is wanted."""
+        for output in self._tensors.graphs.at(()).graph.output:
+            self._want((), output.name, None)
+        for site in reversed(order):
+            self._visit(site)
+        found = {}
+        for site in order:
+            for key in (*site.outputs, *site.inputs):
+                if key is not None and key not in found and not self._tensors.is_stored(key):
+                    mask = self._wanted.get(key)
+                    found[key] = everywhere(self._tensors.shape(key), value=False) if mask is None else mask
+        return {key: mask for key, mask in found.items() if not mask.all()}
+
+    def _visit(self, site: Site) -> None:
+        wanted = [None if key is None else self._of_result(key) for key in site.outputs]
+        if not any(mask is not None for mask in wanted):
+            return
+        try:
+            taken: Wanted = TRANSFERS.get(site.op, OPAQUE).backward(site, wanted, self._folding)
+        except _UNCLEAR:
+            taken = all_wanted(site, wanted, self._folding)
+        for key, mask in zip(site.inputs, taken, strict=False):
+            if key is not None and mask is not None:
+                self._add(key, mask)
+        self._want_bodies(site)
+
+    def _of_result(self, key: ValueKey) -> Mask | None:
+        mask = self._wanted.get(key)
+        known = self._tensors.known.get(key)
+        if mask is not None and known is not None and not self._folding:
+            mask = squeezed(mask & ~known.mask)
+        return mask if mask is not None and mask.any() else None
+
+    def _want_bodies(self, site: Site) -> None:
+        for item in site.node.attribute:
+            if item.HasField("g"):
+                for output in item.g.output:
+                    self._want((*site.address, item.name), output.name, None)
+
+    def _want(self, scope: tuple[str | int, ...], name: str, mask: Mask | None) -> None:
+        key = self._tensors.key(scope, name)
+        if key is not None:
+            self._add(key, everywhere(self._tensors.shape(key)) if mask is None else mask)
+
+    def _add(self, key: ValueKey, mask: Mask) -> None:
+        shape = self._tensors.shape(key)
+        mask = squeezed(mask)
+        if not is_about(mask, shape) or mask.size > MOST_OF_A_FACT:
+            mask = np.full((1,) * len(shape or ()), bool(mask.any()))
+        before = self._wanted.get(key)
+        self._wanted[key] = mask if before is None else squeezed(before | mask)

@@ -29,6 +29,35 @@ class KnownElements:
     values: NDArray[Any]  # meaningless where the mask is False
 
 
+def along(known: KnownElements, axis: int, size: int) -> tuple[Mask, NDArray[Any]]:
+    """Which indices of one axis are constant as a whole, and the number that all their elements are.
+
+    Args:
+        known: What is known of a tensor.
+        axis: One of its axes.
+        size: Its size.
+
+    Returns:
+        Two arrays (size,); the values mean nothing where the mask is False.
+    """
+    mask = np.moveaxis(np.broadcast_to(known.mask, known.values.shape), axis, 0)
+    values = np.moveaxis(known.values, axis, 0)
+    mask, values = (array.reshape(array.shape[0], -1) for array in (mask, values))
+    same = (values == values[:, :1]).all(axis=1) & mask.all(axis=1)
+    return np.broadcast_to(same, size), np.broadcast_to(values[:, 0], size)
+
+
+def anywhere_along(mask: Mask | None, axis: int, size: int) -> Mask:
+    """Which indices of one axis a mask is True for anywhere: (size,); None: it is True everywhere."""
+    if mask is None:
+        return np.ones(size, np.bool_)
+    if mask.ndim == 0:
+        return np.full(size, bool(mask))
+    axis %= mask.ndim
+    others = tuple(other for other in range(mask.ndim) if other != axis)
+    return np.broadcast_to(mask.any(axis=others), size)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What holds for every input on which all activations are finite.

@@ -1,0 +1,129 @@
+"""Ops that work element by element, with broadcasting: their values by ONNX's reference implementation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto
+
+from convaudit.frontends.onnx.channels.compressed import unbroadcast
+from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
+from convaudit.frontends.onnx.channels.sites import Site
+from convaudit.frontends.onnx.channels.transfers.row import Results, Transfer, Wanted, first
+from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
+
+_NUMPY_BROADCASTING = 7  # since this opset; before, an attribute said how
+_BROADCASTING = ("broadcast", "axis")
+
+
+def evaluated(node: NodeProto, opset: int, operands: list[NDArray[Any] | None]) -> NDArray[Any]:
+    """The first result of a node of ONNX's own; Unknown is raised where the reference does not give it."""
+    from onnx.reference import ReferenceEvaluator
+
+    feeds: dict[str, Any] = {
+        str(name): array for name, array in zip(node.input, operands, strict=True) if name
+    }
+    try:
+        with np.errstate(all="ignore"):
+            results: Any = ReferenceEvaluator(node, opsets={"": opset}).run(None, feeds)
+            return np.asarray(results[0])
+    except Exception as error:  # an op or type that it does not have, or operands that do not fit
+        raise Unknown from error
+
+
+def _forward(site: Site) -> Results:
+    _check_broadcasting(site)
+    operands = [site.known(index) if site.has(index) else None for index in range(len(site.node.input))]
+    mask: Mask = np.ones((), np.bool_)
+    for index, operand in enumerate(operands):
+        if operand is None and site.has(index):
+            raise Unknown
+        mask = mask if operand is None else mask & operand.mask
+    if not mask.any():
+        raise Unknown
+    values = evaluated(
+        site.node, site.opset, [None if operand is None else operand.values for operand in operands]
+    )
+    return [KnownElements(mask, values)]
+
+
+def _backward(site: Site, wanted: Wanted, folding: bool) -> Wanted:
+    _check_broadcasting(site)
+    mask = first(wanted)
+    return [
+        unbroadcast(mask, site.shape(index)) if site.has(index) else None for index in range(len(site.inputs))
+    ]
+
+
+def _check_broadcasting(site: Site) -> None:
+    if site.opset < _NUMPY_BROADCASTING and any(name in site.attributes for name in _BROADCASTING):
+        raise Unknown
+
+
+def _same(site: Site) -> Results:
+    return [site.known()]
+
+
+def _absorbed(absorbing: int) -> Transfer:
+    """An op of two operands of which one, if it is that number, alone makes the result the same number."""
+
+    def forward(site: Site) -> Results:
+        _check_broadcasting(site)
+        operands = [site.known(index) for index in range(len(site.inputs))]
+        try:
+            known = _forward(site)[0]
+        except Unknown:
+            known = None
+        for operand in operands:
+            if operand is None:
+                continue
+            absorbed = operand.mask & (operand.values == absorbing)
+            if absorbed.any():
+                number = np.asarray(absorbing, operand.values.dtype)
+                known = _joined(KnownElements(absorbed, number), known)
+        return [known]
+
+    return Transfer(forward, _backward)
+
+
+def _joined(known: KnownElements, other: KnownElements | None) -> KnownElements:
+    if other is None:
+        return known
+    return KnownElements(known.mask | other.mask, np.where(other.mask, other.values, known.values))
+
+
+def _where(site: Site) -> Results:
+    condition, yes, no = (site.known(index) for index in range(3))
+    found: KnownElements | None = None
+    for chosen, operand in ((True, yes), (False, no)):
+        if condition is not None and operand is not None:
+            mask = condition.mask & (condition.values == chosen) & operand.mask
+            found = _joined(KnownElements(mask, operand.values), found)
+    if yes is not None and no is not None:
+        either = KnownElements(yes.mask & no.mask & (yes.values == no.values), yes.values)
+        found = _joined(either, found)
+    return [found]
+
+
+BY_ELEMENT = Transfer(_forward, _backward)
+
+_OPS = (
+    *("Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "BitShift", "BitwiseAnd"),
+    *("BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CastLike", "Ceil", "Celu", "Clip", "Cos", "Cosh"),
+    *("Div", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid"),
+    *("HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Mean", "Min"),
+    *("Mish", "Mod", "Neg", "Not", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink"),
+    *("Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan"),
+    *("Tanh", "ThresholdedRelu", "Xor"),
+)
+
+ELEMENTWISE_OPS = {
+    **dict.fromkeys(_OPS, BY_ELEMENT),
+    "Identity": Transfer(_same, _backward),
+    "Mul": _absorbed(0),
+    "And": _absorbed(0),
+    "Or": _absorbed(1),
+    "Where": Transfer(_where, _backward),
+}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from convaudit.analyzer import analyze
 from convaudit.arguments import given_dims, given_inputs
 from convaudit.frontends import FixRequest, LintRequest, OpenedModel, Request, open_model
+from convaudit.linting.selection import selected_rules
 from convaudit.records.findings import Finding, Fixed, LintReport, LintTotals
 from convaudit.requests import run_settings
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Findings(list[Finding]):
-    """Findings of one model, with their totals."""
+    """Findings of one model, with their totals; printed, they are the command line's table."""
 
     def __init__(self, report: LintReport) -> None:
         super().__init__(report.findings)
@@ -35,10 +37,33 @@ class Findings(list[Finding]):
         """What could not be looked at, and why."""
         return self.report.notes
 
+    def to_dict(self) -> dict[str, Any]:
+        """The findings as plain lists, dictionaries and exact numbers, as their JSON Schema says."""
+        from convaudit.reporters.findings import lint_dict
+
+        return lint_dict(self.report)
+
+    def to_json(self) -> str:
+        """The same as JSON text: a list of this one model."""
+        from convaudit.reporters import FORMATS
+
+        return FORMATS["json"].render("lint", [self.report])
+
+    def __repr__(self) -> str:
+        return f"<convaudit.Findings of {self.report.source!r}: {len(self)}>"
+
+    def __str__(self) -> str:
+        from convaudit.reporters import FORMATS, View
+        from convaudit.reporters.grid import terminal_width
+
+        return FORMATS["table"].render("lint", [self.report], View(width=terminal_width())).rstrip("\n")
+
 
 def lint(
     source: Source,
     *,
+    select: str | Iterable[str] = (),
+    ignore: str | Iterable[str] = (),
     input_shape: Any = None,
     dims: Mapping[str, int] | None = None,
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
@@ -47,34 +72,77 @@ def lint(
 
     Args:
         source: What ``audit`` takes.
+        select: What alone to look for: codes of rules, prefixes such as ``"CA2"``, names; else all.
+        ignore: What not to look for; it beats ``select``.
         input_shape: As in ``audit``.
         dims: As in ``audit``.
         data: Arrays by input name, or an .npz file of them: the model is run on them, to find what drowns in
             rounding on these.
 
+    Returns:
+        A list of findings, in the order of the layers. ``notes`` says what could not be looked at; where
+        ``report.examined`` is 0, an empty list says nothing.
+
     Raises:
         LoadError: The source is not a readable and safe model, or weights are missing.
-        UsageError: The model does not have an input that is named.
+        UsageError: There is no such rule, or the model does not have an input that is named.
     """
     keywords = {"input_shape": input_shape, "dims": dims, "data": data}
-    return Findings(linted(source, source_keywords=keywords))
+    return Findings(linted(source, source_keywords=keywords, select=_words(select), ignore=_words(ignore)))
 
 
-def linted(source: Source, *, source_keywords: Mapping[str, Any]) -> LintReport:
-    """As ``lint``, for whoever tells more of it."""
-    how = LintRequest(run=source_keywords.get("data") is not None)
-    return report_of_opened(_opened(source, source_keywords, how), how)
+def linted(
+    source: Source,
+    *,
+    source_keywords: Mapping[str, Any],
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    time: float | None = None,
+    how: Mapping[str, Any] | None = None,
+) -> LintReport:
+    """As ``lint``, for whoever tells more of it.
+
+    Args:
+        source: What ``audit`` takes.
+        source_keywords: How it is opened.
+        select: As in ``lint``.
+        ignore: As in ``lint``.
+        time: Seconds for finding groups that kernels punish; None: nothing is timed.
+        how: How it is run where it is, as keywords of ``audit``.
+    """
+    rules = selected_rules(select, ignore, timed=time is not None)
+    run = source_keywords.get("data") is not None
+    request = LintRequest(**run_settings(dict(how or {})), run=run, time=time)
+    return report_of_opened(_opened(source, source_keywords, request), request, rules)
 
 
-def report_of_opened(model: OpenedModel, how: LintRequest) -> LintReport:
-    """What an opened model carries for nothing."""
+def failed_report(source: str, error: str) -> LintReport:
+    """That of a model which could not be looked at."""
+    totals = LintTotals(**dict.fromkeys(field.name for field in fields(LintTotals)))
+    return LintReport(
+        source=source, format="", layers=0, examined=0, rules=(), findings=(), totals=totals, error=error
+    )
+
+
+def report_of_opened(model: OpenedModel, how: LintRequest, rules: Sequence[str]) -> LintReport:
+    """What an opened model carries for nothing, by some rules."""
     from convaudit.linting.savings import findings_of
 
     found = model.lint(how)
     report = analyze(model.network)
-    findings, totals = findings_of(report, found.claims)
+    claims = sorted(
+        (claim for claim in found.claims if claim.rule in rules), key=lambda claim: claim.channels or ()
+    )
+    findings, totals = findings_of(report, claims)
     return LintReport(
-        source=report.source, format=report.format, findings=findings, totals=totals, notes=found.notes
+        source=report.source,
+        format=report.format,
+        layers=len(report.layers),
+        examined=len(found.examined),
+        rules=tuple(rules),
+        findings=findings,
+        totals=totals,
+        notes=found.notes,
     )
 
 
@@ -134,6 +202,12 @@ def made_smaller(
     )
     request = FixRequest(**run_settings(chosen), **own, selected=selected)
     return _opened(source, source_keywords, request).fix(target, request)
+
+
+def _words(given: str | Iterable[str]) -> list[str]:
+    """Words of one text with commas between them, or of several."""
+    texts = [given] if isinstance(given, str) else given
+    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
 
 
 def _opened(source: Any, source_keywords: Mapping[str, Any], how: LintRequest) -> OpenedModel:

@@ -202,6 +202,7 @@ SAME_NAMES = {
     "render_models": "as render_audit",
     "render_check": "as render_audit",
     "render_diff": "as render_audit",
+    "render_lint": "as render_audit",
 }
 """Public names that two modules may define, with the reason."""
 

@@ -2,41 +2,209 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from convaudit.cli.errors import ExitCode, note
+from convaudit.cli.errors import ExitCode, fail, failure_text, note, report_failure
 from convaudit.cli.group import Command
-from convaudit.cli.options import data_option, source_keywords, source_options
-from convaudit.cli.output import write_result
-from convaudit.reporters import FORMATS
+from convaudit.cli.options import (
+    run_keywords,
+    run_options,
+    source_keywords,
+    source_options,
+    time_budget_option,
+)
+from convaudit.cli.output import check_output, colored, progress_bar, write_result
+from convaudit.cli.values import Value, read_list
+from convaudit.cli.view import output_options
+from convaudit.errors import UsageError
+from convaudit.frontends import TIME_BUDGET
+from convaudit.reporters import FORMATS, View, chosen_format
+
+if TYPE_CHECKING:
+    from convaudit.records.findings import LintReport
 
 _EPILOG = """
+Each finding is a proof: the network computes the same without it. A finding
+within rounding adds less than the rounding of the sums that it enters.
+'convaudit rule CODE' says what a rule means, and how it is proven.
+
 Examples:
   convaudit lint model.onnx
+  convaudit lint model.onnx --select CA1,zero-border --ignore CA104
+  convaudit lint model.onnx --fix -o smaller.onnx
+  convaudit lint model.onnx --data inputs.npz      and on these inputs
+  convaudit lint a.onnx b.onnx -f github           annotations, in CI
+  convaudit lint model.onnx -o lint.sarif
 
 Exit codes:
-  0  nothing is carried for nothing
-  1  something is
-  2  could not look: usage, or an unreadable or unsafe file
+  0  nothing is carried for nothing, or --exit-zero
+  1  something is; with --fix, something is left
+  2  could not look: usage, an unreadable or unsafe file, no weights
 """
+
+
+def _rule_words() -> Iterable[str]:
+    """What selects rules."""
+    from convaudit.linting.selection import rule_words
+
+    return rule_words()
+
+
+RULE_LIST = Value("RULES", read_list, _rule_words)
 
 
 @click.command(cls=Command, epilog=_EPILOG)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@source_options
-@data_option
+@click.option(
+    "--select",
+    type=RULE_LIST,
+    multiple=True,
+    help="Look for these alone: codes, prefixes such as CA2, names; all unless given.",
+)
+@click.option("--ignore", type=RULE_LIST, multiple=True, help="Do not look for these; it beats --select.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even if something is found.")
+@click.option(
+    "--fix", is_flag=True, help="Write the network without what is found to --output, once it is verified."
+)
+@click.option(
+    "--within-rounding", is_flag=True, help="With --fix, take out also what is certified within rounding."
+)
+@click.option(
+    "--unverified", is_flag=True, help="With --fix, write the network even if it cannot be run and compared."
+)
+@output_options("lint")
+@source_options
+@run_options(doing="verifying or timing", memory="Bound on what --fix holds to compare, 1GiB unless given.")
+@click.option("--time", is_flag=True, help="Time grouped layers too, for groups that kernels punish (CA401).")
+@time_budget_option
 def lint(models: tuple[str, ...], exit_zero: bool, **options: Any) -> None:
-    """Find what each MODEL carries for nothing, with proofs."""
-    from convaudit.lints import linted
-
-    keywords = {**source_keywords(options), "data": options["data"]}
-    reports = [linted(model, source_keywords=keywords) for model in models]
-    for report in reports:
-        for line in report.notes:
-            note(line)
-    write_result(FORMATS["table"].render("lint", reports), None)
+    """Find what each MODEL carries for nothing, with proofs, and take it out."""
+    _refuse_idle(models, options)
+    fixing = options["fix"]
+    output = None if fixing else options["output"]
+    name = chosen_format("lint", options["format_name"], output)
+    check_output(options["output"], *(() if fixing else models), options["data"])
+    reports = [linted_model(model, options) for model in models]
+    write_reports(reports, name, output)
+    troubled = reported_trouble(reports)
+    if fixing and not troubled:
+        troubled = not write_fixed(reports[0], options)
     found = any(report.findings for report in reports)
-    click.get_current_context().exit(ExitCode.FINDING if found and not exit_zero else ExitCode.OK)
+    click.get_current_context().exit(
+        ExitCode.TROUBLE if troubled else ExitCode.FINDING if found and not exit_zero else ExitCode.OK
+    )
+
+
+def linted_model(model: str, options: Mapping[str, Any]) -> LintReport:
+    """One model's findings; its failure must not hide the others, and is told at once."""
+    from convaudit.lints import failed_report, linted
+
+    budget = TIME_BUDGET if options["time_budget"] is None else options["time_budget"]
+    try:
+        return linted(
+            model,
+            source_keywords={**source_keywords(options), "data": options["data"]},
+            select=_joined(options["select"]),
+            ignore=_joined(options["ignore"]),
+            time=budget if options["time"] else None,
+            how=run_keywords(options),
+        )
+    except Exception as error:
+        report_failure(error, model)
+        return failed_report(model, failure_text(error, model))
+
+
+def write_reports(reports: Sequence[LintReport], name: str, output: str | None) -> None:
+    """The findings in their format; notes on standard error, where the format is not for people."""
+    from convaudit.reporters.findings import note_lines
+    from convaudit.reporters.grid import terminal_width
+
+    view = View(width=terminal_width() if output is None else None)
+    if any(report.error is None for report in reports) or name in ("sarif", "github"):
+        text = FORMATS[name].render("lint", reports, view)
+        write_result(_painted(text) if name == "table" and output is None else text, output)
+    for report in reports:
+        for line in note_lines(report.notes):
+            note(f"note: {report.source}: {line}" if len(reports) > 1 else f"note: {line}")
+
+
+def reported_trouble(reports: Sequence[LintReport]) -> bool:
+    """Whether a model could not be looked at. Where no layer had weights, finding nothing proves nothing."""
+    troubled = False
+    for report in reports:
+        if report.error is not None:
+            troubled = True
+        elif not report.layers:
+            note(f"note: {report.source}: it has no convolution, so nothing was looked at")
+        elif not report.examined:
+            fail(f"{report.source}: not one convolution has weights that could be looked at")
+            troubled = True
+    return troubled
+
+
+def write_fixed(report: LintReport, options: Mapping[str, Any]) -> bool:
+    """Write the network without what was found; whether nothing failed on the way."""
+    from convaudit.lints import made_smaller
+
+    with progress_bar(report.source) as progress:
+        made_smaller(
+            report.source,
+            options["output"],
+            findings=report.findings,
+            source_keywords={**source_keywords(options), "data": options["data"]},
+            how={
+                **run_keywords(options),
+                "within_rounding": options["within_rounding"],
+                "unverified": options["unverified"],
+            },
+            progress=progress,
+        )
+    return True
+
+
+def _refuse_idle(models: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse what would do nothing, and what cannot be done.
+
+    Raises:
+        UsageError: An option is of no use beside the others.
+    """
+    from convaudit.linting.selection import selected_rules
+
+    selected_rules(_joined(options["select"]), _joined(options["ignore"]), timed=options["time"])
+    if options["fix"]:
+        if len(models) > 1:
+            raise UsageError("--fix writes one network; give one MODEL")
+        if options["output"] in (None, "-"):
+            raise UsageError("--fix needs --output FILE.onnx: a model is never changed in place")
+    for name in ("within_rounding", "unverified"):
+        if options[name] and not options["fix"]:
+            raise UsageError(f"--{name.replace('_', '-')} is for --fix; give both")
+    if options["time_budget"] is not None and not options["time"]:
+        raise UsageError("--time-budget says how long --time may take; give both")
+    if not (options["fix"] or options["time"] or options["data"]):
+        for option in ("seed", "memory", "provider", "threads", "opt_level"):
+            if options[option] is not None:
+                raise UsageError(
+                    f"--{option.replace('_', '-')} says how to run a model; it needs --fix, --time or --data"
+                )
+
+
+def _joined(lists: Iterable[Sequence[str]]) -> list[str]:
+    return [word for words in lists for word in words]
+
+
+def _painted(text: str) -> str:
+    """Layers in bold, codes in the colour of their severity, beside what is coloured everywhere."""
+    from convaudit.linting.rules import LINT_RULES
+
+    colors = {"error": "red", "warning": "yellow", "info": "cyan"}
+
+    def code(match: re.Match[str]) -> str:
+        rule = LINT_RULES.get(match[2])
+        return match[0] if rule is None else match[1] + click.style(match[2], fg=colors[rule.severity])
+
+    return re.sub(r"(?m)^(  )(CA\d{3})(?= )", code, colored(text))

@@ -26,6 +26,7 @@ _STYLES = {
     },
     "warning:": _CAUTION,
     "total of ": {"bold": True},
+    "removable: ": {"bold": True},
 }
 
 

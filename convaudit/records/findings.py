@@ -86,18 +86,35 @@ class Linted:
     """What a front end found in a network."""
 
     claims: tuple[Claim, ...]
+    examined: frozenset[str]  # the layers whose weights were looked at
     notes: tuple[str, ...] = ()  # what could not be looked at, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintReport:
-    """What was found in one model."""
+    """What was found in one model.
+
+    Attributes:
+        source: What the user named.
+        format: What kind of model it is.
+        layers: Its convolutions.
+        examined: How many of them had weights that could be looked at. Of the others nothing is known.
+        rules: Codes of the rules that were looked for.
+        findings: In the order of the layers, then of the codes.
+        totals: Sums over the model's convolutions.
+        notes: What could not be looked at, and why.
+        error: Why nothing could be looked at; None unless it failed.
+    """
 
     source: str
     format: str
+    layers: int
+    examined: int
+    rules: tuple[str, ...]
     findings: tuple[Finding, ...]
     totals: LintTotals
     notes: tuple[str, ...] = ()
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

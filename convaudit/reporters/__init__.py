@@ -80,21 +80,21 @@ FORMATS = {
     ),
     "markdown": Format(
         module="convaudit.reporters.markdown",
-        documents=("audit", "models", "diff", "check", "sweep", "sweeps"),
+        documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint"),
         about="Markdown, for a comment on a pull request",
         suffixes=(".md", ".markdown"),
         heeds=("columns",),
     ),
     "csv": Format(
         module="convaudit.reporters.csv",
-        documents=("audit", "models", "sweep", "sweeps"),
+        documents=("audit", "models", "sweep", "sweeps", "lint"),
         about="CSV, one row a layer",
         suffixes=(".csv",),
         heeds=("columns",),
     ),
     "json": Format(
         module="convaudit.reporters.json",
-        documents=("audit", "models", "diff", "sweep", "sweeps"),
+        documents=("audit", "models", "diff", "sweep", "sweeps", "lint"),
         about="JSON with exact integers",
         suffixes=(".json",),
         lists_layers=True,
@@ -107,13 +107,13 @@ FORMATS = {
     ),
     "sarif": Format(
         module="convaudit.reporters.sarif",
-        documents=("check",),
+        documents=("check", "lint"),
         about="SARIF 2.1.0",
         suffixes=(".sarif",),
     ),
     "github": Format(
         module="convaudit.reporters.github",
-        documents=("check",),
+        documents=("check", "lint"),
         about="annotations of GitHub Actions",
     ),
 }

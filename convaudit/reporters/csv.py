@@ -16,6 +16,7 @@ from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
 
 if TYPE_CHECKING:
+    from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -70,6 +71,23 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
         for name, row in named
     ]
     return _written(rows, ["source", "layer", *keys])
+
+
+def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:
+    """A header and one line for each finding of every model; channels as ``0-3 17``."""
+    from convaudit.records.findings import Finding
+    from convaudit.reporters.findings import channel_ranges
+
+    columns = ("source", *(key for key in keys_of(Finding) if key != "formula"))
+    rows = []
+    for report in reports:
+        for finding in report.findings:
+            nested = plain(finding)
+            flat = {key: nested["formula"].get(key, value) for key, value in nested.items()}
+            if finding.channels is not None:
+                flat["channels"] = channel_ranges(finding.channels, None).replace(",", "")
+            rows.append({"source": report.source, **flat})
+    return _written(rows, columns)
 
 
 def flat_layer(layer: LayerCost) -> dict[str, Scalar]:

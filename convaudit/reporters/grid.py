@@ -16,7 +16,7 @@ from convaudit.reporters.filling import Column
 from convaudit.reporters.text import shorten_all
 
 COMPACT = "compact"
-_NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B|[num]?s)\b)|(?<=[sx]) (?=±)")
+_NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B|[num]?s)\b|%)|(?<=[sx]) (?=±)")
 _SHORTEST_NAME, _LONGEST_NAME = 16, 32
 _DROP_FIRST = ("output", "kind", "channels", "bits", "share", "kernel", "calls")
 _DROP_FIRST_OF_TIMES = (
@@ -25,6 +25,7 @@ _DROP_FIRST_OF_TIMES = (
     *("groups", "promised"),
 )
 _DROP_FIRST_OF_SWEEPS = ("equal", "bytes", "params", "kernel", "channels", "promised", "macs")
+_DROP_FIRST_OF_FINDINGS = ("fixable", "layers", "macs")
 _MARKUP = ("html", "latex", "jira", "wiki", "moin", "youtrack", "textile", "tsv", "asciidoc")
 """Parts of the names of styles that other programs lay out, where no terminal sets a width."""
 
@@ -76,14 +77,27 @@ def tabulated(columns: Sequence[Column], style: str) -> str:
     return tabulate.tabulate(rows, headers, style, disable_numparse=True, colalign=alignment)
 
 
-def wrapped(lines: Sequence[str], width: int | None) -> str:
-    """Lines of text, none wider than ``width`` unless a single word is."""
+def wrapped(lines: Sequence[str], width: int | None, start: str = "", more: str = "  ") -> str:
+    """Lines of text, none wider than ``width`` unless a single word is.
+
+    Args:
+        lines: One paragraph each.
+        width: Characters; None: no limit.
+        start: What each begins with.
+        more: What the lines begin with on which it goes on.
+    """
     if width is not None:
         wrapper = textwrap.TextWrapper(
-            width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            width,
+            initial_indent=start,
+            subsequent_indent=more,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
         # "1.23 M" stays on one line; no other text has a non-breaking blank, since it is not printable
         lines = [wrapper.fill(_NUMBER.sub("\N{NO-BREAK SPACE}", line)) for line in lines]
+    else:
+        lines = [f"{start}{line}" for line in lines]
     return "".join(f"{line}\n" for line in lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
@@ -92,8 +106,9 @@ def _fitted(columns: Mapping[str, Column], style: str, width: int, *, chosen: bo
     kept = dict(columns)
     shortest = _distinct_width(columns["name"].cells) if "name" in columns else 0
     narrowest = _with_names(kept, shortest)
-    useless = _DROP_FIRST_OF_TIMES if "time" in columns else _DROP_FIRST
+    useless: tuple[str, ...] = _DROP_FIRST_OF_TIMES if "time" in columns else _DROP_FIRST
     useless = _DROP_FIRST_OF_SWEEPS if "fastest" in columns or "mark" in columns else useless
+    useless = _DROP_FIRST_OF_FINDINGS if "findings" in columns else useless
     for key in () if chosen else useless:
         if _width_of(narrowest, style) <= width:
             break

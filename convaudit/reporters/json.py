@@ -20,6 +20,7 @@ from convaudit.reporters.text import json_text
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
+    from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
 
 DIFF_SCHEMA_VERSION = 1
@@ -75,6 +76,13 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
     from convaudit.reporters.sweeps import sweep_dict
 
     return json_text([sweep_dict(sweep) for sweep in sweeps])
+
+
+def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:
+    """A list of the models' objects, of one model too; ``lint.schema.json`` is their schema."""
+    from convaudit.reporters.findings import lint_dict
+
+    return json_text(map(lint_dict, reports))
 
 
 def _change(change: Any) -> dict[str, Any]:

@@ -21,10 +21,15 @@ from convaudit.reporters.times import time_lines
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
     from convaudit.checks.outcome import CheckedModel
+    from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
 
 CHECK_MARK = "<!-- convaudit check -->"
 """First line of a check, by which a bot finds its earlier comment and replaces it."""
+MOST_CHARACTERS = 60_000
+"""Of findings; GitHub takes 65,536 for a comment, a description or a summary."""
+_FOLDED = 10
+"""Findings of a model from which on a reader has to unfold them."""
 _SIGNS = {"passed": ":white_check_mark:", "failed": ":x:", "skipped": ":heavy_minus_sign:"}
 
 
@@ -95,6 +100,57 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
     from convaudit.reporters.sweeps import summary_columns, summary_lines
 
     return _document([_table(summary_columns(sweeps), code=("name",)), _list(summary_lines(sweeps))])
+
+
+def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:
+    """A summary, one row a model; then a table of each one's findings, as long as there is room for them."""
+    from convaudit.reporters.findings import lint_summary, note_lines, removable_lines
+
+    shown = [report for report in reports if report.error is None]
+    parts = ["## convaudit lint", _list(f"{one.source}: {one.error}" for one in reports if one.error)]
+    if shown:
+        parts.append(_cut(_table(lint_summary(shown), code=("name",)), MOST_CHARACTERS // 2, "models"))
+    room = MOST_CHARACTERS - sum(map(len, parts))
+    for report in shown:
+        told = [*removable_lines(report), *note_lines(report.notes)]
+        if not (told or report.findings):
+            continue
+        head = f"### {markdown_code(report.source)}\n\n{_list(told)}"
+        findings = _findings(report, room - len(head))
+        room -= len(head) + len(findings)
+        if room < 0:
+            parts.append("The rest does not fit here: see `--format json`.")
+            break
+        parts += [head, findings]
+    return _document(parts)
+
+
+def _findings(report: LintReport, room: int) -> str:
+    """A table of the findings that there is room for, folded where it is long."""
+    from convaudit.reporters.findings import finding_columns
+
+    if not report.findings:
+        return ""
+    table = _cut(_table(finding_columns(report), code=("layer",)), room, "findings")
+    if len(report.findings) <= _FOLDED:
+        return table
+    return f"<details><summary>{len(report.findings)} findings</summary>\n\n{table}\n\n</details>"
+
+
+def _cut(table: str, room: int, what: str) -> str:
+    """The rows of a table that fit, and how many more there are."""
+    lines = table.splitlines()
+    kept, size = 0, 0
+    for line in lines:
+        size += len(line) + 1
+        if size > room:
+            break
+        kept += 1
+    rest = len(lines) - max(kept, 2)
+    if rest <= 0 or kept == len(lines):
+        return table
+    more = f"and {rest} more {what}: see `--format json`"
+    return "\n".join([*lines[:kept], "", more] if kept > 2 else [more])
 
 
 def _outcomes(model: CheckedModel) -> str:

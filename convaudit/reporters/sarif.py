@@ -5,48 +5,126 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from convaudit.checks.baseline import QUANTITIES
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS
 from convaudit.reporters import DEFAULT_VIEW, View
+from convaudit.reporters.findings import finding_lines, note_lines
 from convaudit.reporters.outcomes import contributor_text, shown_contributors
 from convaudit.reporters.text import json_text, printable
 from convaudit.version import __version__
 
+if TYPE_CHECKING:
+    from convaudit.linting.rules import LintRule
+    from convaudit.records.findings import LintReport
+
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+RULES_PAGE = "https://github.com/OWNER/convaudit/blob/main/docs/rules.md"
+"""Where each rule of ``lint`` has its section."""
+_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 
 
 def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:
     """One result for each failed check; what could not be audited is a notification of the run."""
     rules = _rules(models)
-    driver = {"name": "convaudit", "version": __version__, "rules": list(rules.values())}
+    return _document(
+        rules=list(rules.values()),
+        sources=[model.source for model in models],
+        notifications=[
+            _notification("error", model.source, model.error) for model in models if model.error is not None
+        ],
+        results=[
+            _result(model.source, failure, list(rules)) for model in models for failure in model.failures
+        ],
+    )
+
+
+def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:
+    """One result a finding, with what its rule means; what could not be looked at is a notification."""
+    from convaudit.linting.rules import LINT_RULES
+
+    found = dict.fromkeys(code for report in reports for code in report.rules)
+    rules = [code for code in LINT_RULES if code in found]
+    return _document(
+        rules=[_lint_rule(LINT_RULES[code]) for code in rules],
+        sources=[report.source for report in reports],
+        notifications=[
+            *(_notification("error", one.source, one.error) for one in reports if one.error is not None),
+            *(_notification("note", one.source, line) for one in reports for line in note_lines(one.notes)),
+        ],
+        results=[result for report in reports for result in _findings(report, rules)],
+    )
+
+
+def _document(
+    *,
+    rules: list[dict[str, Any]],
+    sources: Sequence[str],
+    notifications: list[dict[str, Any]],
+    results: list[dict[str, Any]],
+) -> str:
+    driver = {"name": "convaudit", "version": __version__, "rules": rules}
     run = {
         "tool": {"driver": driver},
         "invocations": [
             {
-                "executionSuccessful": all(model.error is None for model in models),
-                "toolExecutionNotifications": [
-                    {
-                        "level": "error",
-                        "message": {"text": printable(model.error)},
-                        "locations": [{"physicalLocation": _physical(model.source)}],
-                    }
-                    for model in models
-                    if model.error is not None
-                ],
+                "executionSuccessful": all(one["level"] != "error" for one in notifications),
+                "toolExecutionNotifications": notifications,
             }
         ],
-        "artifacts": [{"location": {"uri": _uri(model.source)}} for model in models],
-        "results": [
-            _result(model.source, failure, list(rules)) for model in models for failure in model.failures
-        ],
+        "artifacts": [{"location": {"uri": _uri(source)}} for source in sources],
+        "results": results,
     }
     return json_text({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
+
+
+def _notification(level: str, source: str, text: str) -> dict[str, Any]:
+    return {
+        "level": level,
+        "message": {"text": printable(text)},
+        "locations": [{"physicalLocation": _physical(source)}],
+    }
+
+
+def _lint_rule(rule: LintRule) -> dict[str, Any]:
+    paragraphs = [text for text in (rule.why, rule.proof, rule.fix) if text]
+    return {
+        "id": rule.code,
+        "name": rule.name,
+        "shortDescription": {"text": rule.summary},
+        "fullDescription": {"text": " ".join([rule.summary, *paragraphs])},
+        "help": {"text": "\n\n".join([rule.summary, *paragraphs])},
+        "helpUri": f"{RULES_PAGE}#{rule.code.lower()}",
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+    }
+
+
+def _findings(report: LintReport, rules: Sequence[str]) -> Iterator[dict[str, Any]]:
+    seen: Counter[tuple[str, str]] = Counter()
+    for finding in report.findings:
+        key = (finding.rule, finding.layer)
+        seen[key] += 1
+        yield {
+            "ruleId": finding.rule,
+            "ruleIndex": rules.index(finding.rule),
+            "level": _LEVELS[finding.severity],
+            "message": {"text": ". ".join([printable(finding.layer), *finding_lines(finding, report)])},
+            "locations": [
+                {
+                    "physicalLocation": _physical(report.source),
+                    "logicalLocations": [{"fullyQualifiedName": finding.layer}],
+                }
+            ],
+            "partialFingerprints": {
+                "convaudit/v1": f"{report.source}:{finding.rule}:{finding.layer}:{seen[key]}"
+            },
+        }
 
 
 def _result(source: str, failure: Outcome, rules: Sequence[str]) -> dict[str, Any]:

@@ -80,10 +80,40 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
 
 
 def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:
-    """Findings by layer, and what could go."""
-    from convaudit.reporters.findings import lint_text
+    """Findings by layer and what could go, model by model; of several, a row each at the end.
 
-    return lint_text(reports, view)
+    Why a model could not be looked at is not repeated: it went to standard error.
+    """
+    from convaudit.reporters.findings import lint_summary
+
+    shown = [report for report in reports if report.error is None]
+    text = "\n".join(_linted(report, view) for report in shown)
+    if len(shown) < 2:
+        return text
+    return f"{text}\n{laid_out(lint_summary(shown), view)}\n"
+
+
+def _linted(report: LintReport, view: View) -> str:
+    """One model's findings, the rule beside what it says, or above it where there is little room."""
+    from convaudit.reporters.findings import by_layer, finding_lines, lint_heading, removable_lines
+
+    text = wrapped([lint_heading(report)], view.width)
+    names = [f"{finding.rule} {finding.name}" for finding in report.findings]
+    indent = max(map(len, names), default=0) + 4
+    beside = view.width is None or view.width >= 2 * indent
+    for layer, findings in by_layer(report).items():
+        text += "\n" + wrapped([printable(layer)], None)
+        for finding in findings:
+            rule = f"  {finding.rule} {finding.name}"
+            blank = " " * (indent if beside else 4)
+            lines = list(finding_lines(finding, report))
+            starts = [rule.ljust(indent), *[blank] * len(lines)] if beside else [blank] * len(lines)
+            text += "" if beside else f"{rule}\n"
+            text += "".join(
+                wrapped([line], view.width, start, blank) for start, line in zip(starts, lines, strict=False)
+            )
+    lines = removable_lines(report)
+    return text + ("\n" + wrapped(lines, view.width) if lines else "")
 
 
 def _checked(model: CheckedModel) -> Iterator[str]:

@@ -15,4 +15,5 @@ def lint_model(walked: Walked) -> Linted:
         LoadError: Weights are missing.
     """
     facts = analyse(walked)
-    return Linted(claims=make_plan(walked, facts).claims, notes=facts.notes)
+    claims = make_plan(walked, facts).claims
+    return Linted(claims=claims, examined=frozenset(facts.weights), notes=facts.notes)

@@ -28,6 +28,7 @@ COMMANDS = {
     "check": ("convaudit.cli.check:check", "Check models against budgets and a baseline, in CI."),
     "diff": ("convaudit.cli.diff:diff", "Compare two models layer by layer."),
     "lint": ("convaudit.cli.lint:lint", "Find what a network carries for nothing, and take it out."),
+    "rule": ("convaudit.cli.rule:rule", "Say what a rule of lint means and how it is proven."),
     "sweep": ("convaudit.cli.sweep:sweep", "Time one layer at every number of groups."),
     "twin": ("convaudit.cli.twin:twin", "Write the same network with groups=1 throughout."),
     "example": ("convaudit.cli.example:example", "Write a small trained network to try convaudit on."),

@@ -34,6 +34,15 @@ class Attributes:
         attribute = self._typed(name, AttributeProto.INT)
         return default if attribute is None else attribute.i
 
+    def real(self, name: str, default: float) -> float:
+        """A floating-point attribute.
+
+        Raises:
+            ModelError: It has another type.
+        """
+        attribute = self._typed(name, AttributeProto.FLOAT)
+        return default if attribute is None else attribute.f
+
     def size(self, name: str, default: int, minimum: int) -> int:
         """An integer attribute of at least ``minimum``, and at most what runtimes take.
 
@@ -112,4 +121,5 @@ def _holds(attribute: AttributeProto, kind: int) -> bool:
     """IR versions 1 and 2 had no type field: the filled field tells."""
     if kind == AttributeProto.INTS:
         return bool(attribute.ints)
-    return bool(attribute.HasField("i" if kind == AttributeProto.INT else "s"))
+    field = "i" if kind == AttributeProto.INT else "f" if kind == AttributeProto.FLOAT else "s"
+    return bool(attribute.HasField(field))

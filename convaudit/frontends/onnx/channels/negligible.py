@@ -1,0 +1,154 @@
+"""Kernels whose products drown in the rounding of the sums that they enter, whatever the input.
+
+A filter gives sums of n terms, ``y = b + sum_c sum_t w[c,t]*x[c,t]``. Let M be at most the sum of the terms'
+absolute values at each position, and D at least what the products of some channels add to it there. A
+runtime's sum differs from the exact one by up to ``gamma(n)*M``, ``gamma(n) = n*u/(1-n*u)``, u the unit
+roundoff of the format that it sums in (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section
+4.2): each of the n additions may err by ``u*M``. If ``D <= u*M``, leaving those products out changes the sum
+by no more than one of these roundings may. So it is within rounding to take their kernels for zero, and a
+filter of which then nothing is left for the constant b.
+
+Here M is ``|b|``, and in a layer without padding also what its products are at least. D is the sum over those
+channels of ``|w[c]|_1`` times the largest magnitude that the channel's activation may have. Both come from
+bounds that hold for every input.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convaudit.engine.operands import Array
+from convaudit.frontends.onnx.channels.bounds import Bounds
+from convaudit.frontends.onnx.channels.facts import Facts, Mask
+from convaudit.frontends.onnx.channels.intervals import SLACK, UNBOUNDED, ZERO, Ends, Interval
+from convaudit.frontends.onnx.channels.stored import Stored
+from convaudit.frontends.onnx.ops import CONV_OPS
+from convaudit.frontends.onnx.walker import Walked
+from convaudit.judge.rounding import accumulator, unit_roundoff
+from convaudit.linting.weights import grouped_weight
+from convaudit.records import ConvLayer
+
+_SUMMED = ("float16", "bfloat16", "float32", "float64")
+_ELEMENTS = 2**20  # of a weight that are looked at together
+_MARGIN = 1 - 2.0**-10  # for the rounding of what is calculated here, in float64
+
+
+def certified(walked: Walked, facts: Facts) -> dict[str, Mask]:
+    """Kernels that are negligible on every input: (groups, out/groups, in/groups) by the layer's name.
+
+    Kernels that are zero are not among them, nor are layers without any.
+
+    Args:
+        walked: The model.
+        facts: What is known of its tensors.
+
+    Raises:
+        LoadError: Weights are missing.
+    """
+    search = _Search(walked, facts)
+    search.bounds.find()
+    return search.found
+
+
+class _Search:
+    """Goes from layer to layer with the bounds."""
+
+    def __init__(self, walked: Walked, facts: Facts) -> None:
+        self.found: dict[str, Mask] = {}
+        self._facts = facts
+        self._stored = Stored(walked)
+        self.bounds = Bounds(walked, self._stored, facts.known, self._layer)
+
+    def _layer(self, layer: ConvLayer, x: Interval) -> Interval:
+        if not x.bounded or layer.name not in self._facts.weights or not _is_plain(layer):
+            return UNBOUNDED
+        weight, bias = self._stored.weight(layer), self._stored.bias(layer)
+        if weight is None or not isinstance(layer.in_channels, int):
+            return UNBOUNDED
+        if bias is not None and bias.shape != (layer.out_channels,):
+            return UNBOUNDED
+        axis = -1 if layer.layout == "channels_last" else 1
+        # at the borders a tap meets zeros, or a transposed convolution has none
+        everywhere = not layer.transposed and not any(map(any, layer.padding or ((1, 1),)))
+        line = x.along(axis, layer.in_channels)
+        sums = _Sums(layer, line if everywhere else line.joined(ZERO))
+        ignored, output = sums.of(grouped_weight(layer, weight), bias)
+        if ignored.any():
+            self.found[layer.name] = ignored
+        if "residual" in CONV_OPS[layer.op].roles or (layer.bias and bias is None):
+            return UNBOUNDED
+        shape = [1] * weight.ndim
+        shape[axis] = -1
+        return Interval(output.low.reshape(shape), output.high.reshape(shape))
+
+
+def _is_plain(layer: ConvLayer) -> bool:
+    """Whether all that it sums are its bias and products of its weight and its input, in floating point."""
+    op = CONV_OPS[layer.op]
+    other = op.quantized or op.deformable or op.causal or layer.layout == "reordered"
+    return not other and layer.dtype in _SUMMED
+
+
+class _Sums:
+    """The sums of one layer, filter by filter, its inputs bounded."""
+
+    def __init__(self, layer: ConvLayer, line: Interval) -> None:
+        self._unit = unit_roundoff(accumulator(np.dtype(layer.dtype)))
+        self._line = line  # of each input channel, (in,), and of the padding that it has
+
+    def of(self, kernels: Array, bias: Array | None) -> tuple[Mask, Interval]:
+        """Which kernels are negligible, and the bounds (out,) of what the filters give.
+
+        Args:
+            kernels: (groups, out/groups, in/groups, *kernel).
+            bias: (out,); None if there is none, or it is not known.
+        """
+        groups, filters, channels = kernels.shape[:3]
+        shifts = np.zeros(groups * filters) if bias is None else bias.astype(np.float64)
+        ignored = np.zeros(kernels.shape[:3], np.bool_)
+        low, high = np.empty((groups, filters)), np.empty((groups, filters))
+        rows = max(1, _ELEMENTS // max(1, kernels[0, 0].size))
+        for group in range(groups):
+            inputs = slice(group * channels, (group + 1) * channels)
+            x = Interval(self._line.low[inputs], self._line.high[inputs])
+            for start in range(0, filters, rows):
+                part = slice(start, min(start + rows, filters))
+                weights = kernels[group, part].astype(np.float64).reshape(-1, channels, kernels[0, 0, 0].size)
+                shift = shifts.reshape(groups, filters)[group, part]
+                ignored[group, part] = self._negligible(np.abs(weights).sum(axis=2), shift, x)
+                low[group, part], high[group, part] = self._given(weights, shift, x)
+        return ignored, Interval(low.ravel(), high.ravel())
+
+    def _negligible(self, sizes: Ends, shift: Ends, x: Interval) -> Mask:
+        """Of kernels with these sums of absolute values (filters, channels): the smallest that fit."""
+        sums = np.abs(shift) + _products(sizes, x.least_magnitude).sum(axis=1)
+        limits = (self._unit * _MARGIN * sums)[:, np.newaxis]
+        added = _products(sizes, x.magnitude)
+        ignored = np.zeros(sizes.shape, np.bool_)
+        rows = np.flatnonzero(((sizes > 0) & (added <= limits)).any(axis=1))
+        order = np.argsort(added[rows], axis=1)
+        fits = np.cumsum(np.take_along_axis(added[rows], order, axis=1), axis=1) <= limits[rows]
+        chosen = np.zeros(fits.shape, np.bool_)
+        np.put_along_axis(chosen, order, fits, axis=1)
+        ignored[rows] = chosen & (sizes[rows] > 0)
+        return ignored
+
+    def _given(self, weights: Ends, shift: Ends, x: Interval) -> tuple[Ends, Ends]:
+        """What filters (filters, channels, taps) give at least and at most, as a runtime computes it."""
+        ups, downs = np.maximum(weights, 0).sum(axis=2), np.maximum(-weights, 0).sum(axis=2)
+        most = (_products(ups, x.high) - _products(downs, x.low)).sum(axis=1) + shift
+        least = (_products(ups, x.low) - _products(downs, x.high)).sum(axis=1) + shift
+        terms = weights[0].size + 1
+        growth = terms * self._unit / (1 - terms * self._unit) if terms * self._unit < 1 else np.inf
+        room = (SLACK + growth) * (_products(ups + downs, x.magnitude).sum(axis=1) + np.abs(shift))
+        return np.nan_to_num(least - room, nan=-np.inf, posinf=np.inf, neginf=-np.inf), np.nan_to_num(
+            most + room, nan=np.inf, posinf=np.inf, neginf=-np.inf
+        )
+
+
+def _products(sizes: Ends, ends: Ends) -> Ends:
+    """Sizes (filters, channels) times an end of each channel; nothing comes of a kernel that is zero."""
+    with np.errstate(invalid="ignore"):
+        products = sizes * ends
+    finite: Ends = np.where(sizes == 0, 0.0, products)
+    return finite

@@ -7,29 +7,22 @@ bounds at all. Sigmoids, clips, quantisation and constants make them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Sequence
+from math import prod
 
 import numpy as np
-from onnx import NodeProto
 
 from convaudit.engine.operands import Array
-from convaudit.errors import ModelError
-from convaudit.frontends.onnx.attributes import Attributes
+from convaudit.errors import LoadError, ModelError
+from convaudit.frontends.onnx.channels.compressed import MOST_OF_A_FACT
 from convaudit.frontends.onnx.channels.elementwise_bounds import ELEMENTWISE_BOUNDS
-from convaudit.frontends.onnx.channels.facts import KnownElements, ValueKey
-from convaudit.frontends.onnx.channels.intervals import (
-    UNBOUNDED,
-    Interval,
-    interval,
-)
+from convaudit.frontends.onnx.channels.facts import ValueKey
+from convaudit.frontends.onnx.channels.intervals import UNBOUNDED, Interval, interval
 from convaudit.frontends.onnx.channels.moving_bounds import MOVING_BOUNDS, Moved
-from convaudit.frontends.onnx.channels.stored import Stored
-from convaudit.frontends.onnx.graphs import Address, bodies
-from convaudit.frontends.onnx.ops import op_of
-from convaudit.frontends.onnx.walker import Walked
-from convaudit.records import ConvLayer, Shape
+from convaudit.frontends.onnx.channels.sites import GraphTensors, Site, sites
+from convaudit.frontends.onnx.graphs import bodies
+from convaudit.records import ConvLayer
 
-_LARGEST_CONSTANT = 2**16  # elements; of a larger one only its extremes are kept
 _FIXED: dict[str, tuple[float, float]] = {
     "bool": (0, 1),
     **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (2, 4, 8, 16)},
@@ -41,111 +34,107 @@ _FIXED: dict[str, tuple[float, float]] = {
 class Bounds:
     """Bounds of a model's tensors, found from the first node to the last."""
 
-    def __init__(
-        self,
-        walked: Walked,
-        stored: Stored,
-        known: Mapping[ValueKey, KnownElements],
-        of_layer: Callable[[ConvLayer, Interval], Interval],
-    ) -> None:
+    def __init__(self, tensors: GraphTensors, of_layer: Callable[[ConvLayer, Interval], Interval]) -> None:
         """Take what is needed.
 
         Args:
-            walked: The model.
-            stored: The way to its constants.
-            known: Elements that are constant.
+            tensors: The model's, with what is known of them.
             of_layer: What a convolution gives, told its record and bounds of its input. It is called of each
                 once, in the order in which they run.
         """
-        self._walked = walked
-        self._stored = stored
-        self._known = known
+        self._tensors = tensors
         self._of_layer = of_layer
         self._found: dict[ValueKey, Interval] = {}
-        self._layers = {walked.addresses[layer.name]: layer for layer in walked.network.layers}
 
     def find(self) -> None:
         """Go through all graphs."""
-        self._graph(())
+        for site in sites(self._tensors):
+            for key, given in zip(site.outputs, self._given(site), strict=False):
+                found = UNBOUNDED if key is None else self._narrowed(key, given)
+                if key is not None and found.bounded:
+                    self._found[key] = found
 
-    def _graph(self, address: Address) -> None:
-        for index, node in enumerate(self._stored.graphs.at(address).graph.node):
-            place = (*address, index)
-            for attribute, _ in bodies(node):
-                self._graph((*place, attribute))
-            for name, found in zip(node.output, self._node(node, place), strict=False):
-                key = (address, name)
-                if name:
-                    self._keep(key, found)
-
-    def _keep(self, key: ValueKey, found: Interval) -> None:
-        known = self._known.get(key)
-        if known is not None:
-            values = known.values.astype(np.float64)
-            constant = Interval(np.where(known.mask, values, -np.inf), np.where(known.mask, values, np.inf))
-            found = found.within(constant.widened)
-        low, high = _FIXED.get(self._walked.inferred.dtype(*key, None), (-np.inf, np.inf))
-        found = found.within(interval(low, high))
-        if found.bounded:
-            self._found[key] = found
-
-    def of(self, address: Address, name: str) -> Interval:
-        """Bounds of a tensor that the graph at ``address`` sees."""
-        home = self._stored.graphs.home(address, name)
-        if home is None:
+    def of(self, key: ValueKey | None) -> Interval:
+        """Bounds of a tensor."""
+        if key is None:
             return UNBOUNDED
-        tensor = home.stored(name)
-        if tensor is not None:
-            return _of_constant(np.asarray(self._walked.model.array(tensor)))
-        key = (home.address, name)
-        if key not in self._found and name in home.inputs:
-            self._keep(key, UNBOUNDED)
-        return self._found.get(key, UNBOUNDED)
+        if key not in self._found:
+            constant = self._constant(key)
+            self._found[key] = self._narrowed(key, UNBOUNDED) if constant is None else constant
+        return self._found[key]
 
-    def _shape(self, address: Address, name: str) -> Shape | None:
-        """Sizes of a tensor, as far as they are known; None if not even its rank is."""
-        home = self._stored.graphs.home(address, name)
-        return None if home is None else self._walked.inferred.shape(home.address, name)
+    def _narrowed(self, key: ValueKey, found: Interval) -> Interval:
+        """Bounds of a tensor that is computed, with what else is known of it."""
+        known = self._tensors.known.get(key)
+        if (
+            known is not None
+            and prod(np.broadcast_shapes(known.mask.shape, found.low.shape)) <= MOST_OF_A_FACT
+        ):
+            values = known.values.astype(np.float64)
+            low, high = (np.where(known.mask, values, end) for end in (-np.inf, np.inf))
+            found = found.within(Interval(low, high).widened)
+        low_end, high_end = _FIXED.get(self._tensors.walked.inferred.dtype(*key, None), (-np.inf, np.inf))
+        return found.within(interval(low_end, high_end))
 
-    def _node(self, node: NodeProto, place: Address) -> Iterator[Interval]:
-        address = place[:-1]
-        layer = self._layers.get(place)
-        if layer is not None:
-            return iter([self._of_layer(layer, self.of(address, node.input[0]))])
-        if op_of(node) == "If":
-            return self._chosen(node, place)
-        attributes, op = Attributes(node, node.name), op_of(node)
-        operands = [self.of(address, name) if name else None for name in node.input]
+    def _constant(self, key: ValueKey) -> Interval | None:
+        """Bounds of a tensor that the file holds."""
+        if not self._tensors.is_stored(key):
+            return None
+        tensor = self._tensors.graphs.at(key[0]).stored(key[1])
         try:
-            if op in ELEMENTWISE_BOUNDS:
-                return iter([ELEMENTWISE_BOUNDS[op](attributes, operands)])
-            if op in MOVING_BOUNDS:
-                moved = Moved(
-                    attributes=attributes,
-                    operands=operands,
-                    shapes=[self._shape(address, name) for name in node.input],
-                    given=[self._shape(address, name) for name in node.output],
+            return (
+                None if tensor is None else _of_constant(np.asarray(self._tensors.walked.model.array(tensor)))
+            )
+        except LoadError:
+            return UNBOUNDED
+
+    def _given(self, site: Site) -> Iterable[Interval]:
+        if site.layer is not None:
+            return [self._of_layer(site.layer, self.of(site.inputs[0]))]
+        if site.op == "If":
+            return self._chosen(site)
+        operands = [None if key is None else self.of(key) for key in site.inputs]
+        try:
+            if site.op in ELEMENTWISE_BOUNDS:
+                return [ELEMENTWISE_BOUNDS[site.op](site.attributes, _small(operands))]
+            if site.op in MOVING_BOUNDS:
+                shapes, given = (
+                    [None if key is None else self._tensors.shape(key) for key in keys]
+                    for keys in (site.inputs, site.outputs)
                 )
-                return iter(list(MOVING_BOUNDS[op](moved)))
+                moved = Moved(attributes=site.attributes, operands=operands, shapes=shapes, given=given)
+                return list(MOVING_BOUNDS[site.op](moved))
         except (ModelError, ValueError, TypeError, IndexError):
             pass  # operands that do not fit each other: whoever runs it will tell
-        return iter([])
+        return []
 
-    def _chosen(self, node: NodeProto, place: Address) -> Iterator[Interval]:
+    def _chosen(self, site: Site) -> Iterable[Interval]:
         """Results of an If: those of either branch."""
-        results = [
-            [self.of((*place, name), value.name) for value in body.output] for name, body in bodies(node)
-        ]
-        for one, other in zip(*results, strict=False) if len(results) == 2 else ():
+        branches = bodies(site.node)
+        if len(branches) != 2:
+            return
+        scopes = [(*site.address, name) for name, _ in branches]
+        for results in zip(*(body.output for _, body in branches), strict=False):
+            one, other = (
+                self.of(self._tensors.key(scope, value.name))
+                for scope, value in zip(scopes, results, strict=True)
+            )
             yield one.hull.joined(other.hull)
 
 
+def _small(operands: Sequence[Interval | None]) -> Sequence[Interval | None]:
+    """The operands of one op; their hulls where together they would take too much memory."""
+    shapes = [end.shape for one in operands if one is not None for end in (one.low, one.high)]
+    if prod(np.broadcast_shapes(*shapes)) <= MOST_OF_A_FACT:
+        return operands
+    return [None if one is None else one.hull for one in operands]
+
+
 def _of_constant(values: Array) -> Interval:
-    if values.dtype.kind not in "iufb" and not values.dtype.name.startswith("bfloat"):
+    if not values.size or values.dtype.kind not in "iufbV":
         return UNBOUNDED
-    if not values.size:
-        return UNBOUNDED
-    if values.size > _LARGEST_CONSTANT:
-        return interval(float(values.min()), float(values.max()))
-    ends = values.astype(np.float64)
-    return UNBOUNDED if np.isnan(ends).any() else Interval(ends, ends)
+    if values.size > MOST_OF_A_FACT:
+        ends = float(values.min()), float(values.max())
+        return UNBOUNDED if np.isnan(ends).any() else interval(*ends)
+    numbers = values.astype(np.float64)
+    return UNBOUNDED if np.isnan(numbers).any() else Interval(numbers, numbers)

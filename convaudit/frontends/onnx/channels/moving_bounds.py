@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convaudit.frontends.onnx.attributes import Attributes
+from convaudit.frontends.onnx.channels.compressed import reshaped
 from convaudit.frontends.onnx.channels.intervals import (
     UNBOUNDED,
     ZERO,
@@ -70,6 +71,15 @@ Movement = Callable[[Moved], Iterator[Interval]]
 def _hull(moved: Moved) -> Iterator[Interval]:
     for _ in moved.given:
         yield moved.operand(0).hull
+
+
+def _reshaped(moved: Moved) -> Iterator[Interval]:
+    x, before, after = moved.operand(0), moved.shapes[0], moved.given[0]
+    if before is None or after is None or x.low.ndim != len(before) or x.high.ndim != len(before):
+        yield x.hull
+        return
+    low, high = reshaped(x.low, before, after), reshaped(x.high, before, after)
+    yield x.hull if low is None or high is None else Interval(low, high)
 
 
 def _concat(moved: Moved) -> Iterator[Interval]:
@@ -176,20 +186,20 @@ MOVING_BOUNDS: dict[str, Movement] = {
     "DepthToSpace": _hull,
     "DequantizeLinear": _dequantised,
     "Expand": _hull,
-    "Flatten": _hull,
+    "Flatten": _reshaped,
     "Gather": _hull,
     "GlobalAveragePool": _averaged,
     "GlobalMaxPool": _chosen,
     "MaxPool": _chosen,
     "Pad": _padded,
-    "Reshape": _hull,
+    "Reshape": _reshaped,
     "Resize": _resized,
     "Slice": _hull,
     "SpaceToDepth": _hull,
     "Split": _split,
-    "Squeeze": _hull,
+    "Squeeze": _reshaped,
     "Tile": _hull,
     "Transpose": _transpose,
-    "Unsqueeze": _hull,
+    "Unsqueeze": _reshaped,
     "Upsample": _resized,
 }

@@ -21,7 +21,7 @@ from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.channels.bounds import Bounds
 from convaudit.frontends.onnx.channels.facts import Facts, Mask
 from convaudit.frontends.onnx.channels.intervals import SLACK, UNBOUNDED, ZERO, Ends, Interval
-from convaudit.frontends.onnx.channels.stored import Stored
+from convaudit.frontends.onnx.channels.sites import GraphTensors
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.rounding import accumulator, unit_roundoff
@@ -56,8 +56,9 @@ class _Search:
     def __init__(self, walked: Walked, facts: Facts) -> None:
         self.found: dict[str, Mask] = {}
         self._facts = facts
-        self._stored = Stored(walked)
-        self.bounds = Bounds(walked, self._stored, facts.known, self._layer)
+        tensors = GraphTensors(walked, facts.known)
+        self._stored = tensors.stored
+        self.bounds = Bounds(tensors, self._layer)
 
     def _layer(self, layer: ConvLayer, x: Interval) -> Interval:
         if not x.bounded or layer.name not in self._facts.weights or not _is_plain(layer):

@@ -8,7 +8,7 @@ from onnxruntime import InferenceSession
 
 from convaudit.frontends.onnx.channels.bounds import Bounds
 from convaudit.frontends.onnx.channels.intervals import UNBOUNDED, Interval
-from convaudit.frontends.onnx.channels.stored import Stored
+from convaudit.frontends.onnx.channels.sites import GraphTensors
 from convaudit.records import ConvLayer
 from tests.frontends.onnx.models import model, values, walked
 
@@ -28,7 +28,7 @@ def bounds(body: str, inputs: str = "float[1,2,5,5] x") -> tuple[Interval, np.nd
         return UNBOUNDED
 
     found = walked(proto)
-    search = Bounds(found, Stored(found), {}, unbounded)
+    search = Bounds(GraphTensors(found), unbounded)
     search.find()
     session = InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     (fed,) = session.get_inputs()
@@ -36,7 +36,7 @@ def bounds(body: str, inputs: str = "float[1,2,5,5] x") -> tuple[Interval, np.nd
     if fed.type == "tensor(uint8)":
         x = np.clip(np.abs(x) * 4, 0, 255)
     (y,) = session.run(["y"], {fed.name: x.astype(np.uint8 if fed.type == "tensor(uint8)" else np.float32)})
-    return search.of((), "y"), y
+    return search.of(((), "y")), y
 
 
 _CASES = [

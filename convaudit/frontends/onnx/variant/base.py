@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from onnx import ModelProto
 
@@ -16,21 +16,36 @@ def changeable(
     walked: Walked, layers: Sequence[ConvLayer]
 ) -> tuple[ModelProto, Mapping[str, Address], tuple[str, ...]]:
     """A copy of the structure, where in it each layer stands, and what is no longer as it was."""
+    inside = {layer.name: walked.addresses[layer.name] for layer in layers if layer.name in walked.addresses}
+    proto, places, notes = structure(walked, inside.values())
+    if notes:
+        why = "as their convolutions get weights of their own for each call"
+        return proto, walked.addresses, (f"{notes[0]}, {why}",)
+    return proto, {name: places.get(address, address) for name, address in inside.items()}, ()
+
+
+def structure(
+    walked: Walked, changed: Iterable[Address]
+) -> tuple[ModelProto, Mapping[Address, Address], tuple[str, ...]]:
+    """A copy of what is changed: the file's own structure, or the expanded one.
+
+    Args:
+        walked: The model.
+        changed: Where the nodes stand, in the expanded structure, that are to change.
+
+    Returns:
+        The copy, with a name for each node; where the nodes of the expanded structure stand in it, of those
+        that stand elsewhere; and what is no longer as it was.
+    """
     origins = walked.expanded.origins
-    inside = [layer.name for layer in layers if layer.name in walked.addresses]
-    places = {
-        name: origins[address].address if (address := walked.addresses[name]) in origins else address
-        for name in inside
-    }
     proto = ModelProto()
-    if not any("function" in place for place in places.values()):
+    if not any("function" in origins[address].address for address in changed if address in origins):
         proto.CopyFrom(walked.model.proto)
         _name_by_position(proto, {})
-        return proto, places, ()
+        return proto, {address: origin.address for address, origin in origins.items()}, ()
     proto.CopyFrom(walked.expanded.model)
     _name_apart(proto, walked)
-    note = "its local functions are expanded, as their convolutions get weights of their own for each call"
-    return proto, walked.addresses, (note,)
+    return proto, {}, ("its local functions are expanded",)
 
 
 def _name_by_position(proto: ModelProto, origins: Mapping[Address, Origin]) -> None:

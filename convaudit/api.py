@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from convaudit.analyzer import analyze
 from convaudit.arguments import flag, given_dims, given_inputs
 from convaudit.errors import UsageError
-from convaudit.frontends import Request, open_model
+from convaudit.frontends import LintRequest, Request, open_model
 from convaudit.records import AuditReport, Optimization, Verified
 from convaudit.report import Report
 from convaudit.requests import diff_request, run_requests
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from convaudit.checks import Budgets, Difference, Outcome
+    from convaudit.records.findings import Linted
 
     Source: TypeAlias = str | os.PathLike[str] | ModelProto | nn.Module | ExportedProgram
     Shape: TypeAlias = Sequence[int] | str | float
@@ -39,6 +40,7 @@ def audit(
     verify: Literal["in-situ", "isolated", False] | bool = False,
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     seed: int | None = None,
+    lint: bool = False,
     time: Literal["model"] | bool = False,
     time_budget: float | None = None,
     timings: str | os.PathLike[str] | None = None,
@@ -67,6 +69,7 @@ def audit(
         data: The inputs themselves, arrays by name or an .npz file of them: their sizes, and the values of a
             run, to verify or where only a run tells a shape; else random, from ``seed``.
         seed: Seed of random input to verify or time on, by default 0.
+        lint: Whether to find what it carries for nothing as well: the report's ``lint``.
         time: True measures every convolution in a run of the model, and alone beside its twin with groups=1;
             "model" in a run of the model only.
         time_budget: Seconds that timing may take, by default 30.
@@ -122,9 +125,12 @@ def audit(
         fake=flag(fake, "fake"),
         verify=how,
         time=timed,
+        lint=LintRequest(run=data is not None) if flag(lint, "lint") else None,
     )
     model = open_model(source, request)
     report = analyze(model.network)
+    if request.lint:
+        report = _with_findings(report, model.lint(request.lint))
     if (how or timed) and not report.layers:
         none = "no convolution was seen" if report.opaque_ops else "the model contains no convolution"
         raise UsageError(f"{report.source}: nothing to {'verify' if how else 'time'}, {none}")
@@ -156,7 +162,8 @@ def check(
     Args:
         model: What ``audit`` takes, or its report.
         budgets: The limits; with ``require_verified`` a model is verified in situ, with ``max_time`` or
-            ``min_realised`` it is timed. What a spread leaves undecided is not broken.
+            ``min_realised`` it is timed, and ``max_removable`` looks for what does nothing in it. What a
+            spread leaves undecided is not broken.
         input_shape: As in ``audit``; a report takes none, and neither ``inputs`` nor ``dims``.
         inputs: As in ``audit``.
         dims: As in ``audit``.
@@ -226,6 +233,7 @@ def runs_for(model: Source | AuditReport, budgets: Any) -> dict[str, Any]:
     return {
         "verify": getattr(budgets, "require_verified", False),
         "time": getattr(budgets, "needs_time", False),
+        "lint": getattr(budgets, "needs_lint", False),
     }
 
 
@@ -237,6 +245,13 @@ def report_of(model: Source | AuditReport, asked: Mapping[str, Any]) -> AuditRep
         if value is not None and value is not False:
             raise UsageError(f"{name} is for a model; a report was audited already: leave it out")
     return model
+
+
+def _with_findings(report: AuditReport, linted: Linted) -> AuditReport:
+    from convaudit.linting.report import lint_report
+    from convaudit.linting.selection import selected_rules
+
+    return replace(report, lint=lint_report(report, linted, selected_rules(timed=False)))
 
 
 def _with_verdicts(report: AuditReport, verified: Verified) -> AuditReport:

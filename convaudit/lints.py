@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from convaudit.analyzer import analyze
 from convaudit.arguments import given_dims, given_inputs
 from convaudit.frontends import FixRequest, LintRequest, OpenedModel, Request, open_model
+from convaudit.linting.report import lint_report
 from convaudit.linting.selection import selected_rules
 from convaudit.records.findings import Finding, Fixed, LintReport, LintTotals
 from convaudit.requests import run_settings
@@ -113,7 +114,8 @@ def linted(
     rules = selected_rules(select, ignore, timed=time is not None)
     run = source_keywords.get("data") is not None
     request = LintRequest(**run_settings(dict(how or {})), run=run, time=time)
-    return report_of_opened(_opened(source, source_keywords, request), request, rules)
+    model = _opened(source, source_keywords, request)
+    return lint_report(analyze(model.network), model.lint(request), rules)
 
 
 def failed_report(source: str, error: str) -> LintReport:
@@ -121,28 +123,6 @@ def failed_report(source: str, error: str) -> LintReport:
     totals = LintTotals(**dict.fromkeys(field.name for field in fields(LintTotals)))
     return LintReport(
         source=source, format="", layers=0, examined=0, rules=(), findings=(), totals=totals, error=error
-    )
-
-
-def report_of_opened(model: OpenedModel, how: LintRequest, rules: Sequence[str]) -> LintReport:
-    """What an opened model carries for nothing, by some rules."""
-    from convaudit.linting.savings import findings_of
-
-    found = model.lint(how)
-    report = analyze(model.network)
-    claims = sorted(
-        (claim for claim in found.claims if claim.rule in rules), key=lambda claim: claim.channels or ()
-    )
-    findings, totals = findings_of(report, claims)
-    return LintReport(
-        source=report.source,
-        format=report.format,
-        layers=len(report.layers),
-        examined=len(found.examined),
-        rules=tuple(rules),
-        findings=findings,
-        totals=totals,
-        notes=found.notes,
     )
 
 

@@ -100,6 +100,15 @@ class Budgets:
             values.share, rules.min_saving, "PERCENT", "Least share of the MACs that groups save: 40%."
         ),
     )
+    max_removable: Fraction | None = field(
+        default=None,
+        metadata=_row(
+            values.share,
+            rules.max_removable,
+            "PERCENT",
+            "Most of the convolutions' parameters that lint proves to do nothing: 1%.",
+        ),
+    )
     max_time: float | None = field(
         default=None,
         metadata=_row(
@@ -161,6 +170,11 @@ class Budgets:
         if self.min_realised is not None:
             return True
         return "model" if self.max_time is not None else False
+
+    @property
+    def needs_lint(self) -> bool:
+        """Whether ``audit`` has to look for what the model carries for nothing."""
+        return self.max_removable is not None
 
     def given(self) -> dict[str, Any]:
         """The limits that are set, by their field's name."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from convaudit.analyzer import unknowns
 from convaudit.analyzer.totals import calls_macs
@@ -16,6 +16,9 @@ from convaudit.checks.outcome import Contributor, Outcome, percent
 from convaudit.checks.quantities import CONVOLUTION_MACS, Quantity, largest_parts, why_unknown
 from convaudit.formulas import floor_divide
 from convaudit.records import AuditReport, LayerCost
+
+if TYPE_CHECKING:
+    from convaudit.records.findings import LintReport
 
 BudgetRule: TypeAlias = Callable[[str, AuditReport, Any], Outcome]
 """``rule(name, report, limit)``; the limit has the type of the budget's field."""
@@ -66,6 +69,36 @@ def min_saving(name: str, report: AuditReport, limit: Fraction) -> Outcome:
         value=value,
         limit=limit,
         contributors=() if kept else largest_parts(CONVOLUTION_MACS, report, dense - saved),
+    )
+
+
+def max_removable(name: str, report: AuditReport, limit: Fraction) -> Outcome:
+    """The share of the convolutions' parameters that is proven to do nothing."""
+    lint = report.lint
+    if lint is not None and not lint.layers and not report.opaque_ops:
+        return Outcome(rule=name, status="skipped", message="the model contains no convolution", limit=limit)
+    allowed = f"at most {percent(limit)}"
+    if lint is None or not isinstance(lint.totals.removable_params, int) or not lint.totals.params:
+        why = "nobody looked for what does nothing; audit it with lint=True" if lint is None else None
+        why = why or f"how much does nothing is unknown, {_why_not_removable(report)}"
+        return Outcome(rule=name, status="failed", message=f"{why} ({allowed} may)", limit=limit)
+    params, removable = lint.totals.params, lint.totals.removable_params
+    value = Fraction(removable, params) if isinstance(params, int) else None
+    unseen = lint.layers - lint.examined
+    kept = value is not None and value <= limit
+    message = f"{removable:,} of {params:,} convolution parameters do nothing"
+    message += (
+        "" if value is None else f" ({percent(value)}), {'within' if kept else 'over'} {percent(limit)}"
+    )
+    if unseen and kept:
+        message += f", but the weights of {unseen} of {lint.layers} convolutions could not be looked at"
+    return Outcome(
+        rule=name,
+        status="passed" if kept and not unseen else "failed",
+        message=message,
+        value=value,
+        limit=limit,
+        contributors=() if kept else _largest_findings(lint),
     )
 
 
@@ -136,6 +169,21 @@ def forbid_unknown(name: str, report: AuditReport, _: bool) -> Outcome:
         status="failed" if found else "passed",
         message=f"{len(found)} unknown" if found else "nothing is unknown",
         contributors=contributors,
+    )
+
+
+def _why_not_removable(report: AuditReport) -> str:
+    unknown = unknowns(report)
+    return unknown[0] if unknown else "since the sizes of weights are not fixed"
+
+
+def _largest_findings(lint: LintReport) -> tuple[Contributor, ...]:
+    """Findings by what they save, the most first."""
+    saved = [(one.removable_params, one) for one in lint.findings if isinstance(one.removable_params, int)]
+    return tuple(
+        Contributor(name=one.layer, detail=f"{params:,} by {one.rule} {one.name}")
+        for params, one in sorted(saved, key=lambda pair: -pair[0])
+        if params
     )
 
 

@@ -39,6 +39,7 @@ _EPILOG = """
 Examples:
   convaudit check model.onnx --max-params 5M --max-macs 600M --max-size 20MB
   convaudit check model.onnx --max-time 12ms --min-realised 50%
+  convaudit check model.onnx --max-removable 1%
   convaudit check model.onnx --baseline base.json --write-baseline
   convaudit check model.onnx --baseline base.json --tolerance 2%
   convaudit check --junit convaudit.xml     all models that convaudit.toml or pyproject.toml names
@@ -220,4 +221,4 @@ def _keywords(settings: CheckSettings, options: Mapping[str, Any]) -> dict[str, 
         merged["dims"] = list({**dict(map(read_dim, settings.dim)), **dict(options["dims"])}.items())
     if verified and not options["verify_isolated"]:
         merged["verify"] = True
-    return audit_keywords(merged)
+    return {**audit_keywords(merged), "lint": settings.budgets.needs_lint}

@@ -10,6 +10,7 @@ from convaudit.records.network import ConvLayer, OtherOp, TensorInfo
 from convaudit.records.verification import RuntimeInfo, Verification
 
 if TYPE_CHECKING:
+    from convaudit.records.findings import LintReport
     from convaudit.records.timing import ModelTiming, Timing
 
 
@@ -110,6 +111,7 @@ class AuditReport:
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]
+    lint: LintReport | None = None  # what it carries for nothing; None: nobody looked
 
     @property
     def opaque_ops(self) -> tuple[OtherOp, ...]:

@@ -27,7 +27,7 @@ DERIVED = {
     "activation_bytes": ("arithmetic_intensity",),
 }
 """Properties that are shown, by the field that each comes after."""
-HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "shapes_from"})
+HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "lint"})
 """Fields that are not shown: another one tells what they do."""
 LAST = ("notes", "verification", "timing")
 """Fields that come after the counts."""
@@ -119,5 +119,7 @@ def _plan(record: type) -> _Plan:
 
 
 def _types(owner: Any) -> dict[str, Any]:
-    # Count names Formula before it is defined; records of times are imported where something is timed
-    return get_type_hints(owner, localns={"Formula": Formula, "Timing": object, "ModelTiming": object})
+    # Count names Formula before it is defined; other records are imported where they are made
+    return get_type_hints(
+        owner, localns={"Formula": Formula, "Timing": object, "ModelTiming": object, "LintReport": object}
+    )

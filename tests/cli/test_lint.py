@@ -146,3 +146,15 @@ def test_without_weights_nothing_is_proven(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "not one convolution has weights that could be looked at" in result.stderr
     assert "conv: its weight is computed at run time" in result.stderr
+
+
+@pytest.mark.parametrize(("limit", "code"), [("50%", 0), ("1%", 1)])
+def test_check_holds_the_share(run: Run, idle: str, limit: str, code: int) -> None:
+    result = run("check", idle, "--max-removable", limit)
+    assert result.exit_code == code
+    assert "of 64 convolution parameters do nothing" in result.stdout
+
+
+def test_a_file_holds_the_share(run: Run, idle: str) -> None:
+    Path("convaudit.toml").write_text('models."*.onnx".max-removable = "1%"\n')
+    assert run("check").exit_code == 1

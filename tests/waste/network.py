@@ -203,6 +203,8 @@ class Maker:
             np.full(len(weight), 0.01) if self.chance(0.5) else self.values.uniform(0.008, 0.02, len(weight))
         )
         layer.denormal = frozenset()  # they are zeros now
+        if np.ptp(scale):
+            layer.twins = frozenset()  # steps of different size
         layer.weight = self.store("weight", np.clip(np.rint(weight / 0.01), -127, 127), np.int8)
         biases = np.zeros(len(weight)) if bias is None else bias
         layer.bias = self.store("bias", np.rint(biases / (0.05 * scale)), np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from tests.waste.network import Maker, Planted, Tensor, ignore
+from tests.waste.rearranging import REARRANGING
 
 UNARY = ("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Elu", "HardSwish", "HardSigmoid", "Softplus", "Gelu", "Abs",
          "Neg", "Identity", "Mish", "Softsign", "Erf", "Selu", "Celu", "Dropout")  # fmt: skip
@@ -255,7 +256,7 @@ BLOCKS: dict[str, tuple[Callable[[Maker, Tensor], Tensor], int]] = {
     "concatenated": (concatenated, 3),
     "split": (split, 2), "sliced": (sliced, 1), "gathered": (gathered, 1), "shuffled": (shuffled, 2),
     "padded": (padded, 1), "pooled": (pooled, 2), "resized": (resized, 1), "centred": (centred, 1),
-    "chosen": (chosen, 2), "twice": (twice, 1),
+    "chosen": (chosen, 2), "twice": (twice, 1), **REARRANGING,
 }  # fmt: skip
 """What makes a tensor of another, and how often."""
 

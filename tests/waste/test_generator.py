@@ -9,7 +9,7 @@ import pytest
 from tests.waste.generator import BLOCKS, planted
 from tests.waste.oracle import Oracle
 
-TAKES_SOME = {"sliced", "gathered", "padded"}
+TAKES_SOME = {"sliced", "gathered", "padded", "everything", "tokens"}
 """Blocks that leave channels unread, or add constant ones, of themselves."""
 
 

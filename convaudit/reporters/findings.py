@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from convaudit.formulas import Count
+from convaudit.formulas import Count, Formula, add
 from convaudit.formulas.growth import ratio
-from convaudit.formulas.unknown import add
 from convaudit.reporters.filling import Column
 from convaudit.reporters.plain import plain
 from convaudit.reporters.text import counted, listed, printable
@@ -17,7 +16,7 @@ from convaudit.units import human
 from convaudit.version import __version__
 
 if TYPE_CHECKING:
-    from convaudit.records.findings import Finding, LintReport
+    from convaudit.records.findings import Finding, LintReport, LintTotals
 
 LINT_SCHEMA_VERSION = 1
 _MOST_RUNS = 6
@@ -78,7 +77,7 @@ def saved_text(finding: Finding, report: LintReport) -> str:
         return ""
     totals = report.totals
     parts = [
-        f"{human(count)} {unit}{_in_brackets(share_text(count, whole))}"
+        _share_of(count, whole, unit) or f"{human(count)} {unit}{_in_brackets(share_text(count, whole))}"
         for count, whole, unit in (
             (finding.removable_params, totals.params, "params"),
             (finding.removable_macs, totals.macs, "MACs"),
@@ -122,6 +121,8 @@ def removable_lines(report: LintReport) -> list[str]:
     """What could go, what ``--fix`` takes of it and how; nothing where there is no finding."""
     if not report.findings:
         return []
+    if report.totals.removable_params == 0 and report.totals.removable_macs == 0:
+        return [f"removable: 0 of {printable(human(report.totals.params))} conv params"]
     return [printable(line) for line in (removable_text(report), *_fixable(report))]
 
 
@@ -212,17 +213,17 @@ def selected_totals(report: LintReport, certainty: str) -> tuple[Count | None, C
 def _fixable(report: LintReport) -> Iterator[str]:
     params, macs = selected_totals(report, "exact")
     if any(one.fixable and one.certainty == "exact" for one in report.findings):
-        yield f"fixable: {_amount(params, macs)}, by {fix_command(report)}"
+        yield f"fixable: {_amount(params, macs, report.totals)}, by {fix_command(report)}"
     rounded = [one for one in report.findings if one.fixable and one.certainty == "within_rounding"]
     if rounded:
         params, macs = selected_totals(report, "within_rounding")
-        yield f"within rounding: {_amount(params, macs)} more, with --fix --within-rounding"
+        yield f"within rounding: {_amount(params, macs, report.totals)} more, with --fix --within-rounding"
     if not any(one.fixable for one in report.findings):
         yield "fixable: none of it; each finding says why"
 
 
-def _amount(params: Count | None, macs: Count | None) -> str:
-    return f"{human(params)} params and {human(macs)} MACs"
+def _amount(params: Count | None, macs: Count | None, totals: LintTotals) -> str:
+    return f"{human(params)} params and {_share_of(macs, totals.macs, 'MACs') or f'{human(macs)} MACs'}"
 
 
 def _nothing(report: LintReport) -> str:
@@ -246,13 +247,23 @@ def _removable(report: LintReport, what: str) -> str:
     return printable(_share_cell(getattr(totals, f"removable_{what}"), getattr(totals, what)))
 
 
+def _share_of(part: Count | None, whole: Count | None, unit: str) -> str:
+    """``0.4 % of the MACs``: shorter than a formula, and the same for all sizes; empty if it is neither."""
+    share = share_text(part, whole)
+    return f"{share} of the {unit}" if isinstance(part, Formula) and share else ""
+
+
 def _share_cell(part: Count | None, whole: Count | None) -> str:
+    if isinstance(part, Formula) and (share := share_text(part, whole)):
+        return share
     return f"{human(part)}{_in_brackets(share_text(part, whole) if part != 0 else '')}"
 
 
 def _part(part: Count | None, whole: Count | None, unit: str) -> str:
     if part is None:
         return f"an unknown number of {unit}"
+    if share := _share_of(part, whole, unit):
+        return share
     return f"{human(part)} of {human(whole)} {unit}{_in_brackets(share_text(part, whole))}"
 
 

@@ -81,6 +81,7 @@ NOTHING = LintTotals(**dict.fromkeys(("params", "macs", "removable_params", "rem
                                       "removable_bytes", "fixable_params", "fixable_macs")))  # fmt: skip
 FAILED = linted(source="broken.onnx", layers=0, examined=0, rules=(), totals=NOTHING, error="no model")
 CLEAN = linted(source="clean.onnx")
+OPEN_TOTALS = replace(CLEAN.totals, removable_macs=symbol("N") * 2, macs=symbol("N") * 10)
 OPEN = linted(finding(removable_macs=symbol("N") * 64), source="open.onnx")
 REPORTS = [
     pytest.param([FOUND], id="found"),
@@ -175,6 +176,15 @@ UNFIXABLE = linted(finding(fixable=False, reason="an output of the model"))
         pytest.param(FOUND, "saves 350 k params (14 %), 120 M MACs (6.3 %); exact, fixable", id="saves"),
         pytest.param(FOUND, f"\n{'':28}exact, not fixable: they weigh", id="saves-nothing"),
         pytest.param(linted(finding(removable_params=None)), "saves ? params, 120 M", id="unknown"),
+        pytest.param(linted(finding(removable_macs=symbol("N") * 2), totals=OPEN_TOTALS),
+                     "saves 350 k params (14 %), 20 % of the MACs; exact", id="share-of-a-formula"),
+        pytest.param(linted(finding(removable_macs=symbol("N") * 2), totals=OPEN_TOTALS),
+                     "removable: 640 k of 2.44 M conv params (26 %), 20 % of the MACs, 2.56 MB\n"
+                     "fixable: 350 k params and 20 % of the MACs, by", id="total-of-a-formula"),
+        pytest.param(OPEN, "saves 350 k params (14 %), 64*N MACs; exact", id="formula"),
+        pytest.param(linted(finding("CA301", removable_params=0, removable_macs=0, fixable=False),
+                            totals=replace(CLEAN.totals, removable_params=0, removable_macs=0)),
+                     "\nremovable: 0 of 2.44 M conv params\n", id="nothing-to-save"),
     ],
 )  # fmt: skip
 def test_the_table_says(report: LintReport, text: str) -> None:

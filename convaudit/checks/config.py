@@ -2,6 +2,7 @@
 
 Keys at the top hold for every model. A table ``models."GLOB"`` names models, relative to the file's folder,
 and overrides keys for them; where several globs match one model, the later table overrides the earlier.
+A table ``lint`` names the rules that ``convaudit lint`` looks for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from convaudit.checks.settings import CheckSettings, GivenSettings, make_settings, read_values
-from convaudit.errors import LoadError, UsageError
+from convaudit.checks.values import texts
+from convaudit.errors import LoadError, UsageError, did_you_mean
 from convaudit.files import read_text
 from convaudit.frontends import names_code
 
@@ -25,6 +27,7 @@ else:
 
 FILES = ("convaudit.toml", "pyproject.toml")
 """Where settings are looked for in a folder; the first one wins."""
+_LINT_KEYS = ("select", "ignore")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class Config:
     path: Path | None = None
     values: GivenSettings = field(default_factory=dict)
     models: Mapping[str, GivenSettings] = field(default_factory=dict)  # by glob, or by a source
+    lint: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # "select" and "ignore"
 
     def sources(self) -> list[str]:
         """Every model that the file names, once; paths as seen from the current folder.
@@ -80,6 +84,14 @@ def find_config(folder: Path) -> Config:
     return Config()
 
 
+def nearest_config() -> Config:
+    """The settings that hold in the current folder; none where it is gone, which models need not be."""
+    try:
+        return find_config(Path.cwd())
+    except FileNotFoundError:
+        return Config()
+
+
 def load_config(path: Path) -> Config:
     """The settings of one file.
 
@@ -96,7 +108,7 @@ def _config(path: Path) -> Config | None:
     table = _table(path)
     if table is None:
         return None
-    models = table.pop("models", {})
+    models, lint = table.pop("models", {}), table.pop("lint", {})
     if not isinstance(models, dict) or not all(isinstance(model, dict) for model in models.values()):
         raise UsageError(f'{path}: models: write a table for each glob, such as [models."nets/*.onnx"]')
     return Config(
@@ -105,7 +117,25 @@ def _config(path: Path) -> Config | None:
         models={
             glob: _read(model, f"{path}: models: {glob!r}", path.parent) for glob, model in models.items()
         },
+        lint=_read_lint(lint, f"{path}: lint"),
     )
+
+
+def _read_lint(table: object, where: str) -> dict[str, tuple[str, ...]]:
+    from convaudit.linting.selection import rules_of
+
+    if not isinstance(table, dict):
+        raise UsageError(f'{where}: write a table, such as lint = {{ ignore = ["CA301"] }}')
+    for key, value in table.items():
+        if key not in _LINT_KEYS:
+            near = did_you_mean(key, _LINT_KEYS) or f"; choose from {', '.join(_LINT_KEYS)}"
+            raise UsageError(f"{where}: unknown key {key!r}{near}")
+        try:
+            for word in texts(value):
+                rules_of(word)
+        except UsageError as error:
+            raise UsageError(f"{where}: {key}: {error}") from error
+    return {key: texts(value) for key, value in table.items()}
 
 
 def _read(table: Mapping[str, object], where: str, folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 
 from convaudit.arguments import read_input
 from convaudit.checks.budgets import check_budgets
-from convaudit.checks.config import Config, find_config, load_config
+from convaudit.checks.config import load_config, nearest_config
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS, CheckSettings
 from convaudit.cli.baselines import Baselines
@@ -97,7 +97,7 @@ def check(
     **options: Any,
 ) -> None:
     """Check each MODEL, or all that a file names, against budgets and a baseline."""
-    file = load_config(Path(config)) if config else _nearest_config()
+    file = load_config(Path(config)) if config else nearest_config()
     sources = models or file.sources()
     if not sources:
         raise UsageError("no MODEL is given, and no convaudit.toml or pyproject.toml names one")
@@ -177,13 +177,6 @@ def write_github(checked: Sequence[CheckedModel]) -> None:
                 file.write(FORMATS["markdown"].render("check", checked))
         except OSError as error:
             raise UsageError(f"cannot write GITHUB_STEP_SUMMARY: {error}") from error
-
-
-def _nearest_config() -> Config:
-    try:
-        return find_config(Path.cwd())
-    except FileNotFoundError:
-        return Config()  # the working directory is gone, which the models need not be
 
 
 def _refuse_idle(options: Mapping[str, Any], settings: Sequence[CheckSettings], write_baseline: bool) -> None:

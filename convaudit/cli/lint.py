@@ -40,6 +40,9 @@ Examples:
   convaudit lint a.onnx b.onnx -f github           annotations, in CI
   convaudit lint model.onnx -o lint.sarif
 
+In [tool.convaudit] of pyproject.toml, or in convaudit.toml:
+  lint.ignore = ["CA301"]
+
 Exit codes:
   0  nothing is carried for nothing, or --exit-zero
   1  something is; with --fix, something is left
@@ -83,6 +86,7 @@ RULE_LIST = Value("RULES", read_list, _rule_words)
 @time_budget_option
 def lint(models: tuple[str, ...], exit_zero: bool, **options: Any) -> None:
     """Find what each MODEL carries for nothing, with proofs, and take it out."""
+    options |= _rules(options)
     _refuse_idle(models, options)
     fixing = options["fix"]
     output = None if fixing else options["output"]
@@ -108,8 +112,8 @@ def linted_model(model: str, options: Mapping[str, Any]) -> LintReport:
         return linted(
             model,
             source_keywords={**source_keywords(options), "data": options["data"]},
-            select=_joined(options["select"]),
-            ignore=_joined(options["ignore"]),
+            select=options["select"],
+            ignore=options["ignore"],
             time=budget if options["time"] else None,
             how=run_keywords(options),
         )
@@ -166,6 +170,15 @@ def write_fixed(report: LintReport, options: Mapping[str, Any]) -> bool:
     return True
 
 
+def _rules(options: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Words that select rules; where the command line has none, those of the nearest file."""
+    from convaudit.checks.config import nearest_config
+
+    given = {name: [word for words in options[name] for word in words] for name in ("select", "ignore")}
+    file = {} if all(given.values()) else nearest_config().lint
+    return {name: words or list(file.get(name, ())) for name, words in given.items()}
+
+
 def _refuse_idle(models: Sequence[str], options: Mapping[str, Any]) -> None:
     """Refuse what would do nothing, and what cannot be done.
 
@@ -174,7 +187,7 @@ def _refuse_idle(models: Sequence[str], options: Mapping[str, Any]) -> None:
     """
     from convaudit.linting.selection import selected_rules
 
-    selected_rules(_joined(options["select"]), _joined(options["ignore"]), timed=options["time"])
+    selected_rules(options["select"], options["ignore"], timed=options["time"])
     if options["fix"]:
         if len(models) > 1:
             raise UsageError("--fix writes one network; give one MODEL")
@@ -191,10 +204,6 @@ def _refuse_idle(models: Sequence[str], options: Mapping[str, Any]) -> None:
                 raise UsageError(
                     f"--{option.replace('_', '-')} says how to run a model; it needs --fix, --time or --data"
                 )
-
-
-def _joined(lists: Iterable[Sequence[str]]) -> list[str]:
-    return [word for words in lists for word in words]
 
 
 def _painted(text: str) -> str:

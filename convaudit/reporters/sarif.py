@@ -100,7 +100,7 @@ def _lint_rule(rule: LintRule) -> dict[str, Any]:
         "shortDescription": {"text": rule.summary},
         "fullDescription": {"text": " ".join([rule.summary, *paragraphs])},
         "help": {"text": "\n\n".join([rule.summary, *paragraphs])},
-        "helpUri": f"{RULES_PAGE}#{rule.code.lower()}",
+        "helpUri": f"{RULES_PAGE}#{rule.code.lower()}-{rule.name}",
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
     }
 

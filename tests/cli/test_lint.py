@@ -155,6 +155,37 @@ def test_check_holds_the_share(run: Run, idle: str, limit: str, code: int) -> No
     assert "of 64 convolution parameters do nothing" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("file", "given", "found"),
+    [
+        pytest.param('ignore = ["CA1", "CA3"]', [], False, id="ignore"),
+        pytest.param('select = "CA302"', [], False, id="select"),
+        pytest.param('select = ["CA302"]', ["--select", "CA101"], True, id="command-line-first"),
+        pytest.param('ignore = ["CA101"]', ["--select", "CA101,CA302"], False, id="both"),
+    ],
+)
+def test_a_file_names_rules(run: Run, idle: str, file: str, given: list[str], found: bool) -> None:
+    Path("convaudit.toml").write_text(f"[lint]\n{file}\n")
+    assert ("CA101" in rules_found(run("lint", idle, "-f", "json", *given))) == found
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        pytest.param("[lint]\nignore = ['CA111']", "convaudit.toml: lint: ignore: 'CA111' is not a rule; did "
+                     "you mean 'CA101'?", id="rule"),
+        pytest.param("[lint]\nignored = ['CA101']", "unknown key 'ignored'; did you mean 'ignore'", id="key"),
+        pytest.param("[lint]\nignore = 3", "lint: ignore: 3 is not text", id="type"),
+        pytest.param("lint = 3", "lint: write a table", id="table"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_refused(run: Run, idle: str, file: str, message: str) -> None:
+    Path("convaudit.toml").write_text(f"{file}\n")
+    result = run("lint", idle)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert message in result.stderr
+
+
 def test_a_file_holds_the_share(run: Run, idle: str) -> None:
     Path("convaudit.toml").write_text('models."*.onnx".max-removable = "1%"\n')
     assert run("check").exit_code == 1

@@ -21,6 +21,7 @@ from convaudit.reporters.findings import LINT_SCHEMA_VERSION, channel_ranges, no
 from convaudit.reporters.github import MOST_ANNOTATIONS
 from convaudit.reporters.plain import keys_of
 from tests.cli.test_hostile_text import HOSTILE, commands
+from tests.programs import ROOT
 from tests.schemas import SARIF, validate
 
 SCHEMA = json.loads((resources.files("convaudit.reporters") / "lint.schema.json").read_text())
@@ -226,7 +227,9 @@ def test_sarif_keeps_its_schema_and_describes_each_rule() -> None:
     rules = run["tool"]["driver"]["rules"]
     assert [rules[result["ruleIndex"]]["id"] for result in run["results"]] == ["CA101", "CA301", "CA103"]
     assert [result["level"] for result in run["results"]] == ["warning", "note", "warning"]
-    assert rules[0]["helpUri"].endswith("docs/rules.md#ca101")
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    for rule in rules:
+        assert f"](#{rule['helpUri'].partition('docs/rules.md#')[2]})" in page
     assert rules[0]["fullDescription"]["text"].startswith(LINT_RULES["CA101"].summary)
     (invocation,) = run["invocations"]
     assert not invocation["executionSuccessful"]

@@ -23,6 +23,11 @@ from convaudit.judge.rounding import accumulator, deviations, unit_roundoff
 from convaudit.records import ConvLayer, Network, Optimization, Verified
 from convaudit.records.twins import OutputDifference
 
+
+class DoesNotRunError(ExecutionError):
+    """The original does not run, so that nothing can be held against it."""
+
+
 LEVELS: tuple[Optimization, ...] = ("all", "extended", "basic", "disabled")
 
 
@@ -54,7 +59,9 @@ def compared_outputs(
         seeds: Of random inputs, one run each.
 
     Raises:
-        ExecutionError: One does not run, an output is further off than the limit, or nothing was compared.
+        DoesNotRunError: The original does not run.
+        ExecutionError: The variant does not run, an output is further off than the limit, or nothing was
+            compared.
     """
     inputs = _feeds(before, data, seeds)
     rounding = _rounding(layers)
@@ -64,7 +71,7 @@ def compared_outputs(
     }
     jittered = [_jittered(feeds, rounding, seed) for seed, feeds in enumerate(inputs)]
     moved = _run(before, settings, jittered, names, what)
-    ours = _run(after, settings, inputs, names, what)
+    ours = _run(after, settings, inputs, names, what, original=False)
     reference = outputs[settings.optimization]
     found = []
     for name in names:
@@ -147,13 +154,16 @@ def _run(
     inputs: Sequence[Mapping[str, Array]],
     names: Sequence[str],
     what: str,
+    *,
+    original: bool = True,
 ) -> list[dict[str, Array]]:
     model = walked.model
     try:
         session = settings.runtime.load(with_mapped_weights(model, _runnable(walked)), settings)
         return [session.run(feeds, names) for feeds in inputs]
     except ExecutionError as error:
-        raise ExecutionError(
+        failure = DoesNotRunError if original else ExecutionError
+        raise failure(
             f"{model.source}: the model does not run, so the {what} cannot be verified: {error}; "
             "give input that it accepts with --input or --data"
         ) from None

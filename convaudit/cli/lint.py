@@ -44,9 +44,10 @@ In [tool.convaudit] of pyproject.toml, or in convaudit.toml:
   lint.ignore = ["CA301"]
 
 Exit codes:
-  0  nothing is carried for nothing, or --exit-zero
-  1  something is; with --fix, something is left
-  2  could not look: usage, an unreadable or unsafe file, no weights
+  0  nothing is carried for nothing, or --exit-zero; with --fix, it is written
+  1  something is
+  2  could not look: usage, an unreadable or unsafe file, no weights; with
+     --fix, nothing is written: nothing can be fixed, or it is not the same
 """
 
 
@@ -96,8 +97,8 @@ def lint(models: tuple[str, ...], exit_zero: bool, **options: Any) -> None:
     write_reports(reports, name, output)
     troubled = reported_trouble(reports)
     if fixing and not troubled:
-        troubled = not write_fixed(reports[0], options)
-    found = any(report.findings for report in reports)
+        write_fixed(reports[0], options, to_read=name == "table")
+    found = any(report.findings for report in reports) and not fixing
     click.get_current_context().exit(
         ExitCode.TROUBLE if troubled else ExitCode.FINDING if found and not exit_zero else ExitCode.OK
     )
@@ -150,12 +151,14 @@ def reported_trouble(reports: Sequence[LintReport]) -> bool:
     return troubled
 
 
-def write_fixed(report: LintReport, options: Mapping[str, Any]) -> bool:
-    """Write the network without what was found; whether nothing failed on the way."""
+def write_fixed(report: LintReport, options: Mapping[str, Any], *, to_read: bool) -> None:
+    """Write the network without what was found, and say what proves it: below the findings, if to read."""
     from convaudit.lints import made_smaller
+    from convaudit.reporters.fixes import fix_lines, fix_remarks
+    from convaudit.reporters.grid import terminal_width, wrapped
 
     with progress_bar(report.source) as progress:
-        made_smaller(
+        made = made_smaller(
             report.source,
             options["output"],
             findings=report.findings,
@@ -167,7 +170,12 @@ def write_fixed(report: LintReport, options: Mapping[str, Any]) -> bool:
             },
             progress=progress,
         )
-    return True
+    for line in fix_remarks(made):
+        note(line)
+    if to_read:
+        write_result("\n" + wrapped(fix_lines(made), terminal_width()), None)
+    for line in () if to_read else fix_lines(made):
+        note(line)
 
 
 def _rules(options: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from convaudit.analyzer import analyze
 from convaudit.formulas import Count
+from convaudit.formulas.growth import ratio
 from convaudit.linting.rules import LINT_RULES
 from convaudit.records.findings import Fixed
 from convaudit.records.twins import OutputDifference
@@ -44,7 +45,7 @@ def fix_remarks(made: Fixed) -> list[str]:
 
 def _proof(made: Fixed) -> Iterator[str]:
     if made.verified is None:
-        yield "UNVERIFIED: the model does not run here, so that its outputs are not held against the original's"
+        yield "UNVERIFIED: the model does not run here, so its outputs are not held against the original's"
         return
     runtime, verdicts = made.verified.runtime, made.verified.verdicts
     statuses = Counter(status_words(verdict.status) for verdict in verdicts)
@@ -72,7 +73,6 @@ def _difference(output: OutputDifference) -> str:
 
 
 def _became(before: Count | None, after: Count | None, unit: str = "") -> str:
-    share = ""
-    if isinstance(before, int) and isinstance(after, int) and before:
-        share = f" ({(after - before) / before:+.1%})"
-    return f"{human(before, unit)} -> {human(after, unit)}{share}"
+    share = ratio(after, before)
+    change = "" if share is None else f" ({share - 1:+.1%})"
+    return f"{human(before, unit)} -> {human(after, unit)}{change}"

@@ -132,5 +132,5 @@ def _why_nothing(walked: Walked, worked: Worked) -> str:
     others = f" (and {len(worked.left) - 1} more)" if len(worked.left) > 1 else ""
     return (
         f"{source}: nothing that was found can be fixed, so nothing is written: "
-        f"{one.rule} {one.layer}{others}: {one.reason or 'it was not selected'}"
+        f"{one.rule} {one.layer}{others}: {one.reason or 'there is no fix'}"
     )

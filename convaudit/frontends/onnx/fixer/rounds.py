@@ -21,8 +21,8 @@ from convaudit.frontends.onnx.variant.writing import write_model
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records.findings import Claim
 
-MOST_ROUNDS = 8
-Selected = frozenset[tuple[str, str, tuple[int, ...] | None]]
+_MOST_ROUNDS = 8
+_Selected = frozenset[tuple[str, str, tuple[int, ...] | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def work_off(walked: Walked, how: FixRequest, aside: Path, walk: Callable[[OnnxM
     refused: dict[tuple[str, str, tuple[int, ...] | None], str] = {}
     notes: dict[str, None] = {}
     now, written = walked, list[Path]()
-    for number in range(MOST_ROUNDS):
+    for number in range(_MOST_ROUNDS):
         done = _round(now, how, selected, aside.parent / str(number), refused)
         if done is None:
             break
@@ -78,7 +78,7 @@ def work_off(walked: Walked, how: FixRequest, aside: Path, walk: Callable[[OnnxM
             break  # its channels have other numbers now
     else:
         raise ExecutionError(
-            f"{walked.network.source}: after {MOST_ROUNDS} rounds more could go; nothing is written; "
+            f"{walked.network.source}: after {_MOST_ROUNDS} rounds more could go; nothing is written; "
             "please report it with the model"
         )
     return Worked(
@@ -90,7 +90,7 @@ def work_off(walked: Walked, how: FixRequest, aside: Path, walk: Callable[[OnnxM
     )
 
 
-def _selection(claims: tuple[Claim, ...], how: FixRequest) -> Selected | None:
+def _selection(claims: tuple[Claim, ...], how: FixRequest) -> _Selected | None:
     """What alone is to go; None: all that can."""
     if how.selected is None:
         return None
@@ -101,7 +101,7 @@ def _selection(claims: tuple[Claim, ...], how: FixRequest) -> Selected | None:
 def _round(
     walked: Walked,
     how: FixRequest,
-    selected: Selected | None,
+    selected: _Selected | None,
     folder: Path,
     refused: dict[tuple[str, str, tuple[int, ...] | None], str],
 ) -> tuple[Path, Rewritten, tuple[Claim, ...], Spill] | None:

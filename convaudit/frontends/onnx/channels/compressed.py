@@ -80,7 +80,7 @@ def any_along(mask: Mask, axes: Sequence[int]) -> Mask:
 
 def reshaped(array: NDArray[Any], before: Shape, after: Shape) -> NDArray[Any] | None:
     """A fact about a tensor as one about the tensor that was reshaped; None where it cannot be said."""
-    parts = _segments(before, after)
+    parts = segments(before, after)
     expanded: list[int] = []
     sizes: list[int] = []
     for old, new in parts:
@@ -101,7 +101,7 @@ def reshaped(array: NDArray[Any], before: Shape, after: Shape) -> NDArray[Any] |
 _Segment = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _segments(before: Shape, after: Shape) -> list[_Segment]:
+def segments(before: Shape, after: Shape) -> list[_Segment]:
     """Axes before and after that hold the same elements, from both ends as far as sizes tell."""
     head = _matching(before, after)
     used = (sum(len(old) for old, _ in head), sum(len(new) for _, new in head))

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convaudit.frontends.onnx.channels.attributed import Causes
+from convaudit.frontends.onnx.channels.components import Indices
+from convaudit.frontends.onnx.channels.coupled import coupled
 from convaudit.frontends.onnx.channels.facts import Facts, ValueKey
+from convaudit.frontends.onnx.channels.idle import layer_channels
+from convaudit.frontends.onnx.channels.one_layer import Regrouped, Selected, is_selected, of_single_layers
+from convaudit.frontends.onnx.channels.ties.reshaping import Shuffle
+from convaudit.frontends.onnx.channels.worded import claim_of
+from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records.findings import Claim
-
-Indices = NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Regrouped:
-    """A dense layer that hides groups: in these orders of its channels its weight is block-diagonal."""
-
-    groups: int
-    outputs: Indices  # the output channel that stands at each place
-    inputs: Indices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +28,15 @@ class Plan:
         kept: Of each tensor that shrinks, stored ones too: the indices that stay, ascending, by axis.
         crops: By layer: of each spatial axis the first tap that stays, and the first one behind them.
         regrouped: By layer.
+        shuffles: Channel shuffles, by the address of the Reshape that ends each.
         claims: All claims, fixable where the plan holds what they ask for, else with the reason.
     """
 
     kept: Mapping[ValueKey, Mapping[int, Indices]] = field(default_factory=dict)
     crops: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     regrouped: Mapping[str, Regrouped] = field(default_factory=dict)
+    shuffles: Mapping[Address, Shuffle] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
-
-
-Selected = Collection[tuple[str, str, Any]]
-"""Rule, layer and channels of the findings that are to be fixed."""
 
 
 def make_plan(walked: Walked, facts: Facts, selected: Selected | None = None) -> Plan:
@@ -54,4 +47,31 @@ def make_plan(walked: Walked, facts: Facts, selected: Selected | None = None) ->
         facts: What is known of its tensors.
         selected: What alone is to go; None: all that can.
     """
-    return Plan(claims=tuple(claim for weight in facts.weights.values() for claim in weight.claims))
+    graph = coupled(walked, facts)
+    layers = list(layer_channels(graph, facts))
+    causes = Causes(graph, layers).found()
+    claims = [claim_of(cause, layers, graph, facts) for cause in causes]
+    roots = {
+        root
+        for cause, claim in zip(causes, claims, strict=True)
+        if claim.fixable and is_selected(claim, selected)
+        for root in cause.roots
+    }
+    going = graph.classes.removable
+    if selected is not None:
+        going = going & np.isin(graph.classes.roots, np.fromiter(roots, np.intp, len(roots)))
+    kept = graph.classes.kept(going)
+    single = of_single_layers(graph, facts, kept, {one.layer.name for one in layers}, selected)
+    return Plan(
+        kept=kept,
+        crops=single.crops,
+        regrouped=single.regrouped,
+        shuffles=graph.shuffles,
+        claims=tuple(_of_selected(claim, selected) for claim in (*claims, *single.claims)),
+    )
+
+
+def _of_selected(claim: Claim, selected: Selected | None) -> Claim:
+    if not claim.fixable or is_selected(claim, selected):
+        return claim
+    return replace(claim, fixable=False, reason="it was not selected")

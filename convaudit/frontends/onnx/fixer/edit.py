@@ -11,8 +11,9 @@ import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from convaudit.engine.operands import Array
+from convaudit.frontends.onnx.channels.components import Indices
 from convaudit.frontends.onnx.channels.facts import Facts, Mask, ValueKey
-from convaudit.frontends.onnx.channels.plan import Indices, Plan
+from convaudit.frontends.onnx.channels.plan import Plan
 from convaudit.frontends.onnx.graphs import Address, Graphs, free_name, graphs
 from convaudit.frontends.onnx.variant.base import structure
 from convaudit.frontends.onnx.variant.spill import Spill

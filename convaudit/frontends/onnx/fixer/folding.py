@@ -10,8 +10,8 @@ from onnx import NodeProto, helper
 
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.attributes import Attributes
+from convaudit.frontends.onnx.channels.components import Indices
 from convaudit.frontends.onnx.channels.facts import Mask, along
-from convaudit.frontends.onnx.channels.plan import Indices
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, set_attribute, sliced
 from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.ops import op_of

@@ -6,7 +6,7 @@ import numpy as np
 
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.attributes import Attributes
-from convaudit.frontends.onnx.channels.plan import Indices
+from convaudit.frontends.onnx.channels.components import Indices
 from convaudit.frontends.onnx.fixer.edit import (
     CannotRewriteError,
     ChangedNode,

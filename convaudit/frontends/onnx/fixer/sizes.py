@@ -9,7 +9,7 @@ from onnx import NodeProto
 
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.attributes import Attributes
-from convaudit.frontends.onnx.channels.plan import Indices
+from convaudit.frontends.onnx.channels.components import Indices
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, set_attribute
 
 _SPLIT_OPERAND, _PAD_OPERAND, _RESHAPE_OPERAND, _TILE_OPERAND = 13, 11, 5, 6

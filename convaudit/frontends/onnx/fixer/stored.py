@@ -8,7 +8,7 @@ import numpy as np
 from onnx import GraphProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from convaudit.engine.operands import Array
-from convaudit.frontends.onnx.channels.plan import Indices
+from convaudit.frontends.onnx.channels.components import Indices
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, Edit, overwrite, sliced
 from convaudit.frontends.onnx.graphs import Address
 

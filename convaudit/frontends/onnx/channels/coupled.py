@@ -1,0 +1,172 @@
+"""A whole graph's couplings: every node visited once, readers before what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import GraphProto
+
+from convaudit.errors import ModelError
+from convaudit.frontends.onnx.channels.coupling import Axis, Classes, Couplings, Why
+from convaudit.frontends.onnx.channels.facts import Facts, ValueKey
+from convaudit.frontends.onnx.channels.sites import GraphTensors, Site, sites
+from convaudit.frontends.onnx.channels.ties import TIES
+from convaudit.frontends.onnx.channels.ties.plain import PLAIN_TIES
+from convaudit.frontends.onnx.channels.ties.reshaping import Shuffle, shuffle
+from convaudit.frontends.onnx.channels.ties.row import label, pin_node
+from convaudit.frontends.onnx.graphs import Address, bodies
+from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
+from convaudit.frontends.onnx.walker import Walked
+
+_UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """What goes together in a graph.
+
+    Attributes:
+        tensors: Its tensors.
+        sites: Its nodes, each after those whose results it reads.
+        classes: Indices that go together.
+        couplings: What tied and pinned them.
+        readers: Nodes that read a tensor.
+        makers: Nodes that give a tensor.
+        shuffles: Nodes that end a channel shuffle, by their address.
+    """
+
+    tensors: GraphTensors
+    sites: Sequence[Site]
+    classes: Classes
+    couplings: Couplings
+    readers: Mapping[ValueKey, Sequence[Site]]
+    makers: Mapping[ValueKey, Site]
+    shuffles: Mapping[Address, Shuffle]
+
+    def words(self, why: Why | None) -> str:
+        """A reason as people read it."""
+        if why is None or isinstance(why, str):
+            return why or "what reads it needs it"
+        key, readers = self._final(why.key)
+        if not key[0] and key[1] in {value.name for value in self.tensors.graphs.at(()).graph.output}:
+            return _fixed_output(key[1])
+        layers = [site.layer for site in readers if site.layer is not None]
+        padded = [layer.name for layer in layers if layer.padding and any(map(any, layer.padding))]
+        if padded and key in self.tensors.known:
+            return f"{padded[0]} pads with zeros, so a constant of '{key[1]}' cannot be folded there"
+        names = list(dict.fromkeys(map(label, readers)))
+        if not names:
+            return f"'{key[1]}' is needed"
+        return f"'{key[1]}' is read by {', '.join(names[:3])}{' and others' if names[3:] else ''}"
+
+    def origin(self, key: ValueKey) -> ValueKey:
+        """The tensor that one was made of by ops that hand its channels on."""
+        while True:
+            producer = self.makers.get(key)
+            sources = [] if producer is None else [one for one in producer.inputs if one is not None]
+            sources = [one for one in sources if one not in self.couplings.static]
+            if producer is None or producer.op not in PLAIN_TIES or len(sources) != 1:
+                return key
+            key = sources[0]
+
+    def _final(self, key: ValueKey) -> tuple[ValueKey, Sequence[Site]]:
+        """What becomes of a tensor through ops that hand its channels on, as long as one alone reads it."""
+        readers = self.readers.get(key, ())
+        while len(readers) == 1 and readers[0].op in PLAIN_TIES and len(readers[0].outputs) == 1:
+            following = readers[0].outputs[0]
+            if following is None or readers[0].op in ("Softmax", "LogSoftmax", "Hardmax", "Shape"):
+                break
+            key, readers = following, self.readers.get(following, ())
+        return key, readers
+
+
+def coupled(walked: Walked, facts: Facts) -> Coupled:
+    """Tie and pin what all nodes of a model do."""
+    tensors = GraphTensors(walked, facts.known)
+    order = list(sites(tensors))
+    readers: dict[ValueKey, list[Site]] = {}
+    for site in order:
+        for key in site.inputs:
+            if key is not None:
+                readers.setdefault(key, []).append(site)
+    couplings = Couplings(tensors, facts.needed, _static(tensors, order), readers)
+    _pin_borders(tensors, couplings)
+    reads = _reads(tensors, order, readers)
+    shuffles: dict[Address, Shuffle] = {}
+    passed: set[ValueKey] = set()  # tensors inside of shuffles
+    for site in reversed(order):
+        if any(key in passed for key in site.outputs):
+            continue
+        found = shuffle(site, reads)
+        if found is not None and couplings.is_open(Axis(found.source, found.axis)):
+            shuffles[site.address] = found
+            passed.update(found.inner)
+            couplings.tie(Axis(found.target, found.axis), Axis(found.source, found.axis), None, found.order)
+            for key in (found.source, found.target):
+                couplings.pin_all(key, f"{label(site)} ends a shuffle", but=(found.axis,))
+            continue
+        _visit(site, couplings)
+    makers = {key: site for site in order for key in site.outputs if key is not None}
+    return Coupled(tensors, order, couplings.solve(), couplings, readers, makers, shuffles)
+
+
+def _visit(site: Site, couplings: Couplings) -> None:
+    row = TIES.get(site.op)
+    if site.op != "If":
+        for attribute, body in bodies(site.node):
+            scope = (*site.address, attribute)
+            for value in (*body.input, *body.output):
+                key = site.tensors.key(scope, value.name)
+                if key is not None:
+                    couplings.pin_all(key, f"{label(site)} ({site.op}) hands it over")
+    if row is None:
+        pin_node(site, couplings)
+        return
+    try:
+        row(site, couplings)
+    except _UNCLEAR:
+        pin_node(site, couplings, f"what {label(site)} ({site.op}) does with channels is not known")
+
+
+def _pin_borders(tensors: GraphTensors, couplings: Couplings) -> None:
+    """Inputs and outputs of the network keep their sizes."""
+    graph = tensors.graphs.at(()).graph
+    for value in graph.output:
+        key = tensors.key((), value.name)
+        if key is not None:
+            couplings.pin_all(key, _fixed_output(value.name))
+    for value in graph.input:
+        if not tensors.is_stored(((), value.name)):
+            couplings.pin_all(((), value.name), f"input '{value.name}' of the network has fixed sizes")
+
+
+def _fixed_output(name: str) -> str:
+    return f"output '{name}' of the network has fixed sizes"
+
+
+def _static(tensors: GraphTensors, order: Sequence[Site]) -> set[ValueKey]:
+    """Tensors that depend on nothing but what is stored."""
+    static: set[ValueKey] = set()
+    for site in order:
+        keys = [key for key in site.inputs if key is not None]
+        static.update(key for key in keys if key not in static and tensors.is_stored(key))
+        made = site.op == "Constant" or (keys and all(key in static for key in keys))
+        if made and not bodies(site.node):
+            static.update(key for key in site.outputs if key is not None)
+    return static
+
+
+def _reads(
+    tensors: GraphTensors, order: Sequence[Site], readers: Mapping[ValueKey, Sequence[Site]]
+) -> dict[ValueKey, int]:
+    """How often each tensor is read, as operand or as a graph's output."""
+    counts = {key: len(sites) for key, sites in readers.items()}
+    graphs: list[tuple[Address, GraphProto]] = [((), tensors.graphs.at(()).graph)]
+    graphs += [((*site.address, name), body) for site in order for name, body in bodies(site.node)]
+    for scope, graph in graphs:
+        for value in graph.output:
+            key = tensors.key(scope, value.name)
+            if key is not None:
+                counts[key] = counts.get(key, 0) + 1
+    return counts

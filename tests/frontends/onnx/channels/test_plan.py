@@ -1,0 +1,165 @@
+"""What stays of small graphs, which findings say so, and why the others cannot be fixed."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import pytest
+
+from convaudit.frontends.onnx.channels.analysis import analyse
+from convaudit.frontends.onnx.channels.plan import Plan, make_plan
+from tests.frontends.onnx.models import walked
+
+
+def weight(name, *shape, zero=(), columns=()):
+    """An initializer without zeros but in these filters and columns."""
+    values = (np.arange(prod(shape)).reshape(shape) * 7 % 23 - 11.5) * 0.1
+    values[list(zero)] = 0
+    if columns:
+        values[:, list(columns)] = 0
+    texts = ", ".join(str(round(float(value), 3)) for value in values.ravel())
+    return f"float[{','.join(map(str, shape))}] {name} = {{{texts}}}"
+
+
+def plan_of(text: str, selected=None, **options) -> Plan:
+    found = walked(text, **options)
+    return make_plan(found, analyse(found), selected)
+
+
+def gone(plan: Plan, sizes: dict[str, dict[int, int]]) -> dict[str, list[int]]:
+    """Indices that go, by tensor, of the axes of these sizes."""
+    kept = {name: axes for (_, name), axes in plan.kept.items()}
+    return {
+        name: sorted(set(range(size)) - set(map(int, kept.get(name, {}).get(axis, range(size)))))
+        for name, axes in sizes.items()
+        for axis, size in axes.items()
+    }
+
+
+def told(plan: Plan):
+    return [(one.rule, one.layer, one.channels, one.reason) for one in plan.claims]
+
+
+CHAIN = f"""m (float[1,3,8,8] x) => (float[1,4,6,6] y)
+<{weight("w1", 6, 3, 1, 1, zero=[2])}, {weight("b1", 6)}, {weight("wd", 6, 1, 3, 3, zero=[4])},
+ {weight("bd", 6)}, {weight("w2", 4, 6, 1, 1, columns=[5])}, {weight("b2", 4)}>
+{{ a = Conv(x, w1, b1)
+   r = Relu(a)
+   d = Conv<group=6>(r, wd, bd)
+   s = Sigmoid(d)
+   y = Conv(s, w2, b2) }}"""
+
+
+def test_filters_go_with_their_bias_their_depthwise_filters_and_the_columns_that_read_them():
+    plan = plan_of(CHAIN)
+    assert told(plan) == [
+        ("CA101", "Conv_0", (2,), None),
+        ("CA102", "Conv_0", (5,), None),
+        ("CA101", "Conv_2", (4,), None),
+    ]
+    sizes = {"w1": {0: 6}, "b1": {0: 6}, "wd": {0: 6}, "bd": {0: 6}, "w2": {1: 6}, "a": {1: 6}, "s": {1: 6}}
+    assert gone(plan, sizes) == {name: [2, 4, 5] for name in sizes}
+    regions = [[(one.layer, one.outputs, one.inputs) for one in claim.regions] for claim in plan.claims]
+    assert regions[2] == [("Conv_2", (4,), None), ("Conv_0", (4,), None), ("Conv_4", None, (4,))]
+
+
+def test_only_what_is_selected_goes():
+    plan = plan_of(CHAIN, {("CA102", "Conv_0", (5,))})
+    assert gone(plan, {"w1": {0: 6}, "wd": {0: 6}}) == {"w1": [5], "wd": [5]}
+    assert [claim.fixable for claim in plan.claims] == [False, True, False]
+
+
+def between(body: str, *, zero=(2,), columns=(), out="float[1,4,8,8]", more="", kernel=1, ins=6) -> str:
+    """A layer with zero filters, something, and a layer that reads it."""
+    pads = f"<pads=[{', '.join([str(kernel // 2)] * 4)}]>"
+    return f"""m (float[1,3,8,8] x) => ({out} y)
+<{weight("w1", 6, 3, 1, 1, zero=zero)}, {weight("b1", 6)},
+ {weight("w2", 4, ins, kernel, kernel, columns=columns)}{more}>
+{{ a = Conv(x, w1, b1)
+   {body}
+   y = Conv{pads}(s, w2) }}"""
+
+
+ONE, LAST = {"w1": {0: 6}}, {"w2": {1: 6}}
+GOING = [
+    pytest.param(between("s = Relu(a)"), {**ONE, **LAST}, [2], id="element-wise"),
+    pytest.param(between("t = Relu(a)\n s = Add(a, t)"), {**ONE, **LAST}, [2], id="residual of itself"),
+    pytest.param(
+        between("s = PRelu(a, slope)", more=f", {weight('slope', 6, 1, 1)}"),
+        {**ONE, "slope": {0: 6}, **LAST},
+        [2],
+        id="prelu",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sizes", "expected"), GOING)
+def test_a_constant_goes_through(text, sizes, expected):
+    plan = plan_of(text)
+    assert told(plan) == [("CA101", "Conv_0", (2,), None)]
+    assert gone(plan, sizes) == dict.fromkeys(sizes, expected)
+
+
+SHRUNK = [
+    pytest.param(
+        between("s = Concat<axis=1>(x, a)", ins=9), {"w1": {0: 6}, "w2": {1: 9}}, [[2], [5]], id="concat"
+    ),
+    pytest.param(
+        between("s = Conv<group=2>(a, g)", more=f", {weight('g', 6, 3, 1, 1)}", zero=[0, 1, 2]),
+        {**ONE, "g": {0: 6}, **LAST},
+        [[0, 1, 2]] * 3,
+        id="a whole group",
+    ),
+    pytest.param(
+        between("s = Conv<group=6>(a, g)", more=f", {weight('g', 12, 1, 1, 1)}", ins=12),
+        {**ONE, "g": {0: 12}, "w2": {1: 12}},
+        [[2], [4, 5], [4, 5]],
+        id="depthwise with a multiplier",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sizes", "expected"), SHRUNK)
+def test_indices_are_followed(text, sizes, expected):
+    assert gone(plan_of(text), sizes) == dict(zip(sizes, expected, strict=True))
+
+
+STAYING = [
+    pytest.param(
+        f"""m (float[1,3,8,8] x) => (float[1,6,8,8] y) <{weight("w1", 6, 3, 1, 1, zero=[2])}>
+        {{ y = Conv(x, w1) }}""",
+        "output 'y' of the network has fixed sizes",
+        id="an output",
+    ),
+    pytest.param(
+        between("s = Softmax<axis=1>(a)"), "'a' is read by Softmax_1", id="an op that reads all channels"
+    ),
+    pytest.param(
+        between("s = Relu(a)", kernel=3),
+        "Conv_2 pads with zeros, so a constant of 's' cannot be folded there",
+        id="padding around a constant",
+    ),
+    pytest.param(
+        between("s = Conv<group=2>(a, g)", more=f", {weight('g', 6, 3, 1, 1)}"),
+        "the group sizes of Conv_1 would become uneven",
+        id="one channel of a group",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), STAYING)
+def test_what_cannot_go_says_why(text, reason):
+    plan = plan_of(text)
+    assert told(plan) == [("CA101", "Conv_0", (2,), reason)]
+    assert not plan.kept
+
+
+def test_a_dead_layer_keeps_one_channel():
+    plan = plan_of(between("s = Relu(a)", columns=range(6), zero=()))
+    assert gone(plan, {**ONE, **LAST}) == {"w1": [1, 2, 3, 4, 5], "w2": [1, 2, 3, 4, 5]}
+    assert told(plan) == [
+        ("CA102", "Conv_0", (0,), "one channel of the tensor must stay"),
+        ("CA102", "Conv_0", (1, 2, 3, 4, 5), None),
+        ("CA101", "Conv_2", (0, 1, 2, 3), "output 'y' of the network has fixed sizes"),
+    ]

@@ -44,7 +44,7 @@ STAGES = (
     {"walker"},
     {"verifier"},
     {"variant"},
-    {"twin", "channels"},
+    {"twin", "channels", "linter"},
     {"timer", "fixer"},
     {"frontend"},
 )

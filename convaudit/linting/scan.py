@@ -78,11 +78,13 @@ def _blocks(weight: Array, kernels: int, taps: int) -> Iterator[tuple[slice, Arr
 def _looked_at(block: Array) -> tuple[Array | None, int, Array | None]:
     """Elements that are not zero (None: all), the number of denormal ones, those not finite (None: none)."""
     if block.dtype not in _FLOATS:
-        if block.dtype.kind not in "biu":  # floats of 8 bits and fewer
-            block = block.astype(np.float32)
-            return _looked_at(block)[0], 0, None if np.isfinite(block).all() else ~np.isfinite(block)
+        wild = None
+        if block.dtype.kind not in "biu":  # floats of 8 bits and fewer, complex numbers
+            block = block if block.dtype.kind == "c" else block.astype(np.float32)
+            finite = np.isfinite(block)
+            wild = None if finite.all() else ~finite
         zeros = block.size - int(np.count_nonzero(block))
-        return (block != 0) if zeros else None, 0, None
+        return (block != 0) if zeros else None, 0, wild
     unsigned, infinity, normal = _FLOATS[block.dtype]
     bits = np.bitwise_and(block.view(unsigned), unsigned(np.iinfo(unsigned).max >> 1))
     least, most = int(bits.min()), int(bits.max())

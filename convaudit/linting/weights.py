@@ -56,6 +56,7 @@ def examine(
     weight: Array,
     bias: Array | None,
     *,
+    scale: Array | None = None,
     residual: bool = False,
     zero_padded: bool = True,
 ) -> WeightFacts:
@@ -65,7 +66,8 @@ def examine(
         layer: Its record.
         weight: Shaped as ``layer.weight_shape`` says; of integers, without their zero point.
         bias: (out,); None if there is none, or it is not constant.
-        residual: Whether something else is added to each output before it leaves the layer.
+        scale: What a filter's integers stand for multiples of, (out,), where that is not one for all.
+        residual: Whether something else, or what is not stored, goes into each output.
         zero_padded: Whether what lies beyond the input's border is zero.
     """
     if not weight.size:
@@ -74,8 +76,10 @@ def examine(
     nonzero = _by_group(layer, weight, seen.nonzero)
     live = np.logical_or.reduce(nonzero, axis=2)
     # whether the filter and what is stored beside it make all of its output
-    own = not residual and (bias.shape == (live.size,) if bias is not None else not layer.bias)
-    duplicates = duplicate_filters(grouped_weight(layer, weight), bias, live) if own else ()
+    own = not residual and (bias is not None or not layer.bias)
+    own = own and all(row is None or row.shape == (live.size,) for row in (bias, scale))
+    beside = [row for row in (bias, scale) if row is not None]
+    duplicates = duplicate_filters(grouped_weight(layer, weight), beside, live) if own else ()
     latent = None if seen.nonzero.all() else latent_groups(nonzero)
     idle = list(_idle_taps(layer, seen, met_taps(layer) if zero_padded and not seen.nonfinite else None))
     claims = (
@@ -197,6 +201,22 @@ def _latent(layer: ConvLayer, latent: LatentGroups | None, live: NDArray[np.bool
         message=f"{instead} hides groups={latent.groups}: all kernels between them are zero, {how}",
         regions=tuple(regions),
     )
+
+
+def unused_inputs(layer: ConvLayer, facts: WeightFacts) -> Iterator[Claim]:
+    """CA105 where one weight tells it: input channels for which every filter that reads them is zero."""
+    if facts.nonzero is None or not facts.nonzero.any():
+        return
+    unused = tuple(np.flatnonzero(~facts.nonzero.any(axis=1)).tolist())
+    if unused:
+        yield Claim(
+            rule="CA105",
+            layer=layer.name,
+            channels=None,
+            message=f"all weights for {len(unused)} of {layer.in_channels} input channels are zero: "
+            f"{channel_list(unused)}",
+            regions=(Region(layer=layer.name, inputs=unused),),
+        )
 
 
 def _denormal(layer: ConvLayer, weight: Array, seen: Scan) -> Iterator[Claim]:

@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from convaudit.apart import call_apart, file_limits, user_code_runs_apart
 from convaudit.arguments import GivenInput
@@ -40,6 +41,10 @@ PREPARED = ("convaudit.frontends.torch.walker.forward", "convaudit.frontends.tor
 _NO_TWIN = (
     "a twin is made of an ONNX network; export the module with torch.onnx.export(module, args, 'm.onnx'), "
     "and give that"
+)
+_NO_FIX = (
+    "a smaller network is made of an ONNX one; export the module with "
+    "torch.onnx.export(module, args, 'm.onnx'), and fix that"
 )
 
 
@@ -86,11 +91,15 @@ class OpenedTorch:
 
     def lint(self, how: LintRequest) -> Linted:
         """Find what the network carries for nothing."""
-        raise UsageError(f"{self.network.source}: lint reads ONNX models")
+        from convaudit.frontends.torch.linter.linted import lint_torch
+
+        _refuse_what_lint_cannot(how)
+        with _threads(how.threads), _foreign_code(self.source):
+            return lint_torch(self.model, self.network, how, self.called_with)
 
     def fix(self, target: str | None, how: FixRequest) -> Fixed:
         """Never: a smaller network is made of an ONNX one."""
-        raise UsageError(f"{self.network.source}: {_NO_TWIN}")
+        raise UsageError(f"{self.network.source}: {_NO_FIX}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +136,21 @@ class OpenedApart:
         raise UsageError(f"{self.network.source}: {_NO_TWIN}")
 
     def lint(self, how: LintRequest) -> Linted:
-        """Find what the network carries for nothing."""
-        raise UsageError(f"{self.network.source}: lint reads ONNX models")
+        """What that process finds."""
+        _refuse_what_lint_cannot(how)
+        progress = how.progress or (lambda steps: None)
+        how = replace(how, progress=None)
+        linted, skipped = _call(linted_here, self.source, self.request, how, progress=progress)
+        claims = (
+            replace(claim, skipped=Fraction(*share))
+            for claim, share in zip(linted.claims, skipped, strict=True)
+        )
+        found: Linted = replace(linted, claims=tuple(claims))
+        return found
 
     def fix(self, target: str | None, how: FixRequest) -> Fixed:
         """Never: a smaller network is made of an ONNX one."""
-        raise UsageError(f"{self.network.source}: {_NO_TWIN}")
+        raise UsageError(f"{self.network.source}: {_NO_FIX}")
 
 
 class TorchFrontend:
@@ -172,8 +190,14 @@ def _refuse_runtime_options(how: TimeRequest) -> None:
         )
 
 
+def _refuse_what_lint_cannot(how: LintRequest) -> None:
+    for option in how.given("optimization", "provider", "time"):
+        raise UsageError(f"{option} is for ONNX models; it would do nothing for a torch one: leave it out")
+
+
 def _open_here(source: Any, request: Request) -> OpenedTorch:
     weights = request.verify is not None or request.time is not None or not request.fake
+    weights = weights or request.lint is not None
     for option in request.verify.given("optimization", "memory_bytes", "provider") if request.verify else ():
         raise UsageError(f"{option} is for onnxruntime; it would do nothing for a torch model: leave it out")
     model = load_torch_source(source, request.kwargs, weights=weights)  # fails well without torch
@@ -303,6 +327,16 @@ def verified_here(
 def timed_here(source: str, request: Request, how: TimeRequest, progress: Callable[[int], None]) -> Timed:
     """Its times."""
     return _opened_here(source, request).time(replace(how, progress=progress))
+
+
+def linted_here(
+    source: str, request: Request, how: LintRequest, progress: Callable[[int], None]
+) -> tuple[Linted, list[tuple[int, int]]]:
+    """Its claims, and of each the share of positions that nothing reads: an answer holds no fractions."""
+    linted = _opened_here(source, request).lint(replace(how, progress=progress))
+    shares = [claim.skipped.as_integer_ratio() for claim in linted.claims]
+    claims = (replace(claim, skipped=cast("Fraction", 0)) for claim in linted.claims)
+    return replace(linted, claims=tuple(claims)), shares
 
 
 def _opened_here(source: str, request: Request) -> OpenedTorch:

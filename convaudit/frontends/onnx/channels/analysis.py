@@ -72,14 +72,13 @@ def _look_at_weight(site: Site, ignored: Mask | None) -> list[str]:
     assert layer is not None
     try:
         weight, bias = tensors.stored.weight(layer), tensors.stored.bias(layer)
+        surroundings = tensors.stored.surroundings(layer)
     except ConvauditError as error:
         return [f"{layer.name}: {first_line(error)}"]
     if weight is None:
         return [f"{layer.name}: its weight is computed at run time, so nothing is known of it"]
     site.weight = weight
-    tensors.weights[layer.name] = ignoring(
-        examine(layer, weight, bias, **tensors.stored.surroundings(layer)), ignored
-    )
+    tensors.weights[layer.name] = ignoring(examine(layer, weight, bias, **surroundings), ignored)
     return []
 
 

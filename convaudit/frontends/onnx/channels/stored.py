@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from convaudit.engine.operands import Array
@@ -42,10 +44,16 @@ class Stored:
         """(out,); None if there is none, or it is computed at run time. Raises as ``weight``."""
         return self._operand(layer, "bias")
 
-    def surroundings(self, layer: ConvLayer) -> dict[str, bool]:
-        """What ``examine`` must know of a layer beside its weight, by its keywords."""
+    def surroundings(self, layer: ConvLayer) -> dict[str, Any]:
+        """What ``examine`` must know of a layer beside its weight, by its keywords. Raises as ``weight``."""
         names = self._names(layer)
-        return {"residual": "residual" in names, "zero_padded": "past_state" not in names}
+        scale = self._operand(layer, "w_scale")
+        unknown = scale is None and "w_scale" in names
+        return {
+            "scale": scale if scale is not None and scale.size > 1 else None,
+            "residual": "residual" in names or unknown,
+            "zero_padded": "past_state" not in names,
+        }
 
     def _names(self, layer: ConvLayer) -> dict[str, str]:
         return operands(self.graphs.node(self._walked.addresses[layer.name]))

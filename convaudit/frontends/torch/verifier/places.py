@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from convaudit.frontends.torch.walker.layers import PlacedLayer
 from convaudit.records import ConvLayer, Network
 
 
@@ -37,7 +38,8 @@ class Places:
 
 def _call_of(row: ConvLayer) -> ConvLayer:
     """What tells one call from others: not its name, nor from what its weight is computed."""
-    return replace(row, name="", calls=1, weight_name=None, bias_name=None, stored_params=None, notes=())
+    row = replace(row, name="", calls=1, weight_name=None, bias_name=None, stored_params=None, notes=())
+    return replace(row, computed=False) if isinstance(row, PlacedLayer) else row
 
 
 def _without_sizes(row: ConvLayer) -> ConvLayer:

@@ -57,6 +57,7 @@ class PlacedLayer(ConvLayer):
 
     module: str  # dotted path of the submodule; "" the model itself
     number: int  # among those of the submodule, from 1 on
+    computed: bool = False  # whether weight or bias is computed from what is stored, in whatever shape
 
 
 class Layers:
@@ -202,6 +203,7 @@ class Layers:
             notes=(*frame.notes, *weight.notes),
             module=path,
             number=self._number(path, frame, weight.name),
+            computed=weight.computed or (bias is not None and bias.computed),
         )
         return _as_same_padding(row) if frame.pads_same else row
 

@@ -18,6 +18,8 @@ from convaudit.records.findings import Claim, Region
 from convaudit.shapes import as_text
 from convaudit.units import human_percentage
 
+_GLANCE = 32
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFacts:
@@ -30,6 +32,7 @@ class WeightFacts:
             which padding; several rules' crops may be intersected.
         latent: Groups that it hides.
         duplicates: Classes of output channels that are the same, each ascending.
+        mixed: Whether it was seen at a glance that each filter has weights of either sign.
     """
 
     nonzero: NDArray[np.bool_] | None
@@ -37,6 +40,7 @@ class WeightFacts:
     crops: Mapping[str, Crop] = field(default_factory=dict)
     latent: LatentGroups | None = None
     duplicates: tuple[tuple[int, ...], ...] = ()
+    mixed: bool = False
 
     @property
     def dense(self) -> bool:
@@ -96,7 +100,16 @@ def examine(
         crops={claim.rule: crop for claim, crop in idle if crop is not None},
         latent=latent,
         duplicates=duplicates,
+        mixed=_mixed(grouped_weight(layer, weight)),
     )
+
+
+def _mixed(kernels: Array) -> bool:
+    """Whether the first weights of each filter have both signs; (groups, filters, channels, *kernel)."""
+    few = kernels[:, :, :_GLANCE]
+    few = few.reshape(few.shape[0] * few.shape[1], -1)[:, :_GLANCE]
+    with np.errstate(invalid="ignore"):  # which ml_dtypes tell of NaN
+        return bool(((few > 0).any(axis=1) & (few < 0).any(axis=1)).all())
 
 
 def _by_group(layer: ConvLayer, weight: Array, kernels: NDArray[np.bool_]) -> NDArray[np.bool_]:

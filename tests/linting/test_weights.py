@@ -24,6 +24,22 @@ def zeroed(shape, *places, **changed):
     return array
 
 
+SIGNS = np.array([1, -1, 0, 2])
+MIXED = [
+    pytest.param(np.tile(SIGNS, (3, 1)), {}, True, id="all"),
+    pytest.param(np.stack([SIGNS, abs(SIGNS), SIGNS]), {}, False, id="not-the-second"),
+    pytest.param(np.stack([SIGNS, 0 * SIGNS, SIGNS]), {}, False, id="zeros"),
+    pytest.param(np.tile(SIGNS, (3, 1)).T, {"transposed": True}, True, id="transposed"),
+    pytest.param(np.tile(SIGNS, (3, 1)), {"transposed": True}, False, id="in-rows"),
+]
+
+
+@pytest.mark.parametrize(("numbers", "changed", "mixed"), MIXED)
+def test_both_signs_in_each_filter_are_seen(numbers, changed, mixed):
+    array = numbers.astype(np.float32)[:, :, np.newaxis, np.newaxis]
+    assert examined(array, **changed).mixed is mixed
+
+
 ZERO_FILTERS = [
     pytest.param(zeroed((6, 4, 3, 3), 1, 4), {}, (1, 4), id="dense"),
     pytest.param(zeroed((6, 4, 3), 5), {}, (5,), id="one-dimension"),

@@ -63,6 +63,8 @@ class _Search:
     def _layer(self, layer: ConvLayer, x: Interval) -> Interval:
         if not x.bounded or layer.name not in self._facts.weights or not _is_plain(layer):
             return UNBOUNDED
+        if self._facts.weights[layer.name].mixed and (np.isposinf(x.high).all() or np.isneginf(x.low).all()):
+            return UNBOUNDED  # each filter multiplies what has no end by weights of either sign
         weight, bias = self._stored.weight(layer), self._stored.bias(layer)
         if weight is None or not isinstance(layer.in_channels, int):
             return UNBOUNDED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnx import GraphProto
@@ -12,7 +12,7 @@ from convaudit.frontends.onnx.channels.coupling import Axis, Classes, Couplings,
 from convaudit.frontends.onnx.channels.facts import Facts, ValueKey
 from convaudit.frontends.onnx.channels.sites import GraphTensors, Site, sites
 from convaudit.frontends.onnx.channels.ties import TIES
-from convaudit.frontends.onnx.channels.ties.plain import PLAIN_TIES
+from convaudit.frontends.onnx.channels.ties.plain import ALONG, PLAIN_TIES
 from convaudit.frontends.onnx.channels.ties.reshaping import Shuffle, shuffle
 from convaudit.frontends.onnx.channels.ties.row import label, pin_node
 from convaudit.frontends.onnx.graphs import Address, bodies
@@ -20,6 +20,8 @@ from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.frontends.onnx.walker import Walked
 
 _UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, OverflowError)
+_MOST_TENSORS = 100
+"""That are looked at for a reason."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,19 @@ class Coupled:
         """A reason as people read it."""
         if why is None or isinstance(why, str):
             return why or "what reads it needs it"
-        key, readers = self._final(why.key)
-        if not key[0] and key[1] in {value.name for value in self.tensors.graphs.at(()).graph.output}:
-            return _fixed_output(key[1])
-        layers = [site.layer for site in readers if site.layer is not None]
-        padded = [layer.name for layer in layers if layer.padding and any(map(any, layer.padding))]
-        if padded and key in self.tensors.known:
-            return f"{padded[0]} pads with zeros, so a constant of '{key[1]}' cannot be folded there"
-        names = list(dict.fromkeys(map(label, readers)))
+        ends = list(self._ends(why.key))
+        outputs = {value.name for value in self.tensors.graphs.at(()).graph.output}
+        for key, _ in ends:
+            if not key[0] and key[1] in outputs:
+                return _fixed_output(key[1])
+        for key, site in ends:
+            layer = None if site is None else site.layer
+            if layer and layer.padding and any(map(any, layer.padding)) and key in self.tensors.known:
+                return f"{layer.name} pads with zeros, so a constant of '{key[1]}' cannot be folded there"
+        names = list(dict.fromkeys(label(site) for _, site in ends if site is not None))
         if not names:
-            return f"'{key[1]}' is needed"
-        return f"'{key[1]}' is read by {', '.join(names[:3])}{' and others' if names[3:] else ''}"
+            return f"'{why.key[1]}' is needed"
+        return f"{', '.join(names[:3])}{' and others' if names[3:] else ''} need{'s' * (not names[1:])} it"
 
     def origin(self, key: ValueKey) -> ValueKey:
         """The tensor that one was made of by ops that hand its channels on."""
@@ -70,15 +74,21 @@ class Coupled:
                 return key
             key = sources[0]
 
-    def _final(self, key: ValueKey) -> tuple[ValueKey, Sequence[Site]]:
-        """What becomes of a tensor through ops that hand its channels on, as long as one alone reads it."""
-        readers = self.readers.get(key, ())
-        while len(readers) == 1 and readers[0].op in PLAIN_TIES and len(readers[0].outputs) == 1:
-            following = readers[0].outputs[0]
-            if following is None or readers[0].op in ("Softmax", "LogSoftmax", "Hardmax", "Shape"):
-                break
-            key, readers = following, self.readers.get(following, ())
-        return key, readers
+    def _ends(self, start: ValueKey) -> Iterator[tuple[ValueKey, Site | None]]:
+        """Where a tensor ends up through ops that hand its channels on: what is read there, and by whom."""
+        waiting, seen = [start], {start}
+        while waiting and len(seen) < _MOST_TENSORS:
+            key = waiting.pop()
+            readers = self.readers.get(key, ())
+            if not readers:
+                yield key, None
+            for site in readers:
+                if site.op not in PLAIN_TIES or site.op in ALONG:
+                    yield key, site
+                    continue
+                made = [one for one in site.outputs if one is not None and one not in seen]
+                waiting += made
+                seen.update(made)
 
 
 def coupled(walked: Walked, facts: Facts) -> Coupled:
@@ -112,6 +122,8 @@ def coupled(walked: Walked, facts: Facts) -> Coupled:
 
 
 def _visit(site: Site, couplings: Couplings) -> None:
+    if site.op == "Constant":
+        return
     row = TIES.get(site.op)
     if site.op != "If":
         for attribute, body in bodies(site.node):

@@ -132,9 +132,7 @@ STAYING = [
         "output 'y' of the network has fixed sizes",
         id="an output",
     ),
-    pytest.param(
-        between("s = Softmax<axis=1>(a)"), "'a' is read by Softmax_1", id="an op that reads all channels"
-    ),
+    pytest.param(between("s = Softmax<axis=1>(a)"), "Softmax_1 needs it", id="an op that reads all channels"),
     pytest.param(
         between("s = Relu(a)", kernel=3),
         "Conv_2 pads with zeros, so a constant of 's' cannot be folded there",

@@ -125,12 +125,14 @@ def _shape(site: Site, couplings: Couplings) -> None:
         couplings.pin(Axis(source, axis), f"{label(site)} reads its size")
 
 
+ALONG = ("Softmax", "LogSoftmax", "Hardmax", "Shape")
+"""Ops that look at a tensor as a whole."""
 PLAIN_TIES: dict[str, Tying] = {
     **dict.fromkeys(_OF_ONE, same_axes()),
     **dict.fromkeys(_OF_SEVERAL, elementwise()),
     **dict.fromkeys(_POOLS, _pool),
     **dict.fromkeys(_REDUCTIONS, _reduction),
-    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), _along(-1)),
+    **dict.fromkeys(ALONG[:3], _along(-1)),
     **dict.fromkeys(("Resize", "Upsample"), _resize),
     **dict.fromkeys(
         (

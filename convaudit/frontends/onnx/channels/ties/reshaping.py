@@ -77,9 +77,11 @@ def _channels(couplings: Couplings, side: list[Axis]) -> Axis | None:
 
 def _may_change(site: Site, after: list[Axis]) -> bool:
     """Whether the sizes that the node is told can be others: stored ones, and those that it works out."""
-    told = operand(site, 1)
+    told, made = operand(site, 1), site.tensors.shape(only(result(site))) or ()
     if site.node.op_type != "Reshape" or told is None or site.tensors.is_stored(told):
         return True
+    if sum(not isinstance(size, int) for size in made) < 2:
+        return True  # all that it is told can be stored: at most one size is worked out
     return all(_works_out(site.tensors, told, axis.axis) for axis in after)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from convaudit.records import KINDS, STATUSES
+from convaudit.records.findings import Finding, LintTotals
 from convaudit.records.timing import SweepRow
 from convaudit.reporters.columns import COLUMNS
 from convaudit.reporters.plain import keys_of
@@ -18,7 +19,9 @@ from convaudit.reporters.sweeps import SWEEP_KEYS
 from tests.conftest import SLOW
 from tests.programs import ROOT
 
-SCHEMA = json.loads((ROOT / "convaudit" / "reporters" / "report.schema.json").read_text(encoding="utf-8"))
+REPORTERS = ROOT / "convaudit" / "reporters"
+SCHEMA = json.loads((REPORTERS / "report.schema.json").read_text(encoding="utf-8"))
+LINT = json.loads((REPORTERS / "lint.schema.json").read_text(encoding="utf-8"))["$defs"]
 LAYER = SCHEMA["$defs"]["layer"]["properties"]
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 CODE = re.compile(r"`([^`\n]+)`")
@@ -46,6 +49,9 @@ TABLES = [
     pytest.param(section("json.md"), SCHEMA["$defs"]["report"]["properties"], id="report"),
     pytest.param(section("json.md", "Sweeps"), SWEEP_KEYS, id="sweep"),
     pytest.param(section("json.md", "Rows of a sweep"), keys_of(SweepRow), id="sweep-row"),
+    pytest.param(section("json.md", "Findings"), LINT["model"]["properties"], id="lint"),
+    pytest.param(section("json.md", "Findings of a model"), keys_of(Finding), id="finding"),
+    pytest.param(section("json.md", "Totals of findings"), keys_of(LintTotals), id="lint-totals"),
     pytest.param(section("verdicts.md", "The verdicts"), STATUSES, id="verdicts"),
     pytest.param(section("counting.md", "Kinds"), KINDS, id="kinds"),
 ]

@@ -19,6 +19,8 @@ from convaudit.frontends.onnx.channels.sites import GraphTensors, Site, sites
 from convaudit.frontends.onnx.channels.transfers import TRANSFERS
 from convaudit.frontends.onnx.channels.transfers.convolutions import ignoring
 from convaudit.frontends.onnx.channels.transfers.row import OPAQUE, Wanted, all_wanted
+from convaudit.frontends.onnx.graphs import bodies
+from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.linting.weights import examine
@@ -53,6 +55,12 @@ def _forward(tensors: GraphTensors, order: Sequence[Site], ignored: Mapping[str,
     """Fill in what is known of each tensor and of each weight; notes on what could not be looked at."""
     notes: list[str] = []
     for site in order:
+        if (
+            site.op in TRANSFERS
+            and site.op != "Dropout"
+            and all(key is None or tensors.is_fixed(key) for key in site.inputs)
+        ):
+            tensors.fixed.update(key for key in site.outputs if key is not None)
         if site.layer is not None:
             notes += _look_at_weight(site, ignored.get(site.layer.name))
         row = TRANSFERS.get(site.op, OPAQUE)
@@ -70,16 +78,25 @@ def _forward(tensors: GraphTensors, order: Sequence[Site], ignored: Mapping[str,
 def _look_at_weight(site: Site, ignored: Mask | None) -> list[str]:
     layer, tensors = site.layer, site.tensors
     assert layer is not None
+    key = site.inputs[CONV_OPS[site.op].weight]
+    if key is None or not tensors.is_fixed(key):
+        return [f"{layer.name}: its weight is {_varying(tensors, key)}, so nothing is known of it"]
     try:
         weight, bias = tensors.stored.weight(layer), tensors.stored.bias(layer)
         surroundings = tensors.stored.surroundings(layer)
     except ConvauditError as error:
         return [f"{layer.name}: {first_line(error)}"]
     if weight is None:
-        return [f"{layer.name}: its weight is computed at run time, so nothing is known of it"]
+        return [f"{layer.name}: its zero point is computed at run time, so nothing is known of its weight"]
     site.weight = weight
     tensors.weights[layer.name] = ignoring(examine(layer, weight, bias, **surroundings), ignored)
     return []
+
+
+def _varying(tensors: GraphTensors, key: ValueKey | None) -> str:
+    if key is not None and tensors.graphs.at(key[0]).stored(key[1]) is not None:
+        return "an input of the model, for which a caller may give another"
+    return "computed at run time"
 
 
 def _remember(tensors: GraphTensors, key: ValueKey, known: KnownElements) -> None:
@@ -119,30 +136,49 @@ class _Backward:
         return {key: mask for key, mask in found.items() if not mask.all()}
 
     def _visit(self, site: Site) -> None:
-        wanted = [None if key is None else self._of_result(key) for key in site.outputs]
-        if not any(mask is not None for mask in wanted):
+        wanted = [None if key is None else self._wanted.get(key) for key in site.outputs]
+        if not any(mask is not None and mask.any() for mask in wanted):
             return
-        try:
-            taken: Wanted = TRANSFERS.get(site.op, OPAQUE).backward(site, wanted, self._folding)
-        except _UNCLEAR:
-            taken = all_wanted(site, wanted, self._folding)
+        if self._folding or not any(key in self._tensors.known for key in site.outputs):
+            taken = self._taken(site, wanted)
+        else:
+            taken = self._not_through_constants(site, wanted)
         for key, mask in zip(site.inputs, taken, strict=False):
             if key is not None and mask is not None:
                 self._add(key, mask)
-        self._want_bodies(site)
+        self._want_bodies(site, wanted)
 
-    def _of_result(self, key: ValueKey) -> Mask | None:
-        mask = self._wanted.get(key)
-        known = self._tensors.known.get(key)
-        if mask is not None and known is not None and not self._folding:
-            mask = squeezed(mask & ~known.mask)
-        return mask if mask is not None and mask.any() else None
+    def _taken(self, site: Site, wanted: Wanted) -> Wanted:
+        wanted = [mask if mask is not None and mask.any() else None for mask in wanted]
+        try:
+            return TRANSFERS.get(site.op, OPAQUE).backward(site, wanted, self._folding)
+        except _UNCLEAR:
+            return all_wanted(site, wanted, self._folding)
 
-    def _want_bodies(self, site: Site) -> None:
-        for item in site.node.attribute:
-            if item.HasField("g"):
-                for output in item.g.output:
-                    self._want((*site.address, item.name), output.name, None)
+    def _not_through_constants(self, site: Site, wanted: Wanted) -> Wanted:
+        """A constant result reads nothing that varies: x * 0. What is constant may be what makes it so."""
+        found = [self._tensors.known.get(key) if key is not None else None for key in site.outputs]
+        varying = [
+            mask if mask is None or known is None else squeezed(mask & ~known.mask)
+            for mask, known in zip(wanted, found, strict=True)
+        ]
+        taken: list[Mask | None] = []
+        of_all, of_varying = self._taken(site, wanted), self._taken(site, varying)
+        for index, (mask, other) in enumerate(zip(of_all, of_varying, strict=True)):
+            known = site.known(index)
+            constant = None if mask is None or known is None else mask & known.mask
+            if constant is None or other is None:
+                taken.append(other if constant is None else constant)
+            else:
+                taken.append(constant | other)
+        return taken
+
+    def _want_bodies(self, site: Site, wanted: Wanted) -> None:
+        for name, graph in bodies(site.node):
+            for index, output in enumerate(graph.output):
+                mask = wanted[index] if site.op == "If" and index < len(wanted) else None
+                if site.op != "If" or mask is not None:
+                    self._want((*site.address, name), output.name, mask)
 
     def _want(self, scope: tuple[str | int, ...], name: str, mask: Mask | None) -> None:
         key = self._tensors.key(scope, name)

@@ -78,6 +78,15 @@ def any_along(mask: Mask, axes: Sequence[int]) -> Mask:
     return np.asarray(mask.any(axis=tuple(axes), keepdims=True))
 
 
+def uniform_along(known: KnownElements, axes: Sequence[int]) -> KnownElements:
+    """What is known of elements that are the same all along these axes; of them these have size 1."""
+    axes = tuple(axes)
+    mask, values = np.broadcast_arrays(known.mask, known.values)
+    one = values[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(values.ndim))]
+    same = (values == one).all(axis=axes, keepdims=True)
+    return KnownElements(np.asarray(mask.all(axis=axes, keepdims=True) & same), one)
+
+
 def reshaped(array: NDArray[Any], before: Shape, after: Shape) -> NDArray[Any] | None:
     """A fact about a tensor as one about the tensor that was reshaped; None where it cannot be said."""
     parts = segments(before, after)

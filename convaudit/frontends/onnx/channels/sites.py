@@ -11,7 +11,7 @@ import numpy as np
 from onnx import GraphProto, NodeProto, helper
 
 from convaudit.engine.operands import Array
-from convaudit.errors import LoadError
+from convaudit.errors import ConvauditError, LoadError
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.channels.compressed import MOST_OF_A_FACT, squeezed_known
 from convaudit.frontends.onnx.channels.facts import KnownElements, ValueKey
@@ -30,7 +30,9 @@ class GraphTensors:
     """The tensors of a model: shapes, small constants, and what is known of the others.
 
     Attributes:
-        known: Filled while the nodes are visited in order.
+        known: Filled while the nodes are visited in order, as is the rest.
+        weights: What the layers' weights tell.
+        fixed: Tensors that are calculated from what is stored alone.
     """
 
     def __init__(self, walked: Walked, known: Mapping[ValueKey, KnownElements] | None = None) -> None:
@@ -40,6 +42,8 @@ class GraphTensors:
         self.known: dict[ValueKey, KnownElements] = dict(known or {})
         self.layers = {walked.addresses[layer.name]: layer for layer in walked.network.layers}
         self.weights: dict[str, WeightFacts] = {}
+        self.fixed: set[ValueKey] = set()
+        self.matrices: dict[Any, Any] = {}  # packed, as ``transfers.matrices`` keeps them
         self._constants: dict[ValueKey, KnownElements | None] = {}
         model = walked.expanded.model
         self.opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 1)
@@ -68,6 +72,19 @@ class GraphTensors:
         if index.stored(key[1]) is None:
             return False
         return not (self._may_override and key[1] in index.inputs)
+
+    def is_fixed(self, key: ValueKey) -> bool:
+        """Whether it is stored, or calculated from what is stored by ops that give the same each time."""
+        return key in self.fixed or self.is_stored(key)
+
+    def array(self, key: ValueKey) -> Array | None:
+        """Elements of a tensor that is stored, or calculated from what is stored; None of any other."""
+        if not self.is_fixed(key):
+            return None
+        try:
+            return self.stored.value(*key)
+        except ConvauditError:
+            return None
 
     def of(self, key: ValueKey) -> KnownElements | None:
         """What is known of a tensor; of a stored one, its elements if they are few."""

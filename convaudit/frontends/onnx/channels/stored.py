@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convaudit.engine.operands import Array
-from convaudit.frontends.onnx.graphs import Graphs
+from convaudit.frontends.onnx.graphs import Address, Graphs
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.verifier.extracted import Constants
 from convaudit.frontends.onnx.verifier.operands import operands
@@ -62,5 +62,13 @@ class Stored:
         name = self._names(layer).get(role)
         if name is None:
             return None
-        scope = self._walked.addresses[layer.name][:-1]
+        return self.value(self._walked.addresses[layer.name][:-1], name)
+
+    def value(self, scope: Address, name: str) -> Array | None:
+        """Elements of a tensor that the graph at ``scope`` sees; None if it is computed at run time.
+
+        Raises:
+            LoadError: They are missing.
+            ExecutionError: They cannot be calculated from what is stored.
+        """
         return Constants(self._walked.model, self._whole, self.graphs, scope).value(name)

@@ -44,7 +44,7 @@ WANTED = [
         f"{A} r = Relu(a) y = Conv(r, v)",
         SKIPS,
         "float y",
-        {"a": ("001", "001"), "r": ("101", "001"), "x": ("1", "1")},
+        {"a": ("101", "001"), "r": ("101", "001"), "x": ("1", "1")},
         id="folds-and-skips",
     ),
     pytest.param(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import helper
 
+from convaudit.engine.operands import Array
 from convaudit.formulas import Count
 from convaudit.frontends.onnx.channels.compressed import unbroadcast
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask, along, anywhere_along
@@ -21,15 +22,13 @@ from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.linting.weights import WeightFacts, grouped_weight
 from convaudit.records import ConvLayer
 
-Numbers = NDArray[Any]
-
 
 @dataclass(frozen=True)
 class _Channels:
     """One operand's or result's channels, constant ones with their number; integers without zero point."""
 
     constant: Mask  # (groups, channels a group)
-    values: Numbers
+    values: Array
 
     @property
     def zero(self) -> Mask:
@@ -87,7 +86,7 @@ def _keeps_constants(layer: ConvLayer) -> bool:
     return one and not any(layer.output_padding or ()) and not any(map(any, layer.padding))
 
 
-def convolved(site: Site, weight: Numbers) -> Results:
+def convolved(site: Site, weight: Array) -> Results:
     """What is known of a convolution's result.
 
     Args:
@@ -113,7 +112,7 @@ def convolved(site: Site, weight: Numbers) -> Results:
     return [_finished(site, layer, constant.ravel(), values.ravel())]
 
 
-def _finished(site: Site, layer: ConvLayer, constant: Mask, values: Numbers) -> KnownElements | None:
+def _finished(site: Site, layer: ConvLayer, constant: Mask, values: Array) -> KnownElements | None:
     """Constant sums with all that the node adds to them: bias, residual, activation, quantisation."""
     rank = len(layer.kernel_size or ()) + 2
     shape = [1] * rank
@@ -142,7 +141,7 @@ def _finished(site: Site, layer: ConvLayer, constant: Mask, values: Numbers) -> 
     return KnownElements(mask, _activated(site, values.astype(dtype)))
 
 
-def _activated(site: Site, values: Numbers) -> Numbers:
+def _activated(site: Site, values: Array) -> Array:
     name = site.attributes.string("activation", "")
     if not name or name.lower() == "none":
         return values
@@ -156,23 +155,33 @@ def _activated(site: Site, values: Numbers) -> Numbers:
     return evaluated(helper.make_node(name, ["x"], ["y"], **given), 21, [values])
 
 
-def _requantized(site: Site, values: Numbers, shape: list[int]) -> Numbers:
-    """int32 sums to the output's 8 bits, as onnxruntime does it: one float32 factor, ties to even."""
-    scales: list[Numbers] = []
+def _requantized(site: Site, values: Array, shape: list[int]) -> Array:
     if _role(site, "y_scale") is None:  # ConvInteger
         return values.astype(np.int32)
+    scales: list[Array] = []
     for role in ("x_scale", "w_scale", "y_scale"):
         index = _role(site, role)
         if index is None:
             raise Unknown
-        scales.append(site.constant(index).astype(np.float32))
-    x_scale, w_scale, y_scale = scales
-    factor = x_scale * w_scale / y_scale
-    factor = factor.reshape(shape) if factor.size > 1 else factor.reshape(())
+        scale = site.constant(index)
+        scales.append(scale.reshape(shape) if scale.size > 1 else scale.reshape(()))
     index = _role(site, "y_zero_point")
-    zero = site.constant(index).reshape(()) if index is not None else np.zeros((), np.uint8)
+    return to_eight_bits(
+        values, scales, site.constant(index).ravel()[0] if index is not None else np.uint8(0)
+    )
+
+
+def to_eight_bits(values: Array, scales: Sequence[Array], zero: np.integer[Any]) -> Array:
+    """int32 sums to 8 bits, as onnxruntime does it: one float32 factor, ties to even.
+
+    Args:
+        values: The sums.
+        scales: Of both operands and of the result; they broadcast to ``values``.
+        zero: The result's zero point.
+    """
+    x_scale, w_scale, y_scale = (scale.astype(np.float32) for scale in scales)
     limits = np.iinfo(zero.dtype)
-    rounded = np.rint(values.astype(np.float32) * factor) + zero.astype(np.float32)
+    rounded = np.rint(values.astype(np.float32) * (x_scale * w_scale / y_scale)) + np.float32(zero)
     return np.asarray(np.clip(rounded, limits.min, limits.max).astype(zero.dtype))
 
 

@@ -13,6 +13,8 @@ from convaudit.frontends.onnx.fixer import selecting, sizes
 from convaudit.frontends.onnx.fixer.convolution import fix_convolution
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, readers
 from convaudit.frontends.onnx.fixer.folding import fix_gemm, fix_matmul
+from convaudit.frontends.onnx.fixer.kernels import fix_kernel
+from convaudit.frontends.onnx.fixer.shuffling import fix_shuffle
 from convaudit.frontends.onnx.fixer.stored import slice_stored
 from convaudit.frontends.onnx.fixer.unread import drop_unread
 from convaudit.frontends.onnx.graphs import Address, graphs
@@ -21,21 +23,21 @@ from convaudit.frontends.onnx.variant.base import without_names_by_position
 from convaudit.frontends.onnx.variant.spill import Spill
 from convaudit.frontends.onnx.walker import Walked
 
-NODES: Mapping[str, Callable[[Edit, ChangedNode], None]] = {
-    "Split": sizes.fix_split,
-    "Reshape": sizes.fix_reshape,
-    "Expand": sizes.fix_expand,
-    "ConstantOfShape": sizes.fix_constant_of_shape,
-    "Tile": sizes.fix_tile,
-    "Pad": sizes.fix_pad,
-    "Resize": sizes.fix_resize,
-    "Shape": sizes.fix_shape_of,
-    "Size": sizes.fix_size_of,
-    "Slice": selecting.fix_slice,
-    "Gather": selecting.fix_gather,
-    "Gemm": fix_gemm,
-    "MatMul": fix_matmul,
-    **dict.fromkeys(CONV_OPS, fix_convolution),
+NODES: Mapping[str, tuple[Callable[[Edit, ChangedNode], None], ...]] = {
+    "Split": (sizes.fix_split,),
+    "Reshape": (sizes.fix_reshape,),
+    "Expand": (sizes.fix_expand,),
+    "ConstantOfShape": (sizes.fix_constant_of_shape,),
+    "Tile": (sizes.fix_tile,),
+    "Pad": (sizes.fix_pad,),
+    "Resize": (sizes.fix_resize,),
+    "Shape": (sizes.fix_shape_of,),
+    "Size": (sizes.fix_size_of,),
+    "Slice": (selecting.fix_slice,),
+    "Gather": (selecting.fix_gather,),
+    "Gemm": (fix_gemm,),
+    "MatMul": (fix_matmul,),
+    **dict.fromkeys(CONV_OPS, (fix_convolution, fix_kernel)),
 }
 """What else changes of a node whose tensors shrink. Of all other ops, nothing does."""
 
@@ -67,12 +69,16 @@ def rewritten(
     edit = Edit(walked, facts, plan, spill, ignored)
     before = set(readers(edit.proto))
     slice_stored(edit)
+    inner = {key for shuffle in plan.shuffles.values() for key in shuffle.inner}
     for site in edit.sites:
-        change = NODES.get(op_of(site.node))
-        if change is None:
-            continue
         try:
-            change(edit, site)
+            if any(edit.home(site.scope, name) in inner for name in site.node.output):
+                continue  # its place is taken by a Gather
+            if site.address in plan.shuffles:
+                fix_shuffle(edit, site, plan.shuffles[site.address])
+                continue
+            for change in NODES.get(op_of(site.node), ()):
+                change(edit, site)
         except CannotRewriteError as error:
             raise CannotRewriteError(f"{site.node.name}: {error}") from None
     _insert(edit)

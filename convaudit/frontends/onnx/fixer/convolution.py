@@ -13,7 +13,7 @@ from convaudit.frontends.onnx.fixer.edit import (
     attribute_of,
     set_attribute,
 )
-from convaudit.frontends.onnx.fixer.folding import Gone, add_to_bias, gone
+from convaudit.frontends.onnx.fixer.folding import Gone, add_to_bias, gone, taken_outputs
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
 from convaudit.linting.weights import grouped_weight
 from convaudit.records import ConvLayer
@@ -74,11 +74,8 @@ def _fold(edit: Edit, site: ChangedNode, layer: ConvLayer, left: Gone, axis: int
     ignored = edit.ignored.get(layer.name)
     if ignored is not None:
         meets = meets & ~ignored
-    kept = edit.kept(site.scope, site.node.output[0]).get(axis)
-    if kept is not None:
-        stays = np.zeros(groups * outputs, np.bool_)
-        stays[kept] = True
-        meets = meets & stays.reshape(groups, outputs, 1)
+    taken = taken_outputs(edit, site, axis, groups * outputs)
+    meets = meets & taken.reshape(groups, outputs, 1)
     met = meets.any(axis=1).reshape(-1)[left.indices]
     values = np.where(met, left.values - _zero_point(edit, site, layer), 0)
     if (met & ~left.known).any():

@@ -11,7 +11,7 @@ from convaudit.engine.operands import Array
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.frontends import FixRequest
 from convaudit.frontends.onnx.fixer.rounds import Worked, work_off
-from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
+from convaudit.frontends.onnx.loader.onnx_file import OnnxModel, load_onnx
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.variant.files import check_form, check_target, put_in_place, scratch_folder
 from convaudit.frontends.onnx.variant.proof import DoesNotRunError, compared_outputs, refuse_failed
@@ -54,10 +54,11 @@ def fix_model(
     if target is not None:
         check_target(walked.model, target, WHAT)
     with scratch_folder(target, "smaller.onnx") as aside:
-        worked = work_off(walked, how, aside, walk)
+        worked = work_off(walked, how, aside)
         if not worked.applied:
             raise UsageError(_why_nothing(walked, worked))
-        after, written = worked.walked, worked.written
+        written = worked.written
+        after = walk(replace(load_onnx(written[0]), source=f"the {WHAT} of {walked.network.source}"))
         check_form(walked.model, written[0], WHAT)
         proof = _proof(walked, after, settings=settings, how=how, data=data)
         sizes = [path.stat().st_size for path in written]

@@ -11,7 +11,7 @@ from onnx import NodeProto, helper
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.channels.components import Indices
-from convaudit.frontends.onnx.channels.facts import Mask, along
+from convaudit.frontends.onnx.channels.facts import Mask, along, anywhere_along
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, set_attribute, sliced
 from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.ops import op_of
@@ -64,6 +64,17 @@ def gone(edit: Edit, scope: Address, name: str, axis: int) -> Gone | None:
         known = same[indices] & np.isfinite(held[indices].astype(np.float64))
         values = np.where(known, held[indices].astype(np.float64), 0.0)
     return Gone(indices, known, values)
+
+
+def taken_outputs(edit: Edit, site: ChangedNode, axis: int, size: int) -> Mask:
+    """Which indices along an axis of a node's output stay, and are read; the others may be anything."""
+    name = site.node.output[0]
+    key = edit.home(site.scope, name)
+    taken = anywhere_along(None if key is None else edit.facts.read.get(key), axis, size).copy()
+    kept = edit.kept(site.scope, name).get(axis)
+    if kept is not None:
+        taken[np.setdiff1d(np.arange(size), kept)] = False
+    return taken
 
 
 def add_to_bias(
@@ -146,7 +157,8 @@ def fix_gemm(edit: Edit, site: ChangedNode) -> None:
         raise CannotRewriteError("its weight is computed at run time")
     weight = weight.T if attributes.integer("transB", 0) else weight
     alpha, beta = (next(iter(attributes_float(node, name)), 1.0) for name in ("alpha", "beta"))
-    added = alpha * left.added(weight[left.indices])
+    taken = taken_outputs(edit, site, 1, weight.shape[1])
+    added = alpha * left.added(np.where(taken, weight[left.indices], 0))
     if not added.any():
         return
     bias = edit.value(scope, node.input[2]) if len(node.input) > 2 and node.input[2] else None
@@ -181,7 +193,10 @@ def fix_matmul(edit: Edit, site: ChangedNode) -> None:
             if left.known.all() and not left.values.any():
                 continue
             raise CannotRewriteError("what multiplies the channels is computed at run time")
-        added = left.added(weight[left.indices] if side == 0 else weight.T[left.indices])
+        weight = weight if side == 0 else weight.T
+        last = len(edit.shape(scope, node.output[0]) or ()) - 1
+        taken = taken_outputs(edit, site, last - side, weight.shape[1])
+        added = left.added(np.where(taken, weight[left.indices], 0))
         if added.any():
             _follow_with_add(edit, site, added if side == 0 else added[:, None])
 

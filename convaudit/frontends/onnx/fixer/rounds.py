@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from convaudit.frontends.onnx.channels.negligible import certified
 from convaudit.frontends.onnx.channels.plan import Plan, make_plan
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError
 from convaudit.frontends.onnx.fixer.rewriting import Rewritten, rewritten
-from convaudit.frontends.onnx.loader.onnx_file import OnnxModel, load_onnx
+from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.variant.spill import Spill
 from convaudit.frontends.onnx.variant.writing import write_model
-from convaudit.frontends.onnx.walker import Walked
+from convaudit.frontends.onnx.walker import Walked, walk_onnx
 from convaudit.records.findings import Claim
 
 _MOST_ROUNDS = 8
@@ -30,28 +30,25 @@ class Worked:
     """The network without what could be taken out.
 
     Attributes:
-        walked: The network, as it was written aside.
-        written: Its files.
+        written: Its files, aside.
         applied: What was taken out.
         left: What was not, with the reasons.
         notes: What else is no longer as it was.
     """
 
-    walked: Walked
     written: list[Path]
     applied: tuple[Claim, ...]
     left: tuple[Claim, ...]
     notes: tuple[str, ...]
 
 
-def work_off(walked: Walked, how: FixRequest, aside: Path, walk: Callable[[OnnxModel], Walked]) -> Worked:
-    """Take out of a network all that can go.
+def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
+    """Take out of a network all that can go, whatever sizes its inputs have that the file leaves open.
 
     Args:
-        walked: The network.
+        walked: The network, with the sizes that were given.
         how: What is to go.
         aside: In whose folder the rounds are written, each in one of its own.
-        walk: Walks what was written.
 
     Raises:
         LoadError: Weights are missing.
@@ -62,7 +59,7 @@ def work_off(walked: Walked, how: FixRequest, aside: Path, walk: Callable[[OnnxM
     applied: list[Claim] = []
     refused: dict[tuple[str, str, tuple[int, ...] | None], str] = {}
     notes: dict[str, None] = {}
-    now, written = walked, list[Path]()
+    now, written = walk_onnx(walked.model, allow_run=False), list[Path]()
     for number in range(_MOST_ROUNDS):
         done = _round(now, how, selected, aside.parent / str(number), refused)
         if done is None:
@@ -73,7 +70,7 @@ def work_off(walked: Walked, how: FixRequest, aside: Path, walk: Callable[[OnnxM
         written = write_model(now.model, made.proto, spill, folder / aside.name)
         spill.remove()
         source = f"the smaller {walked.network.source}"
-        now = walk(replace(load_onnx(written[0]), source=source))
+        now = walk_onnx(replace(load_onnx(written[0]), source=source), allow_run=False)
         if selected is not None:
             break  # its channels have other numbers now
     else:
@@ -82,10 +79,9 @@ def work_off(walked: Walked, how: FixRequest, aside: Path, walk: Callable[[OnnxM
             "please report it with the model"
         )
     return Worked(
-        walked=now,
         written=written,
         applied=tuple(applied),
-        left=tuple(_left(claims, applied, refused, how)),
+        left=tuple(_left(claims, applied, refused, how, selected)),
         notes=tuple(notes),
     )
 
@@ -159,6 +155,7 @@ def _left(
     applied: list[Claim],
     refused: Mapping[tuple[str, str, tuple[int, ...] | None], str],
     how: FixRequest,
+    selected: _Selected | None,
 ) -> Iterator[Claim]:
     """What was found and stays, with the reasons."""
     gone = {_key(claim) for claim in applied}
@@ -171,7 +168,9 @@ def _left(
         elif not claim.fixable:
             yield claim
         elif key not in gone and claim.certainty == "exact":
-            yield replace(claim, fixable=False, reason="it was not selected")
+            taken = selected is None or key in selected
+            reason = "it holds only for the sizes given" if taken else "it was not selected"
+            yield replace(claim, fixable=False, reason=reason)
 
 
 def _key(claim: Claim) -> tuple[str, str, tuple[int, ...] | None]:

@@ -20,7 +20,7 @@ import numpy as np
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.channels.bounds import Bounds
 from convaudit.frontends.onnx.channels.facts import Facts, Mask
-from convaudit.frontends.onnx.channels.intervals import SLACK, UNBOUNDED, ZERO, Ends, Interval
+from convaudit.frontends.onnx.channels.intervals import SLACK, UNBOUNDED, ZERO, Ends, Interval, tidy
 from convaudit.frontends.onnx.channels.sites import GraphTensors
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.walker import Walked
@@ -65,15 +65,15 @@ class _Search:
             return UNBOUNDED
         if self._facts.weights[layer.name].mixed and (np.isposinf(x.high).all() or np.isneginf(x.low).all()):
             return UNBOUNDED  # each filter multiplies what has no end by weights of either sign
-        weight, bias = self._stored.weight(layer), self._stored.bias(layer)
-        if weight is None or not isinstance(layer.in_channels, int):
-            return UNBOUNDED
-        if bias is not None and bias.shape != (layer.out_channels,):
+        if not isinstance(layer.in_channels, int):
             return UNBOUNDED
         axis = -1 if layer.layout == "channels_last" else 1
         # at the borders a tap meets zeros, or a transposed convolution has none
         everywhere = not layer.transposed and not any(map(any, layer.padding or ((1, 1),)))
         line = x.along(axis, layer.in_channels)
+        weight, bias = self._stored.weight(layer), self._stored.bias(layer)
+        if weight is None or (bias is not None and bias.shape != (layer.out_channels,)):
+            return UNBOUNDED
         sums = _Sums(layer, line if everywhere else line.joined(ZERO))
         ignored, output = sums.of(grouped_weight(layer, weight), bias)
         if ignored.any():
@@ -108,19 +108,19 @@ class _Sums:
         """
         groups, filters, channels = kernels.shape[:3]
         shifts = np.zeros(groups * filters) if bias is None else bias.astype(np.float64)
-        ignored = np.zeros(kernels.shape[:3], np.bool_)
-        low, high = np.empty((groups, filters)), np.empty((groups, filters))
-        rows = max(1, _ELEMENTS // max(1, kernels[0, 0].size))
-        for group in range(groups):
-            inputs = slice(group * channels, (group + 1) * channels)
-            x = Interval(self._line.low[inputs], self._line.high[inputs])
-            for start in range(0, filters, rows):
-                part = slice(start, min(start + rows, filters))
-                weights = kernels[group, part].astype(np.float64).reshape(-1, channels, kernels[0, 0, 0].size)
-                shift = shifts.reshape(groups, filters)[group, part]
-                ignored[group, part] = self._negligible(np.abs(weights).sum(axis=2), shift, x)
-                low[group, part], high[group, part] = self._given(weights, shift, x)
-        return ignored, Interval(low.ravel(), high.ravel())
+        rows = kernels.reshape(groups * filters, channels, -1)
+        lows, highs = (end.reshape(groups, channels) for end in (self._line.low, self._line.high))
+        ignored = np.zeros(rows.shape[:2], np.bool_)
+        low, high = np.empty(len(rows)), np.empty(len(rows))
+        step = max(1, _ELEMENTS // max(1, rows[0].size))
+        for start in range(0, len(rows), step):
+            part = slice(start, min(start + step, len(rows)))
+            group = np.arange(part.start, part.stop) // filters
+            x = Interval(lows[group], highs[group]) if groups > 1 else Interval(lows, highs)
+            weights = rows[part].astype(np.float64)
+            ignored[part] = self._negligible(np.abs(weights).sum(axis=2), shifts[part], x)
+            low[part], high[part] = self._given(weights, shifts[part], x)
+        return ignored.reshape(kernels.shape[:3]), Interval(low, high)
 
     def _negligible(self, sizes: Ends, shift: Ends, x: Interval) -> Mask:
         """Of kernels with these sums of absolute values (filters, channels): the smallest that fit."""
@@ -144,13 +144,12 @@ class _Sums:
         terms = weights[0].size + 1
         growth = terms * self._unit / (1 - terms * self._unit) if terms * self._unit < 1 else np.inf
         room = (SLACK + growth) * (_products(ups + downs, x.magnitude).sum(axis=1) + np.abs(shift))
-        return np.nan_to_num(least - room, nan=-np.inf, posinf=np.inf, neginf=-np.inf), np.nan_to_num(
-            most + room, nan=np.inf, posinf=np.inf, neginf=-np.inf
-        )
+        found = tidy(least - room, most + room)
+        return found.low, found.high
 
 
 def _products(sizes: Ends, ends: Ends) -> Ends:
-    """Sizes (filters, channels) times an end of each channel; nothing comes of a kernel that is zero."""
+    """Sizes (filters, channels) times an end of each; nothing comes of a kernel that is zero."""
     with np.errstate(invalid="ignore"):
         products = sizes * ends
     finite: Ends = np.where(sizes == 0, 0.0, products)

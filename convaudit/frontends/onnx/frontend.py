@@ -79,7 +79,7 @@ class OpenedOnnx:
         """Find what the network carries for nothing."""
         from convaudit.frontends.onnx.channels.linted import lint_model
 
-        return lint_model(self.walked)
+        return lint_model(self.walked, how, _settings(how), self.data or None)
 
     def fix(self, target: str | None, how: FixRequest) -> Fixed:
         """Take that out, and verify the smaller network before it is written."""

@@ -15,6 +15,9 @@ bounds that hold for every input.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from convaudit.engine.operands import Array
@@ -33,10 +36,23 @@ _ELEMENTS = 2**20  # of a weight that are looked at together
 _MARGIN = 1 - 2.0**-10  # for the rounding of what is calculated here, in float64
 
 
-def certified(walked: Walked, facts: Facts) -> dict[str, Mask]:
-    """Kernels that are negligible on every input: (groups, out/groups, in/groups) by the layer's name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Negligible:
+    """What may be left out of a network's sums.
 
-    Kernels that are zero are not among them, nor are layers without any.
+    Attributes:
+        kernels: Which ones, (groups, out/groups, in/groups) by the layer's name; none that is zero, and no
+            layer without any.
+        shares: By layer, what they add to a sum together, relative to the sum of its terms' absolute values,
+            is at most this.
+    """
+
+    kernels: Mapping[str, Mask] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+def certified(walked: Walked, facts: Facts) -> Negligible:
+    """Kernels that are negligible on every input.
 
     Args:
         walked: The model.
@@ -47,7 +63,7 @@ def certified(walked: Walked, facts: Facts) -> dict[str, Mask]:
     """
     search = _Search(walked, facts)
     search.bounds.find()
-    return search.found
+    return Negligible(kernels=search.found, shares=search.shares)
 
 
 class _Search:
@@ -55,13 +71,14 @@ class _Search:
 
     def __init__(self, walked: Walked, facts: Facts) -> None:
         self.found: dict[str, Mask] = {}
+        self.shares: dict[str, float] = {}
         self._facts = facts
         tensors = GraphTensors(walked, facts.known)
         self._stored = tensors.stored
         self.bounds = Bounds(tensors, self._layer)
 
     def _layer(self, layer: ConvLayer, x: Interval) -> Interval:
-        if not x.bounded or layer.name not in self._facts.weights or not _is_plain(layer):
+        if not x.bounded or layer.name not in self._facts.weights or not is_plain_sum(layer):
             return UNBOUNDED
         if self._facts.weights[layer.name].mixed and (np.isposinf(x.high).all() or np.isneginf(x.low).all()):
             return UNBOUNDED  # each filter multiplies what has no end by weights of either sign
@@ -78,6 +95,7 @@ class _Search:
         ignored, output = sums.of(grouped_weight(layer, weight), bias)
         if ignored.any():
             self.found[layer.name] = ignored
+            self.shares[layer.name] = sums.share
         if "residual" in CONV_OPS[layer.op].roles or (layer.bias and bias is None):
             return UNBOUNDED
         shape = [1] * weight.ndim
@@ -85,7 +103,7 @@ class _Search:
         return Interval(output.low.reshape(shape), output.high.reshape(shape))
 
 
-def _is_plain(layer: ConvLayer) -> bool:
+def is_plain_sum(layer: ConvLayer) -> bool:
     """Whether all that it sums are its bias and products of its weight and its input, in floating point."""
     op = CONV_OPS[layer.op]
     other = op.quantized or op.deformable or op.causal or layer.layout == "reordered"
@@ -98,6 +116,7 @@ class _Sums:
     def __init__(self, layer: ConvLayer, line: Interval) -> None:
         self._unit = unit_roundoff(accumulator(np.dtype(layer.dtype)))
         self._line = line  # of each input channel, (in,), and of the padding that it has
+        self.share = 0.0  # of a sum, that what is negligible adds at most
 
     def of(self, kernels: Array, bias: Array | None) -> tuple[Mask, Interval]:
         """Which kernels are negligible, and the bounds (out,) of what the filters give.
@@ -130,7 +149,10 @@ class _Sums:
         ignored = np.zeros(sizes.shape, np.bool_)
         rows = np.flatnonzero(((sizes > 0) & (added <= limits)).any(axis=1))
         order = np.argsort(added[rows], axis=1)
-        fits = np.cumsum(np.take_along_axis(added[rows], order, axis=1), axis=1) <= limits[rows]
+        totals = np.cumsum(np.take_along_axis(added[rows], order, axis=1), axis=1)
+        fits = totals <= limits[rows]
+        largest = np.where(fits, totals, 0.0).max(axis=1, initial=0.0) / sums[rows]
+        self.share = max(self.share, float(largest.max(initial=0.0)))
         chosen = np.zeros(fits.shape, np.bool_)
         np.put_along_axis(chosen, order, fits, axis=1)
         ignored[rows] = chosen & (sizes[rows] > 0)

@@ -1,43 +1,132 @@
-"""Claims that hold within rounding: what is found once negligible kernels are taken for zero."""
+"""What holds of a network within rounding: what is found once negligible kernels are taken for zero."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from convaudit.engine.operands import Array
+from convaudit.errors import ExecutionError, UsageError
+from convaudit.frontends import LintRequest
+from convaudit.frontends.onnx.channels.facts import Facts, Mask
+from convaudit.frontends.onnx.channels.negligible import Negligible, certified
+from convaudit.frontends.onnx.channels.run_on_data import negligible_on
+from convaudit.frontends.onnx.runtime import Settings
+from convaudit.frontends.onnx.walker import Walked
 from convaudit.records.findings import Claim
 
-_WAYS = {"CA101": "give a constant", "CA102": "add nothing", "CA105": "add nothing"}
-"""What a rule about whole channels says of them."""
+_ON_EVERY_INPUT = "on every input, by bounds of the activations"
+_ON_THESE = "at every position of one run, on {}"
+_WAYS = {"CA101": "a constant and at most", "CA102": "at most", "CA105": "at most"}
+"""What a channel gives that a rule about whole channels finds."""
 
 
-def further(exact: Sequence[Claim], rounded: Sequence[Claim], basis: str) -> tuple[Claim, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Kernels that are taken for zero.
+
+    Attributes:
+        kernels: Which ones, (groups, out/groups, in/groups) by the layer's name.
+        shares: What they add to a sum at most, relative to the sum of its terms' absolute values, by layer.
+        basis: On which inputs, and what tells so.
+    """
+
+    kernels: Mapping[str, Mask]
+    shares: Mapping[str, float]
+    basis: str
+
+    def joined(self, other: Negligible, basis: str) -> Ignored:
+        """With others."""
+        kernels = dict(self.kernels)
+        for name, mask in other.kernels.items():
+            kernels[name] = kernels[name] | mask if name in kernels else mask
+        shares = {
+            name: self.shares.get(name, 0.0) + other.shares.get(name, 0.0)
+            for name in (*self.shares, *other.shares)
+        }
+        return Ignored(kernels=kernels, shares=shares, basis=basis)
+
+
+NOTHING = Ignored(kernels={}, shares={}, basis="")
+
+
+def ignored_kernels(
+    walked: Walked, facts: Facts, how: LintRequest, settings: Settings, data: Mapping[str, Array] | None
+) -> tuple[list[Ignored], list[str]]:
+    """Kernels that may be taken for zero: certified ones, then those with what a run adds to them.
+
+    Args:
+        walked: The model.
+        facts: What is known of its tensors.
+        how: Whether it is run.
+        settings: How it is run.
+        data: Values of its inputs by name; None: random ones.
+
+    Returns:
+        Only what is not empty, and not what was there before; notes on what could not be done.
+
+    Raises:
+        LoadError: Weights are missing.
+    """
+    found: list[Ignored] = []
+    proven = NOTHING.joined(certified(walked, facts), _ON_EVERY_INPUT)
+    if proven.kernels:
+        found.append(proven)
+    if not how.run:
+        return found, []
+    try:
+        seen = negligible_on(walked, facts, data, settings, how)
+    except (ExecutionError, UsageError) as error:
+        return found, [f"what drowns in rounding on the data is not known: {error}"]
+    if seen.kernels:
+        found.append(proven.joined(seen, _ON_THESE.format("random input" if data is None else "the data")))
+    return found, []
+
+
+def claims_within_rounding(
+    exact: Sequence[Claim],
+    steps: Sequence[Ignored],
+    claims_of: Callable[[Mapping[str, Mask]], Sequence[Claim]],
+) -> tuple[Claim, ...]:
     """Claims of whole channels that hold only within rounding.
 
     Args:
         exact: What holds as it is.
-        rounded: What holds where negligible kernels are taken for zero; that includes the former.
-        basis: On which inputs they are, and what tells so.
+        steps: What is taken for zero, each with all of those before.
+        claims_of: All claims where kernels are taken for zero.
     """
-    return tuple(_further(exact, rounded, basis))
+    claims = list(exact)
+    for step in steps:
+        claims += _further(claims, claims_of(step.kernels), step)
+    return tuple(claims[len(exact) :])
 
 
-def _further(exact: Sequence[Claim], rounded: Sequence[Claim], basis: str) -> Iterator[Claim]:
+def _further(known: Sequence[Claim], rounded: Sequence[Claim], step: Ignored) -> Iterator[Claim]:
     proven: dict[str, set[int]] = defaultdict(set)
-    for claim in exact:
-        if claim.rule in _WAYS:
+    for claim in known:
+        if claim.rule in _WAYS or claim.rule == "CA103":
             proven[claim.layer].update(claim.channels or ())
     for claim in rounded:
         channels = tuple(one for one in claim.channels or () if one not in proven[claim.layer])
         if claim.rule not in _WAYS or not channels:
             continue
+        proven[claim.layer].update(channels)
         yield Claim(
             rule="CA103",
             layer=claim.layer,
             channels=channels,
-            message=f"{len(channels)} channels {_WAYS[claim.rule]} within the rounding of the sums, {basis}",
+            message=_message(claim, channels, step),
             certainty="within_rounding",
             regions=claim.regions,
             fixable=claim.fixable,
             reason=claim.reason,
         )
+
+
+def _message(claim: Claim, channels: Sequence[int], step: Ignored) -> str:
+    layers = {claim.layer, *(region.layer for region in claim.regions)}
+    share = max((step.shares.get(layer, 0.0) for layer in layers), default=0.0)
+    largest = f"{share:.1e} of each sum" if share else "nothing"
+    number = f"{len(channels)} channel{'s add' if len(channels) > 1 else ' adds'}"
+    return f"{number} {_WAYS[claim.rule]} {largest}, less than its rounding, {step.basis}"

@@ -9,7 +9,7 @@ from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 from convaudit.frontends.onnx.channels.analysis import analyse
 from convaudit.frontends.onnx.channels.negligible import certified
-from convaudit.frontends.onnx.channels.within_rounding import further
+from convaudit.frontends.onnx.channels.within_rounding import Ignored, claims_within_rounding
 from convaudit.records.findings import Claim, Region
 from tests.frontends.onnx.models import model, values, walked
 
@@ -40,7 +40,7 @@ def tiny(*kernels: tuple[int, int], size: float = 1e-12, taps: tuple[int, int] =
 def found(proto: ModelProto) -> dict[str, list[tuple[int, int]]]:
     """Negligible kernels as (filter, channel)."""
     seen = walked(proto)
-    masks = certified(seen, analyse(seen))
+    masks = certified(seen, analyse(seen)).kernels
     return {name: [(int(k), int(c)) for _, k, c in np.argwhere(mask)] for name, mask in masks.items()}
 
 
@@ -128,6 +128,8 @@ def _claim(rule: str, *channels: int, layer: str = "a") -> Claim:
 def test_what_is_exact_is_not_claimed_again_within_rounding(
     exact: list[Claim], rounded: list[Claim], expected: list[tuple[str, tuple[int, ...]]]
 ) -> None:
-    claims = further(exact, rounded, "here")
+    step = Ignored(kernels={}, shares={"a": 1e-20}, basis="here")
+    claims = claims_within_rounding(exact, [step], lambda ignored: rounded)
     assert [(one.layer, one.channels) for one in claims] == expected
+    assert all("at most 1.0e-20 of each sum" in one.message for one in claims)
     assert all(one.rule == "CA103" and one.certainty == "within_rounding" and one.fixable for one in claims)

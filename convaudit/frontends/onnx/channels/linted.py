@@ -16,14 +16,17 @@ from convaudit.records.findings import Claim, Linted
 
 
 def lint_model(
-    walked: Walked, how: LintRequest, settings: Settings, data: Mapping[str, Array] | None = None
+    walked: Walked,
+    how: LintRequest | None = None,
+    settings: Settings | None = None,
+    data: Mapping[str, Array] | None = None,
 ) -> Linted:
     """What a model carries for nothing.
 
     Args:
         walked: The model.
-        how: What may be done to find it.
-        settings: How it is run, where it is.
+        how: What may be done to find it; None: nothing is run.
+        settings: How it is run, where it is; None: as ``Settings`` says.
         data: Values of its inputs by name; None: random ones.
 
     Raises:
@@ -35,6 +38,6 @@ def lint_model(
     def claims_of(ignored: Mapping[str, Mask]) -> Sequence[Claim]:
         return make_plan(walked, analyse(walked, ignored)).claims
 
-    steps, notes = ignored_kernels(walked, facts, how, settings, data)
+    steps, notes = ignored_kernels(walked, facts, how, settings or Settings(), data)
     claims += claims_within_rounding(claims, steps, claims_of)
     return Linted(claims=claims, examined=frozenset(facts.weights), notes=(*facts.notes, *notes))

@@ -18,6 +18,7 @@ from convaudit.records.findings import Claim
 
 _ON_EVERY_INPUT = "on every input, by bounds of the activations"
 _ON_THESE = "at every position of one run, on {}"
+_OF_ONE_RUN = "other inputs may need it: only what bounds certify for every input is taken out"
 _WAYS = {"CA101": "a constant and at most", "CA102": "at most", "CA105": "at most"}
 """What a channel gives that a rule about whole channels finds."""
 
@@ -30,13 +31,15 @@ class Ignored:
         kernels: Which ones, (groups, out/groups, in/groups) by the layer's name.
         shares: What they add to a sum at most, relative to the sum of its terms' absolute values, by layer.
         basis: On which inputs, and what tells so.
+        certified: Whether it is on every input.
     """
 
     kernels: Mapping[str, Mask]
     shares: Mapping[str, float]
     basis: str
+    certified: bool = True
 
-    def joined(self, other: Negligible, basis: str) -> Ignored:
+    def joined(self, other: Negligible, basis: str, *, certified: bool) -> Ignored:
         """With others."""
         kernels = dict(self.kernels)
         for name, mask in other.kernels.items():
@@ -45,21 +48,25 @@ class Ignored:
             name: self.shares.get(name, 0.0) + other.shares.get(name, 0.0)
             for name in (*self.shares, *other.shares)
         }
-        return Ignored(kernels=kernels, shares=shares, basis=basis)
+        return Ignored(kernels=kernels, shares=shares, basis=basis, certified=certified)
 
 
 NOTHING = Ignored(kernels={}, shares={}, basis="")
 
 
 def ignored_kernels(
-    walked: Walked, facts: Facts, how: LintRequest, settings: Settings, data: Mapping[str, Array] | None
+    walked: Walked,
+    facts: Facts,
+    how: LintRequest | None,
+    settings: Settings,
+    data: Mapping[str, Array] | None,
 ) -> tuple[list[Ignored], list[str]]:
     """Kernels that may be taken for zero: certified ones, then those with what a run adds to them.
 
     Args:
         walked: The model.
         facts: What is known of its tensors.
-        how: Whether it is run.
+        how: Whether it is run; None: it is not.
         settings: How it is run.
         data: Values of its inputs by name; None: random ones.
 
@@ -70,17 +77,18 @@ def ignored_kernels(
         LoadError: Weights are missing.
     """
     found: list[Ignored] = []
-    proven = NOTHING.joined(certified(walked, facts), _ON_EVERY_INPUT)
+    proven = NOTHING.joined(certified(walked, facts), _ON_EVERY_INPUT, certified=True)
     if proven.kernels:
         found.append(proven)
-    if not how.run:
+    if how is None or not how.run:
         return found, []
     try:
         seen = negligible_on(walked, facts, data, settings, how)
     except (ExecutionError, UsageError) as error:
         return found, [f"what drowns in rounding on the data is not known: {error}"]
     if seen.kernels:
-        found.append(proven.joined(seen, _ON_THESE.format("random input" if data is None else "the data")))
+        basis = _ON_THESE.format("random input" if data is None else "the data")
+        found.append(proven.joined(seen, basis, certified=False))
     return found, []
 
 
@@ -119,8 +127,8 @@ def _further(known: Sequence[Claim], rounded: Sequence[Claim], step: Ignored) ->
             message=_message(claim, channels, step),
             certainty="within_rounding",
             regions=claim.regions,
-            fixable=claim.fixable,
-            reason=claim.reason,
+            fixable=claim.fixable and step.certified,
+            reason=claim.reason if step.certified else _OF_ONE_RUN,
         )
 
 

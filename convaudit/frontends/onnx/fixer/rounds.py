@@ -103,7 +103,7 @@ def _round(
 ) -> tuple[Path, Rewritten, tuple[Claim, ...], Spill] | None:
     """One round; None if nothing can go."""
     facts = analyse(walked)
-    ignored: Mapping[str, Mask] = certified(walked, facts) if how.within_rounding else {}
+    ignored: Mapping[str, Mask] = certified(walked, facts).kernels if how.within_rounding else {}
     if ignored:
         facts = analyse(walked, ignored)
     folder.mkdir()

@@ -51,29 +51,15 @@ class Causes:
         self._removable = coupled.classes.removable
 
     def found(self) -> list[Cause]:
-        """All of them."""
-        zero_through = self._zero_through()
+        """All of them: each layer's own channels by its own findings, what else goes by the first one."""
         for place, one in enumerate(self._layers):
-            through = one.through
-            going = self._goes(one.out_classes)
-            self._claim("CA101", place, one.zero | (one.constant & ~(through & going)))
-            led = np.isin(one.out_classes, zero_through) & going
-            self._claim("CA102", place, one.unread & ~((through | led) & going))
-        for place, one in enumerate(self._layers):  # what is left has no other cause in sight
-            going = self._goes(one.out_classes) & ~self._claimed[place]
-            unowned = going & ~np.isin(one.out_classes, list(self._owners) or [-2])
-            self._claim("CA101", place, unowned & one.constant)
-            self._claim("CA102", place, unowned & ~one.constant)
+            self._claim("CA101", place, one.constant)
+            self._claim("CA102", place, one.unread)
         for place, one in enumerate(self._layers):
             self._columns(place, one)
         for place, one in enumerate(self._layers):
             self._coupled_filters(place, one)
         return list(self._by_key.values())
-
-    def _zero_through(self) -> Indices:
-        """Classes in which a depthwise filter is zero: it is why what makes its input is not read."""
-        found = [one.out_classes[one.through & one.zero] for one in self._layers]
-        return np.unique(np.concatenate([np.empty(0, np.intp), *found]))
 
     def _goes(self, classes: Indices) -> Mask:
         goes: Mask = (

@@ -45,16 +45,6 @@ class LayerChannels:
     unread: Mask
     idle_columns: Mask
 
-    @property
-    def through(self) -> Mask:
-        """Output channels that go together with the input channel that they are made of: depthwise ones."""
-        groups = self.layer.groups
-        if groups == 1 or len(self.in_classes) != groups:
-            return np.zeros(len(self.out_classes), np.bool_)
-        reads = np.arange(len(self.out_classes)) // (len(self.out_classes) // groups)
-        through: Mask = (self.in_classes[reads] == self.out_classes) & (self.out_classes != _NONE)
-        return through
-
 
 def layer_channels(coupled: Coupled, facts: Facts) -> Iterator[LayerChannels]:
     """Every layer whose sizes are known and whose weight was looked at."""

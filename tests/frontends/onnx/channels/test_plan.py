@@ -55,19 +55,25 @@ def test_filters_go_with_their_bias_their_depthwise_filters_and_the_columns_that
     plan = plan_of(CHAIN)
     assert told(plan) == [
         ("CA101", "Conv_0", (2,), None),
-        ("CA102", "Conv_0", (5,), None),
-        ("CA101", "Conv_2", (4,), None),
+        ("CA102", "Conv_0", (4, 5), None),
+        ("CA101", "Conv_2", (2, 4), None),
+        ("CA102", "Conv_2", (5,), None),
     ]
     sizes = {"w1": {0: 6}, "b1": {0: 6}, "wd": {0: 6}, "bd": {0: 6}, "w2": {1: 6}, "a": {1: 6}, "s": {1: 6}}
     assert gone(plan, sizes) == {name: [2, 4, 5] for name in sizes}
     regions = [[(one.layer, one.outputs, one.inputs) for one in claim.regions] for claim in plan.claims]
-    assert regions[2] == [("Conv_2", (4,), None), ("Conv_0", (4,), None), ("Conv_4", None, (4,))]
+    assert regions == [
+        [("Conv_0", (2,), None), ("Conv_4", None, (2,))],
+        [("Conv_0", (4, 5), None), ("Conv_4", None, (4, 5))],
+        [("Conv_2", (2, 4), None)],
+        [("Conv_2", (5,), None)],
+    ]
 
 
 def test_only_what_is_selected_goes():
-    plan = plan_of(CHAIN, {("CA102", "Conv_0", (5,))})
+    plan = plan_of(CHAIN, {("CA102", "Conv_2", (5,))})
     assert gone(plan, {"w1": {0: 6}, "wd": {0: 6}}) == {"w1": [5], "wd": [5]}
-    assert [claim.fixable for claim in plan.claims] == [False, True, False]
+    assert [claim.fixable for claim in plan.claims] == [False, False, False, True]
 
 
 def between(body: str, *, zero=(2,), columns=(), out="float[1,4,8,8]", more="", kernel=1, ins=6) -> str:
@@ -85,6 +91,27 @@ ONE, LAST = {"w1": {0: 6}}, {"w2": {1: 6}}
 GOING = [
     pytest.param(between("s = Relu(a)"), {**ONE, **LAST}, [2], id="element-wise"),
     pytest.param(between("t = Relu(a)\n s = Add(a, t)"), {**ONE, **LAST}, [2], id="residual of itself"),
+    pytest.param(
+        between("s = BatchNormalization(a, g, g, g, v)", more=f", {weight('g', 6)}, {weight('v', 6)}"),
+        {**ONE, "g": {0: 6}, "v": {0: 6}, **LAST},
+        [2],
+        id="batch norm",
+    ),
+    pytest.param(
+        between("s = MaxPool<kernel_shape=[3, 3], pads=[1, 1, 1, 1]>(a)"), {**ONE, **LAST}, [2], id="pool"
+    ),
+    pytest.param(
+        between("t = Transpose<perm=[0, 2, 3, 1]>(a)\n s = Transpose<perm=[0, 3, 1, 2]>(t)"),
+        {**ONE, "t": {3: 6}, **LAST},
+        [2],
+        id="transposed and back",
+    ),
+    pytest.param(
+        between("p = GlobalAveragePool(a)\n q = Sigmoid(p)\n s = Mul(a, q)"),
+        {**ONE, "q": {1: 6}, **LAST},
+        [2],
+        id="squeeze-excite",
+    ),
     pytest.param(
         between("s = PRelu(a, slope)", more=f", {weight('slope', 6, 1, 1)}"),
         {**ONE, "slope": {0: 6}, **LAST},
@@ -106,6 +133,27 @@ SHRUNK = [
         between("s = Concat<axis=1>(x, a)", ins=9), {"w1": {0: 6}, "w2": {1: 9}}, [[2], [5]], id="concat"
     ),
     pytest.param(
+        between("s, t = Split<axis=1>(a, sizes)", ins=4, more=", int64[2] sizes = {4, 2}"),
+        {"w1": {0: 6}, "s": {1: 4}, "t": {1: 2}, "w2": {1: 4}},
+        [[2, 5], [2], [1], [2]],
+        id="split of which a half is unread",
+    ),
+    pytest.param(
+        between("s = Gather<axis=1>(a, order)", more=", int64[6] order = {5, 4, 3, 2, 1, 0}", zero=[1]),
+        {**ONE, **LAST},
+        [[1], [4]],
+        id="gather",
+    ),
+    pytest.param(
+        between(
+            "p = Reshape(a, split)\n q = Transpose<perm=[0, 2, 1, 3, 4]>(p)\n s = Reshape(q, join)",
+            more=", int64[5] split = {1, 2, 3, 8, 8}, int64[4] join = {1, 6, 8, 8}",
+        ),
+        {**ONE, **LAST},
+        [[2], [4]],
+        id="channel shuffle",
+    ),
+    pytest.param(
         between("s = Conv<group=2>(a, g)", more=f", {weight('g', 6, 3, 1, 1)}", zero=[0, 1, 2]),
         {**ONE, "g": {0: 6}, **LAST},
         [[0, 1, 2]] * 3,
@@ -123,6 +171,19 @@ SHRUNK = [
 @pytest.mark.parametrize(("text", "sizes", "expected"), SHRUNK)
 def test_indices_are_followed(text, sizes, expected):
     assert gone(plan_of(text), sizes) == dict(zip(sizes, expected, strict=True))
+
+
+def test_columns_of_a_matrix_product_go_with_the_channels_that_were_flattened():
+    text = f"""m (float[1,3,2,2] x) => (float[1,4] y)
+    <{weight("w1", 6, 3, 1, 1, zero=[2])}, {weight("w2", 24, 4)}>
+    {{ a = Conv(x, w1)
+       f = Flatten(a)
+       y = Gemm(f, w2) }}"""
+    assert gone(plan_of(text), {"w1": {0: 6}, "f": {1: 24}, "w2": {0: 24}}) == {
+        "w1": [2],
+        "f": [8, 9, 10, 11],
+        "w2": [8, 9, 10, 11],
+    }
 
 
 STAYING = [

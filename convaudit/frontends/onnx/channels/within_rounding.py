@@ -19,8 +19,8 @@ from convaudit.records.findings import Claim
 _ON_EVERY_INPUT = "on every input, by bounds of the activations"
 _ON_THESE = "at every position of one run, on {}"
 _OF_ONE_RUN = "other inputs may need it: only what bounds certify for every input is taken out"
-_WAYS = {"CA101": "a constant and at most", "CA102": "at most", "CA105": "at most"}
-"""What a channel gives that a rule about whole channels finds."""
+_OF_CHANNELS = ("CA101", "CA102", "CA105")
+"""Rules about whole channels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +112,19 @@ def claims_within_rounding(
 
 def _further(known: Sequence[Claim], rounded: Sequence[Claim], step: Ignored) -> Iterator[Claim]:
     proven: dict[str, set[int]] = defaultdict(set)
+    stuck: dict[str, set[int]] = defaultdict(set)  # what is known of them takes them not out
     for claim in known:
-        if claim.rule in _WAYS or claim.rule == "CA103":
+        if claim.rule in _OF_CHANNELS or claim.rule == "CA103":
             proven[claim.layer].update(claim.channels or ())
+            stuck[claim.layer].update(() if claim.fixable else claim.channels or ())
     for claim in rounded:
-        channels = tuple(one for one in claim.channels or () if one not in proven[claim.layer])
-        if claim.rule not in _WAYS or not channels:
+        fixable = claim.fixable and step.certified
+        done = proven[claim.layer] - (stuck[claim.layer] if fixable else set())
+        channels = tuple(one for one in claim.channels or () if one not in done)
+        if claim.rule not in _OF_CHANNELS or not channels:
             continue
         proven[claim.layer].update(channels)
+        stuck[claim.layer].difference_update(channels)
         yield Claim(
             rule="CA103",
             layer=claim.layer,
@@ -127,7 +132,7 @@ def _further(known: Sequence[Claim], rounded: Sequence[Claim], step: Ignored) ->
             message=_message(claim, channels, step),
             certainty="within_rounding",
             regions=claim.regions,
-            fixable=claim.fixable and step.certified,
+            fixable=fixable,
             reason=claim.reason if step.certified else _OF_ONE_RUN,
         )
 
@@ -135,6 +140,8 @@ def _further(known: Sequence[Claim], rounded: Sequence[Claim], step: Ignored) ->
 def _message(claim: Claim, channels: Sequence[int], step: Ignored) -> str:
     layers = {claim.layer, *(region.layer for region in claim.regions)}
     share = max((step.shares.get(layer, 0.0) for layer in layers), default=0.0)
-    largest = f"{share:.1e} of each sum" if share else "nothing"
-    number = f"{len(channels)} channel{'s add' if len(channels) > 1 else ' adds'}"
-    return f"{number} {_WAYS[claim.rule]} {largest}, less than its rounding, {step.basis}"
+    largest = f"at most {share:.1e}" if share else "nothing"
+    several = f"{len(channels)} filter{'s' * (len(channels) > 1)}"
+    if claim.rule == "CA101" and claim.layer in step.shares:
+        return f"beside the bias of {several} all else adds {largest} of it: a constant, {step.basis}"
+    return f"what {several} give adds {largest} of each sum that it enters: below its rounding, {step.basis}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convaudit.analyzer import analyze
 from convaudit.arguments import given_dims, given_inputs
+from convaudit.errors import LoadError
 from convaudit.frontends import FixRequest, LintRequest, OpenedModel, Request, open_model
 from convaudit.linting.report import lint_report
 from convaudit.linting.selection import selected_rules
@@ -81,11 +82,11 @@ def lint(
             rounding on these.
 
     Returns:
-        A list of findings, in the order of the layers. ``notes`` says what could not be looked at; where
-        ``report.examined`` is 0, an empty list says nothing.
+        A list of findings, in the order of the layers. ``notes`` says what could not be looked at, and
+        ``report.layers`` and ``report.examined`` how many convolutions there are, and were.
 
     Raises:
-        LoadError: The source is not a readable and safe model, or weights are missing.
+        LoadError: The source is not a readable and safe model, or no convolution has weights to look at.
         UsageError: There is no such rule, or the model does not have an input that is named.
     """
     keywords = {"input_shape": input_shape, "dims": dims, "data": data}
@@ -110,12 +111,19 @@ def linted(
         ignore: As in ``lint``.
         time: Seconds for finding groups that kernels punish; None: nothing is timed.
         how: How it is run where it is, as keywords of ``audit``.
+
+    Raises:
+        LoadError: As ``lint``.
     """
     rules = selected_rules(select, ignore, timed=time is not None)
     run = source_keywords.get("data") is not None
     request = LintRequest(**run_settings(dict(how or {})), run=run, time=time)
     model = _opened(source, source_keywords, request)
-    return lint_report(analyze(model.network), model.lint(request), rules)
+    report = lint_report(analyze(model.network), model.lint(request), rules)
+    if report.layers and not report.examined:
+        why = report.notes[0] if report.notes else "nobody says why"
+        raise LoadError(f"{report.source}: not one convolution has weights that could be looked at: {why}")
+    return report
 
 
 def failed_report(source: str, error: str) -> LintReport:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convaudit.cli.errors import ExitCode, fail, failure_text, note, report_failure
+from convaudit.cli.errors import ExitCode, failure_text, note, report_failure
 from convaudit.cli.group import Command
 from convaudit.cli.options import (
     run_keywords,
@@ -129,7 +129,7 @@ def write_reports(reports: Sequence[LintReport], name: str, output: str | None) 
     from convaudit.reporters.grid import terminal_width
 
     view = View(width=terminal_width() if output is None else None)
-    if any(report.error is None for report in reports) or name in ("sarif", "github"):
+    if any(report.error is None for report in reports) or name not in ("table", "csv"):
         text = FORMATS[name].render("lint", reports, view)
         write_result(_painted(text) if name == "table" and output is None else text, output)
     for report in reports:
@@ -138,17 +138,11 @@ def write_reports(reports: Sequence[LintReport], name: str, output: str | None) 
 
 
 def reported_trouble(reports: Sequence[LintReport]) -> bool:
-    """Whether a model could not be looked at. Where no layer had weights, finding nothing proves nothing."""
-    troubled = False
+    """Whether a model could not be looked at; of one that has nothing to look at a note says so."""
     for report in reports:
-        if report.error is not None:
-            troubled = True
-        elif not report.layers:
+        if report.error is None and not report.layers:
             note(f"note: {report.source}: it has no convolution, so nothing was looked at")
-        elif not report.examined:
-            fail(f"{report.source}: not one convolution has weights that could be looked at")
-            troubled = True
-    return troubled
+    return any(report.error is not None for report in reports)
 
 
 def write_fixed(report: LintReport, options: Mapping[str, Any], *, to_read: bool) -> None:

@@ -32,5 +32,13 @@ def lint_report(report: AuditReport, linted: Linted, rules: Sequence[str]) -> Li
         rules=tuple(rules),
         findings=findings,
         totals=totals,
-        notes=linted.notes,
+        notes=(*linted.notes, *_unseen(report)),
     )
+
+
+def _unseen(report: AuditReport) -> list[str]:
+    """What may run convolutions that nobody saw: sums over all convolutions are unknown then."""
+    return [
+        f"{other.op}: {other.reason or 'not seen'}; convolutions may run in it, so all sums are unknown"
+        for other in report.opaque_ops
+    ]

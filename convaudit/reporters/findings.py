@@ -230,8 +230,6 @@ def _nothing(report: LintReport) -> str:
     """What was looked at in vain: finding nothing where nothing was looked at says nothing."""
     if not report.layers:
         return "it has no convolution, so nothing was looked at"
-    if not report.examined:
-        return f"not one of {_number(report.layers, 'convolution')} has weights that could be looked at"
     where = f"{report.examined} of {_number(report.layers, 'convolution')}"
     size = "" if report.totals.params is None else f" ({human(report.totals.params)} params)"
     return f"nothing found by {_number(len(report.rules), 'rule')} in {where}{size}"

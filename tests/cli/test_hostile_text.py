@@ -74,7 +74,9 @@ def run(*arguments: str, **variables: str) -> Result:
     return CliRunner().invoke(cli, list(arguments), env=variables)
 
 
-OWN = re.compile(r"::error file=[^:,]*,title=[^:,]*::")  # with --github, whose whole point they are
+OWN = re.compile(
+    r"::(?:error|warning|notice) file=[^:,]*,title=[^:,]*::"
+)  # of --github, whose whole point they are
 
 
 def commands(text: str) -> Iterator[str]:
@@ -109,6 +111,11 @@ COMMANDS = [
     ["check", "hostile.onnx", "::error::x.pt", "--max-params", "1", "--markdown", "-"],
     ["check", "hostile.onnx", "--baseline", "::error::base.json", "--write-baseline"],
     ["check", "hostile.onnx", "--config", "::error::.toml"], ["check", "--nonsense", "##[error]"],
+    ["lint", "hostile.onnx", "::error file=b::c.onnx", "::error::x.pt"],
+    ["lint", "hostile.onnx", "-f", "markdown"], ["lint", "hostile.onnx", "-f", "sarif"],
+    ["lint", "hostile.onnx", "::error::x.pt", "-f", "github"],
+    ["lint", "hostile.onnx", "--select", "::error::"],
+    ["lint", "hostile.onnx", "--fix", "-o", "::error::y.onnx"],
     ["diff", "hostile.onnx", "##[error]plain.onnx"],
     ["diff", "##[error]plain.onnx", "hostile.onnx", "-f", "json"],
     ["diff", "::error file=b::c.onnx", "##[error]plain.onnx", "-f", "markdown"],

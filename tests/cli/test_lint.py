@@ -12,6 +12,8 @@ import pytest
 from click.testing import Result
 from onnx import helper, numpy_helper
 
+import convaudit
+from convaudit.errors import LoadError
 from tests.cli.conftest import save_model
 
 Run = Callable[..., Result]
@@ -146,6 +148,21 @@ def test_without_weights_nothing_is_proven(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "not one convolution has weights that could be looked at" in result.stderr
     assert "conv: its weight is computed at run time" in result.stderr
+    (model,) = json.loads(run("lint", str(path), "-f", "json").stdout)
+    assert "not one convolution" in model["error"]
+    with pytest.raises(LoadError, match="not one convolution has weights that could be looked at"):
+        convaudit.lint(path)
+
+
+@pytest.mark.parametrize(
+    ("extra", "note"),
+    [
+        pytest.param("Magic", "not followed, so taken to read everything: 1 custom.Magic", id="unknown-op"),
+        pytest.param("Magic", "convolutions may run in it, so all sums are unknown", id="unseen"),
+    ],
+)
+def test_notes_say_what_was_not_looked_at(run: Run, tmp_path: Path, extra: str, note: str) -> None:
+    assert note in run("lint", str(save_model(tmp_path / "m.onnx", extra=extra))).stderr
 
 
 @pytest.mark.parametrize(("limit", "code"), [("50%", 0), ("1%", 1)])

@@ -86,6 +86,8 @@ def test_the_width_follows_columns(tmp_path):
         pytest.param("convaudit model.onnx --columns na", 3, "name", id="column"),
         pytest.param("convaudit model.onnx --columns name,ker", 3, "kernel", id="next-column"),
         pytest.param("convaudit model.onnx --sort gr", 3, "groups", id="sort-key"),
+        pytest.param("convaudit lint --select zero", 3, "zero-border", id="rule"),
+        pytest.param("convaudit lint --ignore CA301,CA10", 3, "CA101", id="next-rule"),
         pytest.param("convaudit mod", 1, "file", id="model"),
         pytest.param("convaudit au", 1, "audit", id="command"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,6 +28,8 @@ from convaudit.linting.weights import examine
 
 _UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, OverflowError)
 """What a rule raises of a node that it cannot follow, malformed ones too: then nothing is known of it."""
+
+_MOST_OPS = 5
 
 
 def analyse(walked: Walked, ignored: Mapping[str, Mask] | None = None) -> Facts:
@@ -72,7 +75,17 @@ def _forward(tensors: GraphTensors, order: Sequence[Site], ignored: Mapping[str,
         for key, known in zip(site.outputs, found, strict=False):
             if key is not None and known is not None:
                 _remember(tensors, key, known)
-    return notes
+    return [*notes, *_not_followed(order)]
+
+
+def _not_followed(order: Sequence[Site]) -> list[str]:
+    """A note on the ops that no row describes."""
+    unknown = Counter(site.op for site in order if site.op not in TRANSFERS)
+    if not unknown:
+        return []
+    told = [f"{number} {op}" for op, number in unknown.most_common(_MOST_OPS)]
+    more = [f"{len(unknown) - _MOST_OPS} more kinds"] if len(unknown) > _MOST_OPS else []
+    return [f"not followed, so taken to read everything: {', '.join([*told, *more])}"]
 
 
 def _look_at_weight(site: Site, ignored: Mask | None) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from convaudit.errors import ConvauditError, ModelError, first_line
 from convaudit.frontends.onnx.channels.compressed import (
     MOST_OF_A_FACT,
@@ -25,6 +23,7 @@ from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.linting.weights import examine
+from convaudit.records import Shape
 
 _UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, OverflowError)
 """What a rule raises of a node that it cannot follow, malformed ones too: then nothing is known of it."""
@@ -164,9 +163,13 @@ class _Backward:
     def _taken(self, site: Site, wanted: Wanted) -> Wanted:
         wanted = [mask if mask is not None and mask.any() else None for mask in wanted]
         try:
-            return TRANSFERS.get(site.op, OPAQUE).backward(site, wanted, self._folding)
+            taken = TRANSFERS.get(site.op, OPAQUE).backward(site, wanted, self._folding)
         except _UNCLEAR:
-            return all_wanted(site, wanted, self._folding)
+            taken = all_wanted(site, wanted, self._folding)
+        return [
+            mask if mask is None else _about(site.shape(index), mask)
+            for index, mask in zip(range(len(site.inputs)), taken, strict=False)
+        ]
 
     def _not_through_constants(self, site: Site, wanted: Wanted) -> Wanted:
         """A constant result reads nothing that varies: x * 0. What is constant may be what makes it so."""
@@ -199,9 +202,14 @@ class _Backward:
             self._add(key, everywhere(self._tensors.shape(key)) if mask is None else mask)
 
     def _add(self, key: ValueKey, mask: Mask) -> None:
-        shape = self._tensors.shape(key)
-        mask = squeezed(mask)
-        if not is_about(mask, shape) or mask.size > MOST_OF_A_FACT:
-            mask = np.full((1,) * len(shape or ()), bool(mask.any()))
+        mask = _about(self._tensors.shape(key), mask)
         before = self._wanted.get(key)
         self._wanted[key] = mask if before is None else squeezed(before | mask)
+
+
+def _about(shape: Shape | None, mask: Mask) -> Mask:
+    """A mask of a tensor, small; where it cannot be one of that tensor, all or nothing."""
+    mask = squeezed(mask)
+    if is_about(mask, shape) and mask.size <= MOST_OF_A_FACT:
+        return mask
+    return everywhere(shape, value=bool(mask.any()))

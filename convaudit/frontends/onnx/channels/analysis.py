@@ -151,7 +151,8 @@ class _Backward:
         wanted = [None if key is None else self._wanted.get(key) for key in site.outputs]
         if not any(mask is not None and mask.any() for mask in wanted):
             return
-        if self._folding or not any(key in self._tensors.known for key in site.outputs):
+        absorbs = TRANSFERS.get(site.op, OPAQUE).absorbs and not self._folding
+        if not absorbs or not any(key in self._tensors.known for key in site.outputs):
             taken = self._taken(site, wanted)
         else:
             taken = self._not_through_constants(site, wanted)

@@ -29,6 +29,10 @@ def known(facts: Facts, name: str, address: tuple[str | int, ...] = ()) -> list[
 
 
 def wanted(masks: Any, name: str, address: tuple[str | int, ...] = ()) -> str:
-    """``1011``: what is wanted of a tensor; ``1`` if all of it is."""
+    """``1011``: of which channels anything is wanted; a single bit if it is all the same."""
     mask = masks.get((address, name))
-    return "1" if mask is None else "".join(str(int(bit)) for bit in mask.ravel())
+    if mask is None:
+        return "1"
+    if mask.ndim > 2:
+        mask = mask.any(axis=(0, *range(2, mask.ndim)))
+    return "".join(str(int(bit)) for bit in mask.ravel())

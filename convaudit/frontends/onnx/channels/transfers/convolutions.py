@@ -245,4 +245,4 @@ def _visited(site: Site) -> Results:
     return [None] if weight is None else convolved(site, weight)
 
 
-CONVOLVING_OPS = dict.fromkeys(CONV_OPS, Transfer(_visited, _backward))
+CONVOLVING_OPS = dict.fromkeys(CONV_OPS, Transfer(_visited, _backward, absorbs=True))

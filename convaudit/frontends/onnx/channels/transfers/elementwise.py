@@ -85,7 +85,7 @@ def _absorbed(absorbing: int) -> Transfer:
                 known = _joined(KnownElements(absorbed, number), known)
         return [known]
 
-    return Transfer(forward, _backward)
+    return Transfer(forward, _backward, absorbs=True)
 
 
 def _joined(known: KnownElements, other: KnownElements | None) -> KnownElements:
@@ -125,5 +125,5 @@ ELEMENTWISE_OPS = {
     "Mul": _absorbed(0),
     "And": _absorbed(0),
     "Or": _absorbed(1),
-    "Where": Transfer(_where, _backward),
+    "Where": Transfer(_where, _backward, absorbs=True),
 }

@@ -195,4 +195,4 @@ def _of_both(site: Site, mask: Mask) -> tuple[Mask, Mask]:
     return unbroadcast(of_a, shapes[0]), unbroadcast(of_b, shapes[1])
 
 
-MATRIX_TRANSFERS = dict.fromkeys(MATRIX_OPS, Transfer(_forward, _backward))
+MATRIX_TRANSFERS = dict.fromkeys(MATRIX_OPS, Transfer(_forward, _backward, absorbs=True))

@@ -99,7 +99,7 @@ def _undropped(site: Site, wanted: Wanted, folding: bool) -> Wanted:
 
 
 NORMALISING_OPS = {
-    "BatchNormalization": Transfer(_batch_normalised, _unnormalised),
+    "BatchNormalization": Transfer(_batch_normalised, _unnormalised, absorbs=True),
     "InstanceNormalization": Transfer(_instance_normalised, _uninstanced),
     "Dropout": Transfer(_dropped, _undropped),
 }

@@ -27,10 +27,12 @@ class Transfer:
         backward: Which elements of the operands the wanted ones of the results depend on. ``Unknown`` may
             be raised: on all of them. Its last argument says whether constants do not count that the node
             can take over into its own bias: ``needed`` instead of ``read``.
+        absorbs: Whether a result may be constant although an operand varies there: x * 0.
     """
 
     forward: Callable[[Site], Results]
     backward: Callable[[Site, Wanted, bool], Wanted]
+    absorbs: bool = False
 
 
 def nothing_known(site: Site) -> Results:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 _Indices = NDArray[np.intp]
 _Mask = NDArray[np.bool_]
-_TRIES = 200_000
-"""Placements of a component that are tried for one layer, at most."""
+_TRIES = 30_000
+"""Components that are placed for one layer, over all attempts, at most."""
+_FEW = 8
+"""Edges for each channel, on average, that are few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +40,13 @@ class LatentGroups:
 class Components:
     """Connected components of the bipartite graph that non-zero kernels are the edges of, group by group."""
 
-    outputs: NDArray[np.intp]  # (groups, out/groups): the number of the component; -1: no edge
-    inputs: NDArray[np.intp]  # (groups, in/groups)
-    counts: NDArray[np.intp]  # (groups,)
+    outputs: _Indices  # (groups, out/groups): the number of the component; -1: no edge
+    inputs: _Indices  # (groups, in/groups)
+    counts: _Indices  # (groups,)
+
+    def sizes(self) -> tuple[_Indices, _Indices]:
+        """Outputs and inputs of each, (groups, most components of a group)."""
+        return _sizes(self.outputs, int(self.counts.max())), _sizes(self.inputs, int(self.counts.max()))
 
 
 def latent_groups(nonzero: _Mask) -> LatentGroups | None:
@@ -57,33 +63,68 @@ def latent_groups(nonzero: _Mask) -> LatentGroups | None:
     found = components(nonzero)
     if found is None:
         return None
-    most, tries = int(found.counts.min()), _TRIES
-    for parts in range(most, 1, -1):
-        if outs % parts or ins % parts:
+    heights, widths = found.sizes()
+    tries = _TRIES
+    for parts in range(int(found.counts.min()), 1, -1):
+        high, wide = outs // parts, ins // parts
+        if outs % parts or ins % parts or heights.max() > high or widths.max() > wide:
             continue
-        if _is_block_diagonal(nonzero, parts):
-            return LatentGroups(
-                groups=groups * parts, outputs=np.arange(groups * outs), inputs=np.arange(groups * ins)
-            )
-        tries -= int(found.counts.sum())
-        if tries < 0:
-            return None
-        orders = [_packed(found.outputs[at], found.inputs[at], parts) for at in range(groups)]
-        whole = [order for order in orders if order is not None]
-        if len(whole) == groups:
+        orders = _as_they_stand(nonzero, parts)
+        if orders is None and (heights == high).all() and (widths == wide).all():
+            orders = found.outputs.argsort(axis=1, kind="stable"), found.inputs.argsort(axis=1, kind="stable")
+        if orders is None and (tries := tries - int(found.counts.sum())) >= 0:
+            orders = _packed(found, (heights, widths), parts)
+        if orders is not None:
+            first = np.arange(groups)[:, None]
             return LatentGroups(
                 groups=groups * parts,
-                outputs=np.concatenate([order[0] + at * outs for at, order in enumerate(whole)]),
-                inputs=np.concatenate([order[1] + at * ins for at, order in enumerate(whole)]),
+                outputs=(orders[0] + first * outs).ravel(),
+                inputs=(orders[1] + first * ins).ravel(),
             )
     return None
 
 
 def components(nonzero: _Mask) -> Components | None:
-    """Connected components, by breadth-first search in all groups at once; None: a group has fewer than two.
+    """Connected components; None: a group has fewer than two.
 
-    Each row and column is looked at once, so the time is that of reading ``nonzero`` twice.
+    Few edges are followed all at once, many by breadth-first search, which looks at each row and column once:
+    either takes about as long as reading ``nonzero``.
     """
+    groups, outs, ins = nonzero.shape
+    if np.count_nonzero(nonzero) <= _FEW * groups * (outs + ins):
+        return _by_edges(nonzero)
+    return _by_search(nonzero)
+
+
+def _by_edges(nonzero: _Mask) -> Components | None:
+    """Each edge gives both ends the smaller label, and each label becomes its label's, until none changes."""
+    groups, outs, ins = nonzero.shape
+    group, rows, columns = np.nonzero(nonzero)
+    width = outs + ins
+    one, other = group * width + rows, group * width + outs + columns
+    labels = np.arange(groups * width)
+    while True:
+        least = np.minimum(labels[one], labels[other])
+        before = labels.copy()
+        for ends in (labels[one], labels[other], one, other):
+            np.minimum.at(labels, ends, least)
+        while (labels != (shorter := labels[labels])).any():
+            labels = shorter
+        if (labels == before).all():
+            break
+    ends = np.zeros(groups * width, bool)
+    ends[one] = ends[other] = True
+    roots = ends & (labels == np.arange(groups * width))
+    numbers = np.cumsum(roots.reshape(groups, width), axis=1) - 1
+    counts = numbers[:, -1] + 1
+    if counts.min() < 2:
+        return None
+    found = np.where(ends, numbers.ravel()[labels], -1).reshape(groups, width)
+    return Components(found[:, :outs], found[:, outs:], counts)
+
+
+def _by_search(nonzero: _Mask) -> Components | None:
+    """Breadth-first search from one row after the other, in all groups at once."""
     turned = np.ascontiguousarray(nonzero.swapaxes(1, 2))
     groups, outs, ins = nonzero.shape
     outputs, inputs = np.full((groups, outs), -1, np.intp), np.full((groups, ins), -1, np.intp)
@@ -105,7 +146,7 @@ def components(nonzero: _Mask) -> Components | None:
 
 
 def _reached(
-    joined: _Mask, labels: NDArray[np.intp], at: _Indices, rows: _Indices, numbers: _Indices
+    joined: _Mask, labels: _Indices, at: _Indices, rows: _Indices, numbers: _Indices
 ) -> tuple[_Indices, _Indices]:
     """Neighbours of some rows that have no number yet, by group, each with its group's number from now on."""
     if not len(at):
@@ -119,34 +160,44 @@ def _reached(
     return places[which], columns
 
 
-def _is_block_diagonal(nonzero: _Mask, parts: int) -> bool:
-    """Whether all kernels lie in ``parts`` equal blocks as the channels stand."""
+def _sizes(labels: _Indices, count: int) -> _Indices:
+    """How many channels have each label, by group."""
+    places = labels + np.arange(len(labels))[:, None] * count
+    return np.bincount(places[labels >= 0], minlength=len(labels) * count).reshape(-1, count)
+
+
+def _as_they_stand(nonzero: _Mask, parts: int) -> tuple[_Indices, _Indices] | None:
+    """The channels' own order, if all kernels lie in ``parts`` equal blocks of it."""
     groups, outs, ins = nonzero.shape
     blocks = nonzero.reshape(groups, parts, outs // parts, parts, ins // parts).any(axis=(2, 4))
-    return not (blocks & ~np.eye(parts, dtype=bool)).any()
+    if (blocks & ~np.eye(parts, dtype=bool)).any():
+        return None
+    return np.tile(np.arange(outs), (groups, 1)), np.tile(np.arange(ins), (groups, 1))
 
 
-def _packed(outputs: _Indices, inputs: _Indices, parts: int) -> tuple[_Indices, _Indices] | None:
-    """Orders of one group's channels that put each component into one of ``parts`` equal blocks.
+def _packed(
+    found: Components, sizes: tuple[_Indices, _Indices], parts: int
+) -> tuple[_Indices, _Indices] | None:
+    """Orders of the channels that put each component of a group into one of ``parts`` equal blocks.
 
     The largest first, each into the first block that has room; None: one finds none.
     """
-    count = int(outputs.max()) + 1
-    heights, widths = (np.bincount(labels[labels >= 0], minlength=count) for labels in (outputs, inputs))
-    high, wide = len(outputs) // parts, len(inputs) // parts
-    if int(heights.max()) > high or int(widths.max()) > wide:
-        return None
-    room = np.tile(np.array([[high], [wide]]), (1, parts))
-    block = np.empty(count, np.intp)
-    size = np.maximum(heights * wide, widths * high)
-    for component in np.argsort(-size, kind="stable"):
-        free = (room[0] >= heights[component]) & (room[1] >= widths[component])
-        place = int(free.argmax())
-        if not free[place]:
-            return None
-        room[:, place] -= (heights[component], widths[component])
-        block[component] = place
-    return _ordered(outputs, block, room[0]), _ordered(inputs, block, room[1])
+    high, wide = found.outputs.shape[1] // parts, found.inputs.shape[1] // parts
+    orders: tuple[list[_Indices], list[_Indices]] = ([], [])
+    for at, count in enumerate(found.counts.tolist()):
+        heights, widths = (size[at, :count] for size in sizes)
+        room = np.tile(np.array([[high], [wide]]), (1, parts))
+        block = np.empty(count, np.intp)
+        for component in np.argsort(-np.maximum(heights * wide, widths * high), kind="stable"):
+            free = (room[0] >= heights[component]) & (room[1] >= widths[component])
+            place = int(free.argmax())
+            if not free[place]:
+                return None
+            room[:, place] -= (heights[component], widths[component])
+            block[component] = place
+        for labels, left, order in zip((found.outputs[at], found.inputs[at]), room, orders, strict=True):
+            order.append(_ordered(labels, block, left))
+    return np.stack(orders[0]), np.stack(orders[1])
 
 
 def _ordered(labels: _Indices, block: _Indices, room: _Indices) -> _Indices:

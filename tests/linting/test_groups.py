@@ -87,8 +87,10 @@ def labels_by_merging(mask):
     return sorted((sorted(rows), sorted(columns)) for rows, columns in groups)
 
 
+@pytest.mark.parametrize("few", [pytest.param(8, id="edges"), pytest.param(-1, id="search")])
 @pytest.mark.parametrize("seed", range(30))
-def test_components_are_those_of_the_graph(seed):
+def test_components_are_those_of_the_graph(seed, few, monkeypatch):
+    monkeypatch.setattr("convaudit.linting.groups._FEW", few)
     rng = np.random.default_rng(seed)
     mask = rng.random((2, *rng.integers(2, 12, 2))) < rng.choice([0.05, 0.12, 0.3])
     expected = [labels_by_merging(part) for part in mask]
@@ -105,6 +107,23 @@ def test_components_are_those_of_the_graph(seed):
             )
             for label in labels
         )
+
+
+@pytest.mark.parametrize("few", [pytest.param(8, id="edges"), pytest.param(-1, id="search")])
+def test_a_long_path_is_one_component(few, monkeypatch):
+    monkeypatch.setattr("convaudit.linting.groups._FEW", few)
+    path = np.eye(300, dtype=bool)
+    path |= np.roll(path, 1, axis=1)
+    path[-1, 0] = False
+    assert components(shuffled(path)[None]) is None
+    path[150] = np.arange(300) == 150  # no longer joined with the next one
+    assert components(shuffled(path)[None]).counts.tolist() == [2]
+
+
+def test_many_components_that_fit_nowhere_end_in_time():
+    """Of 2 and 3 channels in turn: as many blocks as divide the channels are tried, not all orders."""
+    sizes = [(2, 2), (3, 3)] * 400
+    assert latent_groups(shuffled(blocks(*sizes))[None]) is not None
 
 
 def test_a_claim_names_the_elements_between_the_groups():

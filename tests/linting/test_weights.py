@@ -109,6 +109,14 @@ def test_filters_that_differ_in_one_bit_or_in_their_bias_are_not_duplicates():
     assert examined(array, bias).duplicates == ()
 
 
+def test_equal_integers_of_other_scales_are_not_duplicates():
+    array = (repeated((6, 4, 1, 1), (5, 2), (4, 1)) * 1000).astype(np.int32)
+    scale = np.ones(6, np.float32)
+    scale[5] = 2
+    assert examined(array).duplicates == ((1, 4), (2, 5))
+    assert examine(layer_of(array), array, None, scale=scale).duplicates == ((1, 4),)
+
+
 def test_messages_say_what_repeats_what():
     (claim,) = examined(repeated((6, 4, 3, 3), (5, 2), (3, 2))).claims
     assert claim.message == "2 of 6 filters repeat others bit for bit: 3 and 5 repeat 2"

@@ -64,13 +64,16 @@ class Couplings:
         self._pins: list[tuple[Axis, Indices | None, Why]] = []
         self._closed: dict[Axis, Why] = {}
         self._notes: list[tuple[Axis, str]] = []
+        self._sizes: dict[Axis, int | None] = {}
         self._indices = 0
 
     def size(self, axis: Axis) -> int | None:
         """Its size; None where that is unknown, or there is no such axis."""
-        shape = self._tensors.shape(axis.key)
-        size = shape[axis.axis] if shape is not None and axis.axis < len(shape) else None
-        return size if isinstance(size, int) else None
+        if axis not in self._sizes:
+            shape = self._tensors.shape(axis.key)
+            size = shape[axis.axis] if shape is not None and axis.axis < len(shape) else None
+            self._sizes[axis] = size if isinstance(size, int) else None
+        return self._sizes[axis]
 
     def rank(self, key: ValueKey) -> int:
         """How many axes a tensor has; 0 where that is unknown."""

@@ -12,11 +12,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from convaudit.errors import ModelError
 from convaudit.frontends.onnx.channels.components import Indices, connected
 from convaudit.frontends.onnx.channels.facts import Mask, ValueKey
 from convaudit.frontends.onnx.channels.sites import GraphTensors, Site
-from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 
 
 class Axis(NamedTuple):
@@ -153,19 +151,6 @@ class Couplings:
     def why(self, axis: Axis) -> Why | None:
         """Why all of an axis must stay; None if no op says so."""
         return self._closed.get(axis)
-
-    def sizes_read(self, shape: ValueKey) -> list[int] | None:
-        """Which elements of a shape nodes take with stored indices; None: all of them, for all we know."""
-        taken: set[int] = set()
-        size = self.size(Axis(shape, 0))
-        for reader in self._readers.get(shape, ()):
-            if size is None or reader.op != "Gather" or reader.inputs[0] != shape:
-                return None
-            try:
-                taken.update(int(index) % size for index in reader.constant(1).ravel())
-            except (Unknown, ModelError):
-                return None
-        return sorted(taken)
 
     def note(self, axis: Axis, reason: str) -> None:
         """Say why indices of an axis hold others: a reason where no pin tells one."""

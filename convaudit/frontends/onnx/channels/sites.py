@@ -44,6 +44,8 @@ class GraphTensors:
         self.weights: dict[str, WeightFacts] = {}
         self.fixed: set[ValueKey] = set()
         self.matrices: dict[Any, Any] = {}  # packed, as ``transfers.matrices`` keeps them
+        # of one run, or what the file claims: not proven for every input
+        self.exact_sizes = not any(layer.shapes_from for layer in walked.network.layers)
         self._constants: dict[ValueKey, KnownElements | None] = {}
         model = walked.expanded.model
         self.opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 1)

@@ -115,14 +115,8 @@ def _along(default: int) -> Tying:
 
 
 def _shape(site: Site, couplings: Couplings) -> None:
-    """Its sizes must stay that are looked at: those that a Gather or a Slice of stored numbers takes."""
-    source = only(operand(site, 0))
-    rank = couplings.rank(source)
-    start, end = site.attributes.integer("start", 0), site.attributes.integer("end", rank)
-    axes = list(range(rank))[slice(start, end)]
-    looked_at = couplings.sizes_read(only(result(site)))
-    for axis in axes if looked_at is None else [axes[place] for place in looked_at]:
-        couplings.pin(Axis(source, axis), f"{label(site)} reads its size")
+    """What is done with sizes is done with those that the tensor had: they are written down where they go."""
+    couplings.pin_all(only(result(site)), f"{label(site)} gives sizes")
 
 
 ALONG = ("Softmax", "LogSoftmax", "Hardmax", "Shape")

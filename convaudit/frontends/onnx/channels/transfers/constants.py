@@ -47,11 +47,21 @@ def _sizes_only(site: Site, wanted: Wanted, folding: bool) -> Wanted:
     return [None] * len(site.inputs)
 
 
-_SIZES = Transfer(nothing_known, _sizes_only)
+def _shape(site: Site) -> Results:
+    """Sizes that are the same on every input."""
+    sizes = site.shape() if site.tensors.exact_sizes else None
+    if not sizes:
+        return [None]
+    end = site.attributes.integer("end", len(sizes))
+    chosen = sizes[site.attributes.integer("start", 0) : end]
+    mask = np.array([isinstance(size, int) for size in chosen], np.bool_)
+    values = np.array([size if isinstance(size, int) else 0 for size in chosen], np.int64)
+    return [KnownElements(mask, values)] if mask.any() else [None]
+
 
 CONSTANT_OPS = {
     "Constant": Transfer(_constant, all_wanted),
     "ConstantOfShape": Transfer(_filled, all_wanted),
-    "Shape": _SIZES,
-    "Size": _SIZES,
+    "Shape": Transfer(_shape, _sizes_only),
+    "Size": Transfer(nothing_known, _sizes_only),
 }

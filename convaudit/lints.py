@@ -39,6 +39,11 @@ class Findings(list[Finding]):
         """What could not be looked at, and why."""
         return self.report.notes
 
+    def _repr_html_(self) -> str:
+        from convaudit.reporters.findings import lint_html
+
+        return lint_html(self.report)
+
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain lists, dictionaries and exact numbers, as their JSON Schema says."""
         from convaudit.reporters.findings import lint_dict

@@ -11,6 +11,8 @@ import click
 from convaudit.cli.errors import ExitCode, failure_text, note, report_failure
 from convaudit.cli.group import Command
 from convaudit.cli.options import (
+    Decorated,
+    decorated,
     run_keywords,
     run_options,
     source_keywords,
@@ -61,30 +63,67 @@ def _rule_words() -> Iterable[str]:
 RULE_LIST = Value("RULES", read_list, _rule_words)
 
 
+def rule_options(command: Decorated) -> Decorated:
+    """Which rules are looked for, and what finding something means."""
+    return decorated(
+        command,
+        click.option(
+            "--select",
+            type=RULE_LIST,
+            multiple=True,
+            help="Look for these alone: codes, prefixes such as CA2, names; all unless given.",
+        ),
+        click.option(
+            "--ignore", type=RULE_LIST, multiple=True, help="Do not look for these; it beats --select."
+        ),
+        click.option("--exit-zero", is_flag=True, help="Exit with 0 even if something is found."),
+        section="Rules",
+    )
+
+
+def fix_options(command: Decorated) -> Decorated:
+    """``--fix`` and what goes with it."""
+    return decorated(
+        command,
+        click.option(
+            "--fix",
+            is_flag=True,
+            help="Write the network without what is found to --output, once it is verified.",
+        ),
+        click.option(
+            "--within-rounding",
+            is_flag=True,
+            help="With --fix, take out also what is certified within rounding.",
+        ),
+        click.option(
+            "--unverified",
+            is_flag=True,
+            help="With --fix, write the network even if it cannot be run and compared.",
+        ),
+        section="Fix",
+    )
+
+
+def punished_options(command: Decorated) -> Decorated:
+    """``--time`` and how long it may take."""
+    return decorated(
+        command,
+        click.option(
+            "--time", is_flag=True, help="Time grouped layers too, for groups that kernels punish (CA401)."
+        ),
+        time_budget_option,
+        section="Time",
+    )
+
+
 @click.command(cls=Command, epilog=_EPILOG)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option(
-    "--select",
-    type=RULE_LIST,
-    multiple=True,
-    help="Look for these alone: codes, prefixes such as CA2, names; all unless given.",
-)
-@click.option("--ignore", type=RULE_LIST, multiple=True, help="Do not look for these; it beats --select.")
-@click.option("--exit-zero", is_flag=True, help="Exit with 0 even if something is found.")
-@click.option(
-    "--fix", is_flag=True, help="Write the network without what is found to --output, once it is verified."
-)
-@click.option(
-    "--within-rounding", is_flag=True, help="With --fix, take out also what is certified within rounding."
-)
-@click.option(
-    "--unverified", is_flag=True, help="With --fix, write the network even if it cannot be run and compared."
-)
-@output_options("lint")
+@rule_options
+@fix_options
 @source_options
 @run_options(doing="verifying or timing", memory="Bound on what --fix holds to compare, 1GiB unless given.")
-@click.option("--time", is_flag=True, help="Time grouped layers too, for groups that kernels punish (CA401).")
-@time_budget_option
+@punished_options
+@output_options("lint")
 def lint(models: tuple[str, ...], exit_zero: bool, **options: Any) -> None:
     """Find what each MODEL carries for nothing, with proofs, and take it out."""
     options |= _rules(options)

@@ -115,6 +115,13 @@ def test_the_suffix_chooses_the_format(run: Run, idle: str, suffix: str, start: 
     assert Path(f"found.{suffix}").read_text().startswith(start)
 
 
+def test_codes_have_the_colour_of_their_severity(run: Run, idle: str) -> None:
+    text = run("lint", idle, color=True).stdout
+    assert "  \x1b[33mCA101\x1b[0m constant-filter" in text
+    assert "\x1b[1mremovable: " in text
+    assert "\x1b" not in run("lint", idle, "-f", "markdown", color=True).stdout
+
+
 def test_one_failure_does_not_hide_the_others(run: Run, idle: str) -> None:
     Path("broken.onnx").write_bytes(b"nonsense")
     result = run("lint", "broken.onnx", idle, "missing.onnx")

@@ -151,7 +151,8 @@ class _Sums:
         order = np.argsort(added[rows], axis=1)
         totals = np.cumsum(np.take_along_axis(added[rows], order, axis=1), axis=1)
         fits = totals <= limits[rows]
-        largest = np.where(fits, totals, 0.0).max(axis=1, initial=0.0) / sums[rows]
+        largest = np.where(fits, totals, 0.0).max(axis=1, initial=0.0)
+        largest = np.divide(largest, sums[rows], out=np.zeros_like(largest), where=sums[rows] > 0)
         self.share = max(self.share, float(largest.max(initial=0.0)))
         chosen = np.zeros(fits.shape, np.bool_)
         np.put_along_axis(chosen, order, fits, axis=1)

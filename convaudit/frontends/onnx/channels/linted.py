@@ -9,6 +9,7 @@ from convaudit.frontends import LintRequest
 from convaudit.frontends.onnx.channels.analysis import analyse
 from convaudit.frontends.onnx.channels.facts import Mask
 from convaudit.frontends.onnx.channels.plan import make_plan
+from convaudit.frontends.onnx.channels.skipped import skipped_claims
 from convaudit.frontends.onnx.channels.within_rounding import claims_within_rounding, ignored_kernels
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.walker import Walked
@@ -40,4 +41,5 @@ def lint_model(
 
     steps, notes = ignored_kernels(walked, facts, how, settings or Settings(), data)
     claims += claims_within_rounding(claims, steps, claims_of)
+    claims += skipped_claims(walked)
     return Linted(claims=claims, examined=frozenset(facts.weights), notes=(*facts.notes, *notes))

@@ -25,7 +25,7 @@ from convaudit.frontends.onnx.walker import Walked
 from convaudit.linting.weights import examine
 from convaudit.records import Shape
 
-_UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, OverflowError)
+_UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, ArithmeticError)
 """What a rule raises of a node that it cannot follow, malformed ones too: then nothing is known of it."""
 
 _MOST_OPS = 5

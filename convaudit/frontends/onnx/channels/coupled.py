@@ -19,7 +19,7 @@ from convaudit.frontends.onnx.graphs import Address, bodies
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.frontends.onnx.walker import Walked
 
-_UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, OverflowError)
+_UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, ArithmeticError)
 _MOST_TENSORS = 100
 """That are looked at for a reason."""
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from convaudit.errors import ConvauditError, ModelError, first_line
 from convaudit.frontends.onnx.channels.compressed import (
+    FEW_ELEMENTS,
     MOST_OF_A_FACT,
     everywhere,
     is_about,
@@ -74,7 +75,16 @@ def _forward(tensors: GraphTensors, order: Sequence[Site], ignored: Mapping[str,
         for key, known in zip(site.outputs, found, strict=False):
             if key is not None and known is not None:
                 _remember(tensors, key, known)
-    return [*notes, *_not_followed(order)]
+    return [*notes, *_not_followed(order), *_without_rank(tensors, order)]
+
+
+def _without_rank(tensors: GraphTensors, order: Sequence[Site]) -> list[str]:
+    """A note on the tensors of which shape inference does not tell how many axes they have."""
+    keys = [key for site in order for key in site.outputs if key is not None]
+    unknown = [name for address, name in keys if tensors.shape((address, name)) is None]
+    if not unknown:
+        return []
+    return [f"nothing is known of {len(unknown)} tensors of unknown rank, the first is {unknown[0]!r}"]
 
 
 def _not_followed(order: Sequence[Site]) -> list[str]:
@@ -121,7 +131,9 @@ def _remember(tensors: GraphTensors, key: ValueKey, known: KnownElements) -> Non
     values = known.values.reshape((1,) * (len(shape) - known.values.ndim) + known.values.shape)
     mask = known.mask.reshape((1,) * (len(shape) - known.mask.ndim) + known.mask.shape)
     whole = squeezed_known(KnownElements(mask, values))
-    if whole is not None and is_about(whole.mask, shape) and whole.mask.size <= MOST_OF_A_FACT:
+    if whole is None or not is_about(whole.mask, shape) or whole.mask.size > MOST_OF_A_FACT:
+        return
+    if whole.mask.size <= FEW_ELEMENTS or (key not in tensors.fixed and tensors.takes(whole.mask.size)):
         tensors.known[key] = whole
 
 
@@ -204,6 +216,8 @@ class _Backward:
 
     def _add(self, key: ValueKey, mask: Mask) -> None:
         mask = _about(self._tensors.shape(key), mask)
+        if mask.size > FEW_ELEMENTS and not self._tensors.takes(mask.size):
+            mask = everywhere(mask.shape, value=bool(mask.any()))
         before = self._wanted.get(key)
         self._wanted[key] = mask if before is None else squeezed(before | mask)
 

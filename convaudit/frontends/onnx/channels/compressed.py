@@ -20,6 +20,11 @@ MOST_OF_A_FACT = 2**18
 """Of one fact; a larger one is given up: nothing constant, everything read."""
 
 
+FEW_ELEMENTS = 2**13
+"""Of one fact; larger ones must share ``MOST_OF_ALL_FACTS``."""
+MOST_OF_ALL_FACTS = 2**26
+
+
 def everywhere(shape: Shape | None, *, value: bool = True) -> Mask:
     """The mask that says the same of each element."""
     return np.full((1,) * len(shape or ()), value)

@@ -13,7 +13,12 @@ from onnx import GraphProto, NodeProto, helper
 from convaudit.engine.operands import Array
 from convaudit.errors import ConvauditError, LoadError
 from convaudit.frontends.onnx.attributes import Attributes
-from convaudit.frontends.onnx.channels.compressed import MOST_OF_A_FACT, squeezed_known
+from convaudit.frontends.onnx.channels.compressed import (
+    FEW_ELEMENTS,
+    MOST_OF_A_FACT,
+    MOST_OF_ALL_FACTS,
+    squeezed_known,
+)
 from convaudit.frontends.onnx.channels.facts import KnownElements, ValueKey
 from convaudit.frontends.onnx.channels.stored import Stored
 from convaudit.frontends.onnx.graphs import Address, bodies
@@ -42,6 +47,7 @@ class GraphTensors:
         self.known: dict[ValueKey, KnownElements] = dict(known or {})
         self.layers = {walked.addresses[layer.name]: layer for layer in walked.network.layers}
         self.weights: dict[str, WeightFacts] = {}
+        self._room = MOST_OF_ALL_FACTS
         self.fixed: set[ValueKey] = set()
         self.matrices: dict[Any, Any] = {}  # packed, as ``transfers.matrices`` keeps them
         # of one run, or what the file claims: not proven for every input
@@ -75,6 +81,11 @@ class GraphTensors:
             return False
         return not (self._may_override and key[1] in index.inputs)
 
+    def takes(self, elements: int) -> bool:
+        """Whether there is room for one more large fact; it is then taken."""
+        self._room -= elements
+        return self._room >= 0
+
     def is_fixed(self, key: ValueKey) -> bool:
         """Whether it is stored, or calculated from what is stored by ops that give the same each time."""
         return key in self.fixed or self.is_stored(key)
@@ -100,7 +111,10 @@ class GraphTensors:
         if not self.is_stored(key):
             return None
         tensor = self.graphs.at(key[0]).stored(key[1])
-        if tensor is None or prod(tensor.dims) > MOST_OF_A_FACT or not prod(tensor.dims):
+        elements = prod(tensor.dims) if tensor is not None else 0
+        if tensor is None or not elements or elements > MOST_OF_A_FACT:
+            return None
+        if elements > FEW_ELEMENTS and not self.takes(elements):
             return None
         try:
             values = np.asarray(self.walked.model.array(tensor))

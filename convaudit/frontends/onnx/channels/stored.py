@@ -71,4 +71,36 @@ class Stored:
             LoadError: They are missing.
             ExecutionError: They cannot be calculated from what is stored.
         """
+        dequantised = self._dequantised(scope, name)
+        if dequantised is not None:
+            return dequantised
         return Constants(self._walked.model, self._whole, self.graphs, scope).value(name)
+
+    def _dequantised(self, scope: Address, name: str) -> Array | None:
+        """What a DequantizeLinear makes of stored integers, of which a model has many; else None."""
+        home = self.graphs.home(scope, name)
+        node = home.producers.get(name) if home is not None else None
+        if home is None or node is None or node.op_type != "DequantizeLinear":
+            return None
+        homes = [self.graphs.home(home.address, operand) for operand in node.input]
+        tensors = [
+            None if at is None else at.stored(operand) for at, operand in zip(homes, node.input, strict=True)
+        ]
+        arrays = [None if tensor is None else self._walked.model.array(tensor) for tensor in tensors]
+        if any(array is None for array in arrays) or not 2 <= len(arrays) <= 3:
+            return None
+        values, scale, *zero = (np.asarray(array) for array in arrays)
+        settings = {attribute.name: attribute.i for attribute in node.attribute}
+        axis = settings.get("axis", 1)
+        one = scale.size == 1
+        known = values.dtype in (np.int8, np.uint8, np.int32) and scale.dtype == np.float32
+        along = one or (scale.ndim == 1 and -values.ndim <= axis < values.ndim)
+        if not known or not along or any(part.size != scale.size for part in zero):
+            return None
+        if not one and values.shape[axis] != scale.size:
+            return None
+        shape = [1] * values.ndim
+        if not one:
+            shape[axis] = scale.size
+        integers = values.astype(np.int32) - (zero[0].astype(np.int32).reshape(shape) if zero else 0)
+        return np.asarray(integers.astype(np.float32) * scale.reshape(shape))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from convaudit.frontends.onnx.channels.analysis import analyse
 from tests.frontends.onnx.channels.facts import facts_of, known, wanted
+from tests.frontends.onnx.models import model, walked
 
 IDLE = "float[3,2,1,1] w = {0,0, 1,2, 3,4}, float[3] b = {5,-6,7}"
 """A 1x1 convolution whose first filter is all zero, with bias 5."""
@@ -62,3 +65,80 @@ def test_what_is_read_and_needed(nodes, stored, outputs, expected):
     facts = facts_of(graph(nodes, stored, outputs=outputs))
     found = {name: (wanted(facts.read, name), wanted(facts.needed, name)) for name in expected}
     assert found == expected
+
+
+VARYING = [
+    pytest.param(
+        f"g (float[1,2,4,4] x, float[3,2,1,1] w) => (float y) <{IDLE}> {{ y = Conv(x, w, b) }}", id="given"
+    ),
+    pytest.param(
+        f"g (float[1,2,4,4] x, float[3] b) => (float y) <{IDLE}> {{ y = Conv(x, w, b) }}", id="bias-given"
+    ),
+    pytest.param(
+        f"g (float[1,2,4,4] x) => (float y) <{IDLE}>"
+        "{ v = RandomNormal<shape=[3,2,1,1]>() z = Sub(v, v) y = Conv(x, z, b) }",
+        id="random",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", VARYING)
+def test_what_a_caller_or_chance_decides_is_not_constant(text):
+    facts = facts_of(text)
+    assert (known(facts, "y"), wanted(facts.read, "x")) == (None, "1")
+
+
+def test_before_ir_version_4_all_initializers_are_inputs():
+    source = model(
+        f"g (float[1,2,4,4] x, float[3,2,1,1] w, float[3] b) => (float y) <{IDLE}> {{ {A} y = Neg(a) }}"
+    )
+    source.ir_version = 3
+    assert known(facts_of(source), "y") == [-5, None, None]
+
+
+def test_open_sizes_cost_nothing():
+    facts = facts_of(graph(f"{A} y = Neg(a)", given="float[N,C,H,W] x"))
+    assert known(facts, "y") == [-5, None, None]
+    assert facts.known[(), "y"].mask.shape == (1, 3, 1, 1)
+
+
+def test_a_loop_sees_what_is_around_it():
+    text = (
+        f"g (float[1,2,4,4] x, int64 n, bool t) => (float y) <{IDLE}, float[2,3,1,1] v = {{1,0,0, 0,1,0}}>"
+        f"{{ {A}"
+        " y = Loop(n, t, x) <body = l (int64 i, bool c, float s) => (bool d, float r)"
+        " { d = Identity(c) k = Conv(a, v) r = Add(s, k) }> }"
+    )
+    facts = facts_of(text)
+    assert known(facts, "k", (1, "body")) == [5, None]
+    assert known(facts, "y") is None
+    assert wanted(facts.read, "a") == "110"
+    assert wanted(facts.needed, "a") == "010"
+
+
+def test_what_has_no_rank_is_noted():
+    facts = facts_of(
+        f"g (float x) => (float y) <{IDLE}> {{ r = NoSuchOp(x) a = Conv(r, w, b) y = Mul(a, a) }}"
+    )
+    assert facts.known == {}
+    assert any("unknown rank" in note for note in facts.notes)
+
+
+def test_old_attributes():
+    text = graph(
+        f"{A} p = Pad<pads=[0,0,0,0, 0,1,0,0]>(a) q = Slice<axes=[1], starts=[0], ends=[-2]>(p)"
+        "r = Clip<min=0.0, max=3.0>(q) s = Unsqueeze<axes=[0]>(r) t = Squeeze<axes=[0]>(s)"
+        "u = ReduceMean<axes=[2,3], keepdims=0>(t) y = Softmax<axis=1>(u)"
+    )
+    facts = facts_of(text, opset=9)
+    assert known(facts, "u") == [3, None]
+    assert (wanted(facts.read, "a"), wanted(facts.needed, "a")) == ("110", "110")
+
+
+def test_kernels_that_are_ignored_are_zero():
+    source = graph("y = Conv(x, w, b)")
+    name = walked(source).network.layers[0].name
+    ignored = {name: np.array([[[False, False], [True, True], [False, True]]])}
+    facts = analyse(walked(source), ignored)
+    assert known(facts, "y") == [5, -6, None]
+    assert wanted(facts.read, "x") == "10"

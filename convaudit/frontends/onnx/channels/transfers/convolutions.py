@@ -56,7 +56,7 @@ def _channel_axis(layer: ConvLayer, rank: int) -> int:
 
 
 def _inputs(site: Site, layer: ConvLayer) -> _Channels:
-    groups, channels = layer.groups, _count(layer.in_channels)
+    groups, channels = layer.groups, _in_channels(layer)
     index = _role(site, "x")
     shape, known = (site.shape(index), site.known(index)) if index is not None else (None, None)
     unknown = _Channels(
@@ -193,7 +193,7 @@ def _backward(site: Site, wanted: Wanted, folding: bool) -> Wanted:
     outputs = anywhere_along(mask, axis, _count(layer.out_channels)).reshape(layer.groups, -1)
     reached = (
         np.broadcast_to(
-            outputs.any(axis=1, keepdims=True), (layer.groups, _count(layer.in_channels) // layer.groups)
+            outputs.any(axis=1, keepdims=True), (layer.groups, _in_channels(layer) // layer.groups)
         )
         if facts.nonzero is None
         else (facts.nonzero & outputs[:, :, None]).any(axis=1)
@@ -215,6 +215,12 @@ def _backward(site: Site, wanted: Wanted, folding: bool) -> Wanted:
         else:
             taken.append(all_of(site, index) if mask.any() else None)
     return taken
+
+
+def _in_channels(layer: ConvLayer) -> int:
+    """What the weight is for: the input may have an open number."""
+    shape = layer.weight_shape or (None, None)
+    return _count(shape[0]) if layer.transposed else _count(shape[1]) * layer.groups
 
 
 def _count(channels: Count | None) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto
+from onnx import NodeProto, helper
 
 from convaudit.frontends.onnx.channels.compressed import unbroadcast
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
@@ -15,6 +15,8 @@ from convaudit.frontends.onnx.channels.transfers.row import Results, Transfer, W
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 
 _NUMPY_BROADCASTING = 7  # since this opset; before, an attribute said how
+_CLIP_OPERANDS = 11  # since this opset; before, they were attributes
+_NEWEST = 21
 _BROADCASTING = ("broadcast", "axis")
 
 
@@ -107,11 +109,35 @@ def _where(site: Site) -> Results:
     return [found]
 
 
+def _clip(site: Site) -> Results:
+    if site.opset >= _CLIP_OPERANDS:
+        return _forward(site)
+    known = site.known()
+    if known is None:
+        return [None]
+    lowest, highest = site.attributes.real("min", -np.inf), site.attributes.real("max", np.inf)
+    clipped = np.clip(known.values, lowest, highest)  # what the reference does not do of that opset
+    return [KnownElements(known.mask, np.asarray(clipped.astype(known.values.dtype)))]
+
+
+def _contributed(op: str, **attributes: Any) -> Transfer:
+    """An activation of onnxruntime's that ONNX has under another name."""
+
+    def forward(site: Site) -> Results:
+        known = site.known()
+        if known is None or site.has(1):
+            raise Unknown
+        node = helper.make_node(op, ["x"], ["y"], **attributes)
+        return [KnownElements(known.mask, evaluated(node, _NEWEST, [known.values]))]
+
+    return Transfer(forward, _backward)
+
+
 BY_ELEMENT = Transfer(_forward, _backward)
 
 _OPS = (
     *("Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "BitShift", "BitwiseAnd"),
-    *("BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CastLike", "Ceil", "Celu", "Clip", "Cos", "Cosh"),
+    *("BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CastLike", "Ceil", "Celu", "Cos", "Cosh"),
     *("Div", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid"),
     *("HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Mean", "Min"),
     *("Mish", "Mod", "Neg", "Not", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink"),
@@ -122,6 +148,10 @@ _OPS = (
 ELEMENTWISE_OPS = {
     **dict.fromkeys(_OPS, BY_ELEMENT),
     "Identity": Transfer(_same, _backward),
+    "Clip": Transfer(_clip, _backward),
+    "com.microsoft.Gelu": _contributed("Gelu"),
+    "com.microsoft.FastGelu": _contributed("Gelu", approximate="tanh"),
+    "com.microsoft.QuickGelu": Transfer(lambda site: [None], _backward),
     "Mul": _absorbed(0),
     "And": _absorbed(0),
     "Or": _absorbed(1),

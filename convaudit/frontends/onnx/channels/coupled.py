@@ -11,8 +11,8 @@ from convaudit.errors import ModelError
 from convaudit.frontends.onnx.channels.coupling import Axis, Classes, Couplings, Why
 from convaudit.frontends.onnx.channels.facts import Facts, ValueKey
 from convaudit.frontends.onnx.channels.sites import GraphTensors, Site, sites
-from convaudit.frontends.onnx.channels.ties import TIES
-from convaudit.frontends.onnx.channels.ties.plain import ALONG, PLAIN_TIES
+from convaudit.frontends.onnx.channels.ties import HANDING_ON, TIES
+from convaudit.frontends.onnx.channels.ties.plain import PLAIN_TIES
 from convaudit.frontends.onnx.channels.ties.reshaping import Shuffle, shuffle
 from convaudit.frontends.onnx.channels.ties.row import label, pin_node
 from convaudit.frontends.onnx.graphs import Address, bodies
@@ -55,6 +55,11 @@ class Coupled:
         for key, _ in ends:
             if not key[0] and key[1] in outputs:
                 return _fixed_output(key[1])
+        joining = [
+            label(site) for _, site in ends if site is not None and site.op in TIES and self._joins(site)
+        ]
+        if joining:
+            return f"{joining[0]} joins it with what is needed"
         for key, site in ends:
             layer = None if site is None else site.layer
             if layer and layer.padding and any(map(any, layer.padding)) and key in self.tensors.known:
@@ -74,6 +79,12 @@ class Coupled:
                 return key
             key = sources[0]
 
+    def _joins(self, site: Site) -> bool:
+        """Whether an op of elements makes what is not constant of several tensors."""
+        moving = {key for key in site.inputs if key is not None and key not in self.couplings.static}
+        made = site.outputs[0] if site.outputs else None
+        return site.op in PLAIN_TIES and len(moving) > 1 and made not in self.tensors.known
+
     def _ends(self, start: ValueKey) -> Iterator[tuple[ValueKey, Site | None]]:
         """Where a tensor ends up through ops that hand its channels on: what is read there, and by whom."""
         waiting, seen = [start], {start}
@@ -83,7 +94,7 @@ class Coupled:
             if not readers:
                 yield key, None
             for site in readers:
-                if site.op not in PLAIN_TIES or site.op in ALONG:
+                if site.op not in HANDING_ON or (key in self.tensors.known and self._joins(site)):
                     yield key, site
                     continue
                 made = [one for one in site.outputs if one is not None and one not in seen]

@@ -15,6 +15,7 @@ import numpy as np
 from convaudit.frontends.onnx.channels.components import Indices, connected
 from convaudit.frontends.onnx.channels.facts import Mask, ValueKey
 from convaudit.frontends.onnx.channels.sites import GraphTensors, Site
+from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 
 
 class Axis(NamedTuple):
@@ -74,8 +75,11 @@ class Couplings:
         return self._sizes[axis]
 
     def rank(self, key: ValueKey) -> int:
-        """How many axes a tensor has; 0 where that is unknown."""
-        return len(self._tensors.shape(key) or ())
+        """How many axes a tensor has; ``Unknown`` is raised where that is not known."""
+        shape = self._tensors.shape(key)
+        if shape is None:
+            raise Unknown
+        return len(shape)
 
     def is_open(self, axis: Axis) -> bool:
         """Whether some of its indices may go."""
@@ -144,7 +148,7 @@ class Couplings:
 
     def pin_all(self, key: ValueKey, why: Why, but: tuple[int, ...] = ()) -> None:
         """Let all indices of a tensor stay, except those of some axes."""
-        for axis in range(self.rank(key)):
+        for axis in range(len(self._tensors.shape(key) or ())):
             if axis not in but:
                 self.pin(Axis(key, axis), why)
 

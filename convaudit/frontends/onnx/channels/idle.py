@@ -62,7 +62,7 @@ def _channels(coupled: Coupled, facts: Facts, site: Site) -> LayerChannels | Non
     if layer is None or x is None or y is None or layer.kernel_size is None:
         return None
     ins, outs = layer.in_channels, layer.out_channels
-    ranks = coupled.couplings.rank(x), coupled.couplings.rank(y)
+    ranks = [len(coupled.tensors.shape(key) or ()) for key in (x, y)]
     if not isinstance(ins, int) or not isinstance(outs, int) or not ins or not outs or not all(ranks):
         return None
     axes = Axis(x, channel_axis(layer, ranks[0])), Axis(y, channel_axis(layer, ranks[1]))

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from convaudit.frontends.onnx.channels.analysis import analyse
+from convaudit.frontends.onnx.channels.facts import anywhere_along
 from convaudit.frontends.onnx.channels.plan import Plan, make_plan
 from tests.frontends.onnx.models import walked
+from tests.waste.generator import planted
 
 
 def weight(name, *shape, zero=(), columns=()):
@@ -204,6 +206,16 @@ STAYING = [
         "the group sizes of Conv_1 would become uneven",
         id="one channel of a group",
     ),
+    pytest.param(
+        between("t, u = Split<axis=1>(a, halves)\n s = Add(t, u)", ins=3, more=", int64[2] halves = {3, 3}"),
+        "Add_2 joins it with what is needed",
+        id="a constant that is added to what is not one",
+    ),
+    pytest.param(
+        between("t = custom.Mystery(a)\n s = ReduceMean<keepdims=1>(t, axes)", more=", int64[1] axes = {3}"),
+        "Mystery_1 needs it",
+        id="a tensor of unknown rank",
+    ),
 ]
 
 
@@ -222,3 +234,25 @@ def test_a_dead_layer_keeps_one_channel():
         ("CA102", "Conv_0", (1, 2, 3, 4, 5), None),
         ("CA101", "Conv_2", (0, 1, 2, 3), "output 'y' of the network has fixed sizes"),
     ]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_plan_takes_what_nobody_needs_and_what_its_findings_say(seed):
+    found = walked(planted(seed, waste=2.0).model)
+    facts = analyse(found)
+    plan = make_plan(found, facts)
+    for key, axes in plan.kept.items():
+        for axis, kept in axes.items():
+            assert len(kept) > 0
+            assert (np.diff(kept) > 0).all()
+            if key in facts.needed:
+                size = found.inferred.shape(*key)[axis]
+                assert set(np.flatnonzero(anywhere_along(facts.needed[key], axis, size))) <= set(kept)
+    layers = {layer.name: layer for layer in found.network.layers}
+    for claim in plan.claims:
+        if claim.fixable and claim.rule in ("CA101", "CA102"):
+            graphs = found.expanded.graphs
+            address = found.addresses[claim.layer]
+            (axes,) = [plan.kept[address[:-1], name] for name in graphs.node(address).output]
+            assert not set(axes[1].tolist()) & set(claim.channels)
+            assert max(claim.channels) < layers[claim.layer].out_channels

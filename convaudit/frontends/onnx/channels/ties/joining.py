@@ -17,14 +17,12 @@ from convaudit.frontends.onnx.channels.ties.row import (
     tie_axes,
     tie_or_pin,
 )
+from convaudit.frontends.onnx.shapes.symbolic.calls import normalized
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 
 
 def _axis(site: Site, rank: int, default: int = 0) -> int:
-    axis = site.attributes.integer("axis", default)
-    if not -rank <= axis < rank:
-        raise Unknown
-    return axis % rank
+    return normalized(site.attributes.integer("axis", default), rank)
 
 
 def _tie_others(couplings: Couplings, first: ValueKey, second: ValueKey, but: int, why: str) -> None:
@@ -75,7 +73,7 @@ def _slice(site: Site, couplings: Couplings) -> None:
     if starts is None or ends is None:
         raise Unknown
     rank, why = couplings.rank(source), f"sizes of {label(site)}"
-    axes = list(range(len(starts))) if axes is None else [axis % rank for axis in axes]
+    axes = list(range(len(starts))) if axes is None else [normalized(axis, rank) for axis in axes]
     steps = [1] * len(starts) if steps is None else steps
     cut = {axis: slice(*ends) for axis, *ends in zip(axes, starts, ends, steps, strict=True)}
     for axis in range(rank):
@@ -133,7 +131,11 @@ def _pad(site: Site, couplings: Couplings) -> None:
     source, target = only(operand(site, 0)), only(result(site))
     rank, why = couplings.rank(source), f"sizes of {label(site)}"
     pads = site.integers("pads", 1, 11)
-    axes = [int(axis) % rank for axis in site.constant(3).ravel()] if site.has(3) else list(range(rank))
+    axes = (
+        [normalized(int(axis), rank) for axis in site.constant(3).ravel()]
+        if site.has(3)
+        else list(range(rank))
+    )
     if pads is None or len(pads) != 2 * len(axes):
         raise Unknown
     for axis in range(rank):

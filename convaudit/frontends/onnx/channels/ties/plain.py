@@ -16,6 +16,7 @@ from convaudit.frontends.onnx.channels.ties.row import (
     tie_axes,
     tie_or_pin,
 )
+from convaudit.frontends.onnx.shapes.symbolic.calls import normalized
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 
 _OF_ONE = (
@@ -71,9 +72,9 @@ def _quantize(site: Site, couplings: Couplings) -> None:
     for index in (1, 2):
         key = operand(site, index)
         if key is not None and couplings.rank(key) == 1 and couplings.size(Axis(key, 0)) != 1:
-            if not -rank <= axis < rank:
-                raise Unknown
-            tie_or_pin(couplings, Axis(key, 0), Axis(target, axis % rank), f"sizes of {label(site)}")
+            tie_or_pin(
+                couplings, Axis(key, 0), Axis(target, normalized(axis, rank)), f"sizes of {label(site)}"
+            )
 
 
 def _reduction(site: Site, couplings: Couplings) -> None:
@@ -87,7 +88,7 @@ def _reduction(site: Site, couplings: Couplings) -> None:
             if axes is not None and site.attributes.integer("noop_with_empty_axes", 0)
             else list(range(rank))
         )
-    over = {axis % rank for axis in axes}
+    over = {normalized(axis, rank) for axis in axes}
     keep = site.attributes.integer("keepdims", 1)
     place = 0
     for axis in range(rank):
@@ -105,10 +106,10 @@ def _along(default: int) -> Tying:
         source, target = only(operand(site, 0)), only(result(site))
         rank = couplings.rank(source)
         axis = site.attributes.integer("axis", default)
-        if site.opset < 13 or not -rank <= axis < rank:  # before, all axes behind it were one
+        if site.opset < 13:  # before, all axes behind it were one
             raise Unknown
         for key in (source, target):
-            couplings.pin(Axis(key, axis % rank), f"{label(site)} ({site.op}) takes all channels")
+            couplings.pin(Axis(key, normalized(axis, rank)), f"{label(site)} ({site.op}) takes all channels")
         tie_axes(couplings, source, target, f"sizes of {label(site)}")
 
     return tying

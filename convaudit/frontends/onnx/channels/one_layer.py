@@ -85,9 +85,7 @@ def of_single_layers(
                 if reason is None and is_selected(claim, selected) and not isinstance(crop, str):
                     found.crops[name] = crop
             elif claim.rule == "CA204" and (latent := weight.latent) is not None:
-                reason = reason or (
-                    "others of its channels go first" if operands["weight"] in shrinking else None
-                )
+                reason = reason or _why_no_groups(site.layer, operands["weight"] in shrinking)
                 if reason is None and is_selected(claim, selected):
                     found.regrouped[name] = Regrouped(
                         groups=latent.groups, outputs=latent.outputs, inputs=latent.inputs
@@ -105,6 +103,13 @@ def _why_not(coupled: Coupled, weight: ValueKey | None) -> str | None:
     if len(coupled.readers.get(weight, ())) > 1:
         return "other nodes read its weight too"
     return None
+
+
+def _why_no_groups(layer: ConvLayer | None, shrinks: bool) -> str | None:
+    """Why a layer's groups cannot be written; None if they can."""
+    if layer is None or layer.deformable or layer.layout != "channels_first":
+        return "its channels cannot be reordered"
+    return "others of its channels go first" if shrinks else None
 
 
 def _crop(found: OneLayer, layer: ConvLayer | None, crop: Crop | None) -> Crop | str:

@@ -17,6 +17,7 @@ from convaudit.frontends.onnx.fixer.edit import (
 )
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
 from convaudit.linting.crops import Crop, cropped_padding
+from convaudit.linting.weights import grouped_weight
 from convaudit.records import ConvLayer
 
 
@@ -66,17 +67,19 @@ def _tell_crop(site: ChangedNode, layer: ConvLayer, crop: Crop) -> None:
 
 def _regrouped(edit: Edit, site: ChangedNode, layer: ConvLayer, weight: Array, found: Regrouped) -> Array:
     """The weight in groups; what the layer reads and gives changes its order where that is needed."""
-    if layer.groups != 1 or layer.deformable or layer.layout != "channels_first":
+    if layer.deformable or layer.layout != "channels_first":
         raise CannotRewriteError(f"{layer.op} has no such groups")
-    if weight.shape[:2] != (len(found.outputs), len(found.inputs))[:: -1 if layer.transposed else 1]:
+    outs, ins = len(found.outputs) // layer.groups, len(found.inputs) // layer.groups
+    stored = (layer.groups * ins, outs) if layer.transposed else (layer.groups * outs, ins)
+    if weight.shape[:2] != stored:
         raise CannotRewriteError("others of its channels go first")
-    whole = np.swapaxes(weight, 0, 1) if layer.transposed else weight
-    rows, columns = len(found.outputs) // found.groups, len(found.inputs) // found.groups
+    whole = grouped_weight(layer, weight)
     blocks = []
-    for group in range(found.groups):
-        outputs = found.outputs[group * rows : (group + 1) * rows]
-        inputs = found.inputs[group * columns : (group + 1) * columns]
-        block = whole[np.ix_(outputs, inputs)]
+    for outputs, inputs in zip(
+        found.outputs.reshape(found.groups, -1), found.inputs.reshape(found.groups, -1), strict=True
+    ):
+        group = int(outputs[0]) // outs  # which of the groups that it has already
+        block = whole[group][np.ix_(outputs - group * outs, inputs - group * ins)]
         blocks.append(np.swapaxes(block, 0, 1) if layer.transposed else block)
     set_attribute(site.node, "group", found.groups)
     _reorder(edit, site, layer, found)

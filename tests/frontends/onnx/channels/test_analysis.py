@@ -42,6 +42,12 @@ def test_constants(nodes, stored, expected):
     assert known(facts_of(graph(nodes, stored)), "y") == expected
 
 
+def test_constant_through_an_op_that_is_a_function_of_its_operands_type():
+    value, *others = known(facts_of(graph(f"{A} y = Gelu(a)")), "y")
+    assert value == pytest.approx(5, abs=1e-4)
+    assert others == [None, None]
+
+
 WANTED = [
     pytest.param(
         f"{A} r = Relu(a) y = Conv(r, v)",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, helper
+from onnx import NodeProto, ValueInfoProto, helper
 
 from convaudit.frontends.onnx.channels.compressed import unbroadcast
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
@@ -28,8 +28,14 @@ def evaluated(node: NodeProto, opset: int, operands: list[NDArray[Any] | None]) 
         str(name): array for name, array in zip(node.input, operands, strict=True) if name
     }
     try:
+        inputs = [  # some ops are functions whose body depends on their operands' type
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in feeds.items()
+        ]
+        graph = helper.make_graph([node], "one", inputs, [ValueInfoProto(name=str(node.output[0]))])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         with np.errstate(all="ignore"):
-            results: Any = ReferenceEvaluator(node, opsets={"": opset}).run(None, feeds)
+            results: Any = ReferenceEvaluator(model).run(None, feeds)
             return np.asarray(results[0])
     except Exception as error:  # an op or type that it does not have, or operands that do not fit
         raise Unknown from error

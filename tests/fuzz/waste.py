@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 
 import convaudit
-from tests.waste.compare import wrong_findings, wrong_fix
+from tests.waste.compare import missed_by_chance, wrong_findings, wrong_fix
 from tests.waste.generator import planted
 from tests.waste.oracle import Oracle
 
@@ -35,6 +35,7 @@ def examine(
         truth = oracle.truth()
         counts["constant"] += sum(map(len, truth.constant.values()))
         counts["unread"] += sum(map(len, truth.unread.values()))
+        counts["perhaps idle, not found"] += missed_by_chance(net, findings, truth)
         faults += wrong_findings(net, findings, oracle, truth)
     if "fix" in parts:
         faults += wrong_fix(net, findings)

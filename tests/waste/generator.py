@@ -117,7 +117,7 @@ def squeeze_excite(net: Maker, x: Tensor) -> Tensor:
     bias = net.numbers(x.channels) * 0.2
     bias[sorted(closed)] = -20
     scale = net.conv(hidden, x.channels, 1, bias=bias, zero=closed)
-    gate = net.node(net.rng.choice(["HardSigmoid", "Sigmoid"]), scale.name)
+    gate = net.node("HardSigmoid" if closed else "Sigmoid", scale.name)
     return replace(x, name=net.node("Mul", x.name, gate), idle=x.idle | scale.idle)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from onnx import helper, numpy_helper
 import convaudit
 from convaudit.errors import LoadError
 from tests.cli.conftest import save_model
+from tests.programs import ROOT
 
 Run = Callable[..., Result]
 
@@ -213,3 +217,16 @@ def test_a_wrong_file_is_refused(run: Run, idle: str, file: str, message: str) -
 def test_a_file_holds_the_share(run: Run, idle: str) -> None:
     Path("convaudit.toml").write_text('models."*.onnx".max-removable = "1%"\n')
     assert run("check").exit_code == 1
+
+
+def test_the_readme_shows_what_is_found(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shown,) = re.findall(r"(?s)## What does nothing\n.*?```text\n(.*?)```", (ROOT / "README.md").read_text())
+    spec = importlib.util.find_spec("silero_vad")
+    assert spec is not None, "the extra 'test' installs silero-vad"
+    (folder,) = spec.submodule_search_locations or ()
+    model = Path(folder, "data", "silero_vad_16k_sequence.onnx")
+    shutil.copy(model, tmp_path / "vad.onnx")
+    monkeypatch.chdir(tmp_path)
+    found = run("lint", "vad.onnx").stdout
+    for part in shown.split("\n\n"):
+        assert part.strip("\n") in found

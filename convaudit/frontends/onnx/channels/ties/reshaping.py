@@ -76,29 +76,30 @@ def _channels(couplings: Couplings, side: list[Axis]) -> Axis | None:
 
 
 def _may_change(site: Site, after: list[Axis]) -> bool:
-    """Whether the sizes that the node is told can be others: stored ones, and those that it works out."""
+    """Whether the sizes that the node is told can be others."""
     told, made = operand(site, 1), site.tensors.shape(only(result(site))) or ()
     if site.node.op_type != "Reshape" or told is None or site.tensors.is_stored(told):
         return True
     if sum(not isinstance(size, int) for size in made) < 2:
         return True  # all that it is told can be stored: at most one size is worked out
-    return all(_works_out(site.tensors, told, axis.axis) for axis in after)
+    return all(_is_told(site.tensors, told, axis.axis) for axis in after)
 
 
-def _works_out(tensors: GraphTensors, told: ValueKey, place: int) -> bool:
-    """Whether a size that was put together at run time is the stored -1."""
+def _is_told(tensors: GraphTensors, told: ValueKey, place: int) -> bool:
+    """Whether a size that is put together with others at run time is a number of its own, not -1 or 0."""
     producer = tensors.graphs.at(told[0]).producers.get(told[1])
     if producer is None or op_of(producer) != "Concat":
         return False
     for name in producer.input:
         key = tensors.key(told[0], name)
-        known = None if key is None else tensors.of(key)
         shape = None if key is None else tensors.shape(key)
         if key is None or shape is None or len(shape) != 1 or not isinstance(shape[0], int):
             return False
         if place < shape[0]:
-            held = known is not None and bool(known.mask.all()) and tensors.is_stored(key)
-            return held and known is not None and int(np.broadcast_to(known.values, shape[0])[place]) == -1
+            known = tensors.of(key)
+            if known is None or not known.mask.all():
+                return not tensors.is_stored(key)
+            return int(np.broadcast_to(known.values, shape[0])[place]) > 0
         place -= shape[0]
     return False
 

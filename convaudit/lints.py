@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from convaudit.analyzer import analyze
 from convaudit.arguments import given_dims, given_inputs
 from convaudit.errors import LoadError
-from convaudit.frontends import FixRequest, LintRequest, OpenedModel, Request, open_model
+from convaudit.frontends import (
+    FixRequest,
+    LintRequest,
+    OpenedModel,
+    Request,
+    RunRequest,
+    TimeRequest,
+    open_model,
+)
 from convaudit.linting.report import lint_report
-from convaudit.linting.selection import selected_rules
-from convaudit.records.findings import Finding, Fixed, LintReport, LintTotals
+from convaudit.linting.selection import TIMED, selected_rules
+from convaudit.linting.timed import punished_groups, untimed
+from convaudit.records.findings import Finding, Fixed, Linted, LintReport, LintTotals
 from convaudit.requests import run_settings
 
 if TYPE_CHECKING:
@@ -124,11 +133,25 @@ def linted(
     run = source_keywords.get("data") is not None
     request = LintRequest(**run_settings(dict(how or {})), run=run, time=time)
     model = _opened(source, source_keywords, request)
-    report = lint_report(analyze(model.network), model.lint(request), rules)
+    found = _with_times(model, model.lint(request), request, rules)
+    report = lint_report(analyze(model.network), found, rules)
     if report.layers and not report.examined:
         why = report.notes[0] if report.notes else "nobody says why"
         raise LoadError(f"{report.source}: not one convolution has weights that could be looked at: {why}")
     return report
+
+
+def _with_times(model: OpenedModel, found: Linted, how: LintRequest, rules: Sequence[str]) -> Linted:
+    """What was found, with the groups that kernels punish, if it is to be timed."""
+    if how.time is None or not TIMED.intersection(rules):
+        return found
+    from convaudit.sweeps import sweep_fewer
+
+    names = [field.name for field in fields(RunRequest) if field.name != "progress"]
+    settings = {name: getattr(how, name) for name in names}
+    sweeps = sweep_fewer(model, TimeRequest(**settings, budget_seconds=how.time))
+    notes = untimed(sweeps) if sweeps else ("nothing is timed: no layer has groups",)
+    return replace(found, claims=(*found.claims, *punished_groups(sweeps)), notes=(*found.notes, *notes))
 
 
 def failed_report(source: str, error: str) -> LintReport:

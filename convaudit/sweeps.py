@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _WORTH_ANOTHER = 0.1
 """Part of the budget that, if it is left, goes to layers that did not fit into theirs."""
+_NEXT = 3
+"""Smaller numbers of groups that are timed, besides 1, where a layer's own are in question."""
+_Chosen = Sequence[int] | Callable[[LayerCost], Sequence[int]] | None
 _NO_SAMPLES = Swept(seconds={}, kernels={})
 _OWN = ("name", "calls", "branches", "scope", "notes", "shapes_from", "weight_name", "bias_name")
 """Fields in which layers may differ that are timed as one."""
@@ -186,6 +189,22 @@ def sweep(
     return _reported(model, layers, found, numbers, samples)
 
 
+def sweep_fewer(model: OpenedModel, how: TimeRequest) -> list[SweepReport]:
+    """Each distinct layer that has groups, at its own number of them, at the next smaller ones, and at 1.
+
+    Args:
+        model: The opened model.
+        how: The budget is for all of it.
+    """
+    layers = [layer for layer in analyze(model.network).layers if layer.groups > 1]
+    return _all(model, layers, _fewer, how, None) if layers else []
+
+
+def _fewer(layer: LayerCost) -> list[int]:
+    smaller = [number for number in range(1, layer.groups) if layer.groups % number == 0]
+    return smaller[-_NEXT:]
+
+
 def possible_groups(source: str, layer: LayerCost, chosen: Sequence[int] | None) -> list[int]:
     """The numbers of groups to sweep: the chosen ones, 1 and the layer's own; by default all that divide.
 
@@ -208,7 +227,7 @@ def possible_groups(source: str, layer: LayerCost, chosen: Sequence[int] | None)
 def _all(
     model: OpenedModel,
     layers: Sequence[LayerCost],
-    chosen: Sequence[int] | None,
+    chosen: _Chosen,
     how: TimeRequest,
     progress: Callable[[int, int], None] | None,
 ) -> list[SweepReport]:
@@ -245,13 +264,14 @@ def _one_of_all(
     model: OpenedModel,
     layers: Sequence[LayerCost],
     layer: LayerCost,
-    chosen: Sequence[int] | None,
+    chosen: _Chosen,
     how: TimeRequest,
 ) -> SweepReport:
     source, samples = model.network.source, _NO_SAMPLES
     numbers = [layer.groups]
     try:
-        fitting = None if chosen is None else [n for n in chosen if _divides(n, layer)]
+        asked = chosen(layer) if callable(chosen) else chosen
+        fitting = None if asked is None else [number for number in asked if _divides(number, layer)]
         numbers = possible_groups(source, layer, fitting)
         if len(numbers) == 1:
             reason = (

@@ -12,7 +12,9 @@ import convaudit
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.frontends import TimeRequest
 from convaudit.frontends.onnx.frontend import OpenedOnnx
+from convaudit.lints import linted
 from convaudit.records import RuntimeInfo
+from convaudit.records.findings import LintReport
 from convaudit.records.timing import Swept
 from convaudit.reporters.sweeps import summary_lines
 from tests.frontends.onnx.models import model, values
@@ -197,3 +199,42 @@ def test_layers_left_out_are_swept_again_where_time_is_left(
 def test_nothing_to_sweep(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to sweep, the model contains no convolution"):
         convaudit.sweep(model("g (float[1] x) => (float[1] y) { y = Neg (x) }"))
+
+
+def _linted(time: float | None, **select: list[str]) -> LintReport:
+    return linted(model(TEXT), source_keywords={"dims": {"n": 1}}, time=time, **select)
+
+
+def test_groups_that_kernels_punish_are_found_where_it_is_timed(asked: list) -> None:
+    report = _linted(10.0, select=["CA401"])
+    assert [(name, groups) for name, groups, _ in asked] == [
+        ("first", [1, 2, 4, 8]),
+        ("odd", [1, 2, 4, 8, 16]),
+    ]
+    assert all(how.budget_seconds <= 10 for _, _, how in asked)
+    assert [(one.layer, one.certainty, one.fixable) for one in report.findings] == [
+        ("first", "observed", False),
+        ("again", "observed", False),
+    ]
+    assert report.findings[0].message == (
+        "groups=8 takes 2.80 ms (spread 0.1%), groups=4 takes 2.00 ms (spread 0.1%), one call alone, "
+        "with onnxruntime 1.0, CPUExecutionProvider, 1 thread, Abacus 1; "
+        "the layer differed from itself by 0.0%"
+    )
+    assert report.totals.removable_macs == 0
+
+
+def test_nothing_is_timed_unasked(asked: list) -> None:
+    assert not any(one.rule == "CA401" for one in _linted(None).findings)
+    _linted(10.0, ignore=["CA401"])
+    assert not asked
+
+
+def test_what_was_not_timed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(self: OpenedOnnx, layer: str, groups: Sequence[int], how: TimeRequest) -> Swept:
+        raise ExecutionError("it takes too long")
+
+    monkeypatch.setattr(OpenedOnnx, "sweep", answer)
+    report = _linted(10.0, select=["CA401"])
+    assert not report.findings
+    assert "groups not timed: first, again, odd: it takes too long" in report.notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from convaudit.frontends.onnx.walker import Walked, walk_onnx
 from convaudit.records.findings import Claim
 
 _MOST_ROUNDS = 8
-_Selected = frozenset[tuple[str, str, tuple[int, ...] | None]]
+_Key = tuple[str, str, tuple[int, ...] | None]
+_Selected = frozenset[_Key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +55,18 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
         LoadError: Weights are missing.
         ExecutionError: What is left could still be fixed.
     """
+    now = walk_onnx(walked.model, allow_run=False)
     claims = lint_model(walked).claims
+    always = claims if now.network.layers == walked.network.layers else lint_model(now).claims
     selected = _selection(claims, how)
-    applied: list[Claim] = []
-    refused: dict[tuple[str, str, tuple[int, ...] | None], str] = {}
+    refused: dict[_Key, str] = {}
     notes: dict[str, None] = {}
-    now, written = walk_onnx(walked.model, allow_run=False), list[Path]()
+    written: list[Path] = []
     for number in range(_MOST_ROUNDS):
         done = _round(now, how, selected, aside.parent / str(number), refused)
         if done is None:
             break
-        folder, made, found, spill = done
-        applied += [claim for claim in found if number == 0]
+        folder, made, spill = done
         notes.update(dict.fromkeys(made.notes))
         written = write_model(now.model, made.proto, spill, folder / aside.name)
         spill.remove()
@@ -78,10 +79,13 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
             f"{walked.network.source}: after {_MOST_ROUNDS} rounds more could go; nothing is written; "
             "please report it with the model"
         )
+    able = {_key(claim) for claim in always if claim.fixable}
+    reasons = [_why_left(claim, able, refused, how, selected) for claim in claims]
+    pairs = list(zip(claims, reasons, strict=True))
     return Worked(
         written=written,
-        applied=tuple(applied),
-        left=tuple(_left(claims, applied, refused, how, selected)),
+        applied=tuple(claim for claim, why in pairs if why is None and written),
+        left=tuple(replace(claim, fixable=False, reason=why) for claim, why in pairs if why is not None),
         notes=tuple(notes),
     )
 
@@ -99,14 +103,16 @@ def _round(
     how: FixRequest,
     selected: _Selected | None,
     folder: Path,
-    refused: dict[tuple[str, str, tuple[int, ...] | None], str],
-) -> tuple[Path, Rewritten, tuple[Claim, ...], Spill] | None:
+    refused: dict[_Key, str],
+) -> tuple[Path, Rewritten, Spill] | None:
     """One round; None if nothing can go."""
     facts = analyse(walked)
     ignored: Mapping[str, Mask] = certified(walked, facts).kernels if how.within_rounding else {}
     if ignored:
         facts = analyse(walked, ignored)
     folder.mkdir()
+    if ignored and selected is not None:
+        selected = _of_negligible(make_plan(walked, facts).claims, selected)
     plan = make_plan(walked, facts, selected)
     for attempt in range(2):
         if not (plan.kept or plan.crops or plan.regrouped):
@@ -120,9 +126,18 @@ def _round(
                 raise ExecutionError(f"{walked.network.source}: {error}; nothing is written") from None
             plan = _without_refused(walked, facts, plan, ignored, folder, refused)
             continue
-        found = tuple(claim for claim in plan.claims if claim.fixable)
-        return folder, made, found, spill
+        return folder, made, spill
     return None
+
+
+def _of_negligible(claims: tuple[Claim, ...], selected: _Selected) -> _Selected:
+    """What is selected, with the claims that stand for findings of negligible channels."""
+    wanted: dict[str, set[int]] = {}
+    for rule, layer, channels in selected:
+        if rule == "CA103":
+            wanted.setdefault(layer, set()).update(channels or ())
+    more = [_key(claim) for claim in claims if wanted.get(claim.layer, set()) & set(claim.channels or ())]
+    return selected | frozenset(more)
 
 
 def _without_refused(
@@ -131,7 +146,7 @@ def _without_refused(
     plan: Plan,
     ignored: Mapping[str, Mask],
     folder: Path,
-    refused: dict[tuple[str, str, tuple[int, ...] | None], str],
+    refused: dict[_Key, str],
 ) -> Plan:
     """A plan of what can be rewritten by itself."""
     able = set()
@@ -150,28 +165,21 @@ def _without_refused(
     return make_plan(walked, facts, frozenset(able))
 
 
-def _left(
-    claims: tuple[Claim, ...],
-    applied: list[Claim],
-    refused: Mapping[tuple[str, str, tuple[int, ...] | None], str],
-    how: FixRequest,
-    selected: _Selected | None,
-) -> Iterator[Claim]:
-    """What was found and stays, with the reasons."""
-    gone = {_key(claim) for claim in applied}
-    for claim in claims:
-        key = _key(claim)
-        if key in refused:
-            yield replace(claim, fixable=False, reason=refused[key])
-        elif claim.certainty != "exact" and claim.fixable and not how.within_rounding:
-            yield replace(claim, fixable=False, reason="it holds within rounding: --within-rounding takes it")
-        elif not claim.fixable:
-            yield claim
-        elif key not in gone and claim.certainty == "exact":
-            taken = selected is None or key in selected
-            reason = "it holds only for the sizes given" if taken else "it was not selected"
-            yield replace(claim, fixable=False, reason=reason)
+def _why_left(
+    claim: Claim, able: Set[_Key], refused: Mapping[_Key, str], how: FixRequest, selected: _Selected | None
+) -> str | None:
+    """Why what was found stays; None: it was taken out."""
+    key = _key(claim)
+    if key in refused:
+        return refused[key]
+    if not claim.fixable:
+        return claim.reason or "there is no fix"
+    if claim.certainty != "exact" and not how.within_rounding:
+        return "it holds within rounding: --within-rounding takes it"
+    if selected is not None and key not in selected:
+        return "it was not selected"
+    return None if key in able else "it holds only for the sizes given"
 
 
-def _key(claim: Claim) -> tuple[str, str, tuple[int, ...] | None]:
+def _key(claim: Claim) -> _Key:
     return claim.rule, claim.layer, claim.channels

@@ -293,3 +293,20 @@ def test_weights_however_they_are_stored(stored: str) -> None:
     source = idle(graph(f"{stored.format(numbers)} {CONV} r = Relu (t) {END}", held, v=""))
     smaller = convaudit.fix(source)
     assert [layer.weight_shape for layer in convaudit.audit(smaller).layers] == [(6, 3, 3, 3), (4, 6, 1, 1)]
+
+
+def test_what_holds_within_rounding_goes_if_that_is_wanted() -> None:
+    source = model(graph(f"{CONV} r = Sigmoid (t) [d] y = Conv (r, v, h)", values("h", 4, scale=0.37)))
+    tensor = next(item for item in source.graph.initializer if item.name == "v")
+    weight = np.abs(numpy_helper.to_array(tensor)) + np.float32(1)
+    weight[:, 3] = 1e-30
+    tensor.CopyFrom(numpy_helper.from_array(weight, "v"))
+    with pytest.raises(UsageError, match="CA103 c: it holds within rounding: --within-rounding takes it"):
+        fixed(source)
+    made = fixed(source, within_rounding=True)
+    assert [(claim.rule, claim.channels, claim.certainty) for claim in made.applied] == [
+        ("CA103", (3,), "within_rounding")
+    ]
+    assert [tuple(item.dims) for item in made.proto.graph.initializer[:2]] == [(7, 3, 3, 3), (7,)]
+    smaller = convaudit.fix(source, convaudit.lint(source), within_rounding=True)
+    assert smaller == made.proto

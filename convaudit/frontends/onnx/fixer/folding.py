@@ -14,7 +14,7 @@ from convaudit.frontends.onnx.channels.components import Indices
 from convaudit.frontends.onnx.channels.facts import Mask, along, anywhere_along
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, set_attribute, sliced
 from convaudit.frontends.onnx.graphs import Address
-from convaudit.frontends.onnx.ops import op_of
+from convaudit.frontends.onnx.ops import CONV_OPS, op_of
 from convaudit.frontends.onnx.twin.weights import DEQUANTIZE
 
 _WHOLE = 1e-3
@@ -135,7 +135,7 @@ def _add_steps(edit: Edit, site: ChangedNode, name: str, added: Array, kept: dic
 def _dtype(edit: Edit, site: ChangedNode) -> np.dtype[Any]:
     """Element type of a node's output, for a bias that it does not have yet."""
     layer = edit.layer(site)
-    if layer is not None and op_of(site.node).endswith("QLinearConv"):
+    if layer is not None and "y_scale" in CONV_OPS[layer.op].roles:  # its bias counts steps of its sums
         return np.dtype(np.int32)
     key = edit.home(site.scope, site.node.output[0])
     number = edit.walked.inferred.element_type(*key) if key is not None else 0

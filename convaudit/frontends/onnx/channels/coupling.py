@@ -94,6 +94,12 @@ class Couplings:
             return False
         return mask.shape[axis.axis] > 1 or not mask.any()
 
+    def free(self, axis: Axis) -> Mask:
+        """Which indices of an activation's axis nothing needs by itself."""
+        needed = self._needed_along(axis)
+        size = self.size(axis) or 0
+        return np.zeros(size, np.bool_) if needed is None or not self.is_open(axis) else ~needed
+
     def tie(
         self,
         first: Axis,

@@ -162,6 +162,20 @@ SHRUNK = [
         id="a whole group",
     ),
     pytest.param(
+        between("s = Conv<group=2>(a, g)", more=f", {weight('g', 4, 3, 1, 1)}", zero=[1, 4], ins=4),
+        {**ONE, "g": {1: 3}, "w2": {1: 4}},
+        [[1, 4], [1], []],
+        id="the same place of all groups",
+    ),
+    pytest.param(
+        between(
+            "s = Conv<group=2>(a, g)", more=f", {weight('g', 4, 3, 1, 1)}", columns=[0, 2], zero=(), ins=4
+        ),
+        {**ONE, "g": {0: 4}, "w2": {1: 4}},
+        [[], [0, 2], [0, 2]],
+        id="the same output of all groups",
+    ),
+    pytest.param(
         between("s = Conv<group=6>(a, g)", more=f", {weight('g', 12, 1, 1, 1)}", ins=12),
         {**ONE, "g": {0: 12}, "w2": {1: 12}},
         [[2], [4, 5], [4, 5]],

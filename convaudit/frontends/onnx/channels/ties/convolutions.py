@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convaudit.frontends.onnx.channels.coupling import Axis, Couplings
-from convaudit.frontends.onnx.channels.facts import ValueKey
+from convaudit.frontends.onnx.channels.facts import Mask, ValueKey
 from convaudit.frontends.onnx.channels.sites import Site
 from convaudit.frontends.onnx.channels.ties.row import (
     Tying,
@@ -62,21 +62,33 @@ def tie_convolution(site: Site, couplings: Couplings) -> None:
 
 
 def _grouped(layer: ConvLayer, couplings: Couplings, ins: Axis, outs: Axis, weight: ValueKey) -> None:
+    """Whole groups go, or else the same places of all groups."""
     sizes = couplings.size(ins), couplings.size(outs)
     if sizes[0] is None or sizes[1] is None:
         raise Unknown
     reads, makes = sizes[0] // layer.groups, sizes[1] // layer.groups
-    if layer.transposed:
-        couplings.tie(Axis(weight, 0), ins)
+    couplings.tie(Axis(weight, 0), ins if layer.transposed else outs)
+    why = f"the group sizes of {layer.name} would become uneven" if (reads, makes) != (1, 1) else None
+    if _loses_places(couplings.free(ins), couplings.free(outs), layer.groups):
+        for axis, size in (ins, reads), (outs, makes):
+            couplings.tie(axis, axis, None, numbers(layer.groups * size) % size, why)
+        inner, size = (outs, makes) if layer.transposed else (ins, reads)
+        couplings.tie(inner, Axis(weight, 1), None, numbers(layer.groups * size) % size, why)
     else:
-        couplings.tie(Axis(weight, 0), outs)
-    uneven = f"the group sizes of {layer.name} would become uneven"
-    couplings.pin(Axis(weight, 1), uneven)
-    why = uneven if (reads, makes) != (1, 1) else None
-    couplings.tie(outs, outs, None, numbers(sizes[1]) // makes * makes, why)
-    couplings.tie(ins, outs, None, numbers(sizes[0]) // reads * makes, why)
+        couplings.pin(Axis(weight, 1), why or f"the kernel of {layer.name}")
+        couplings.tie(outs, outs, None, numbers(sizes[1]) // makes * makes, why)
+        couplings.tie(ins, outs, None, numbers(sizes[0]) // reads * makes, why)
     if why is not None:
         couplings.note(outs, why)
+        couplings.note(ins, why)
+
+
+def _loses_places(ins: Mask, outs: Mask, groups: int) -> bool:
+    """Whether no whole group is free, but a place of all groups is."""
+    free = ins.reshape(groups, -1), outs.reshape(groups, -1)
+    if (free[0].all(axis=1) & free[1].all(axis=1)).any():
+        return False
+    return any(one.shape[1] > 1 and bool(one.all(axis=0).any()) for one in free)
 
 
 def _matrices(site: Site, couplings: Couplings, a: ValueKey, b: ValueKey, y: ValueKey) -> None:

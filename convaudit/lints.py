@@ -81,6 +81,7 @@ def lint(
     select: str | Iterable[str] = (),
     ignore: str | Iterable[str] = (),
     input_shape: Any = None,
+    inputs: Any = None,
     dims: Mapping[str, int] | None = None,
     data: str | os.PathLike[str] | Mapping[str, Any] | None = None,
 ) -> Findings:
@@ -91,6 +92,7 @@ def lint(
         select: What alone to look for: codes of rules, prefixes such as ``"CA2"``, names; else all.
         ignore: What not to look for; it beats ``select``.
         input_shape: As in ``audit``.
+        inputs: As in ``audit``.
         dims: As in ``audit``.
         data: Arrays by input name, or an .npz file of them: the model is run on them, to find what drowns in
             rounding on these.
@@ -103,7 +105,7 @@ def lint(
         LoadError: The source is not a readable and safe model, or no convolution has weights to look at.
         UsageError: There is no such rule, or the model does not have an input that is named.
     """
-    keywords = {"input_shape": input_shape, "dims": dims, "data": data}
+    keywords = {"input_shape": input_shape, "inputs": inputs, "dims": dims, "data": data}
     return Findings(linted(source, source_keywords=keywords, select=_words(select), ignore=_words(ignore)))
 
 

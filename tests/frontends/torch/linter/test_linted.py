@@ -147,3 +147,9 @@ def test_spectral_norm_in_training_mode_is_looked_at_as_in_eval_mode():
 def test_a_smaller_network_is_not_made_of_a_module():
     with pytest.raises(UsageError, match=r"Sequential: a smaller network is made of an ONNX one; export"):
         convaudit.fix(nn.Sequential(conv()), input_shape=IMAGE)
+
+
+def test_inputs_say_the_sizes():
+    module = nn.Sequential(with_zeros(conv(), 0))
+    (finding,) = convaudit.lint(module, inputs=torch.zeros(IMAGE), select="CA101")
+    assert finding.removable_macs == convaudit.lint(module, input_shape=IMAGE)[0].removable_macs

@@ -23,7 +23,7 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.first = nn.Conv2d(3, 8, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(8)
         self.second = nn.Conv2d(8, 4, 1)
         self.computed = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 1))

@@ -144,4 +144,7 @@ def _message(claim: Claim, channels: Sequence[int], step: Ignored) -> str:
     several = f"{len(channels)} filter{'s' * (len(channels) > 1)}"
     if claim.rule == "CA101" and claim.layer in step.shares:
         return f"beside the bias of {several} all else adds {largest} of it: a constant, {step.basis}"
-    return f"what {several} give adds {largest} of each sum that it enters: below its rounding, {step.basis}"
+    give = "give" if len(channels) > 1 else "gives"
+    return (
+        f"what {several} {give} adds {largest} of each sum that it enters: below its rounding, {step.basis}"
+    )

@@ -318,6 +318,75 @@ def test_what_is_read_and_needed(nodes, stored, read, needed):
     assert (wanted(facts.read, "a"), wanted(facts.needed, "a")) == (read, needed)
 
 
+Q = "q = QuantizeLinear(a, qs, qz)"
+QUANTISED = (
+    "float qs = {0.5}, uint8 qz = {3}, float ws = {0.25}, int8 wz = {1}, float ys = {1}, uint8 yz = {7}"
+)
+"""``q`` is 13, 3 and two that vary, of zero point 3; weights of 1 are zero."""
+INTEGERS = [
+    pytest.param(
+        f"{Q} r = QLinearConv(q, qs, qz, v, ws, wz, ys, yz, t) y = Cast<to=1>(r)",
+        "int8[3,4,1,1] v = {2,1,1,1, 1,1,1,1, 2,2,1,2}, int32[3] t = {8, -16, 0}",
+        [9, 5, N],
+        ("1101", "0001"),
+        id="qlinear-conv",
+    ),
+    pytest.param(
+        f"{Q} r = QLinearConv<pads=[1,1,1,1]>(q, qs, qz, v, ws, wz, ys, yz) y = Cast<to=1>(r)",
+        "int8[3,4,1,1] v = {1,2,1,1, 2,1,1,1, 1,1,1,2}",
+        [7, N, N],
+        ("1101", "1001"),
+        id="qlinear-conv-with-padding",
+    ),
+    pytest.param(
+        f"{Q} r = ConvInteger(q, v, qz, wz) y = Cast<to=1>(r)",
+        "int8[2,4,1,1] v = {2,3,1,1, 1,1,1,2}",
+        [10, N],
+        ("1101", "1001"),
+        id="conv-integer",
+    ),
+    pytest.param(
+        f"{Q} u = Transpose<perm=[0,2,3,1]>(q) r = MatMulInteger(u, v, qz, wz) y = Cast<to=1>(r)",
+        "int8[4,2] v = {2,1, 3,1, 1,1, 1,2}",
+        [10, N],
+        ("1101", "1001"),
+        id="matmul-integer",
+    ),
+    pytest.param(
+        f"{Q} u = Transpose<perm=[0,2,3,1]>(q) r = QLinearMatMul(u, qs, qz, v, ws, wz, ys, yz)"
+        " y = Cast<to=1>(r)",
+        "int8[4,2] v = {5,1, 3,1, 1,1, 1,2}",
+        [12, N],
+        ("1101", "1001"),
+        id="qlinear-matmul",
+    ),
+    pytest.param(
+        f"{Q} p = MaxPool<kernel_shape=[4,4]>(q) u = Flatten(p)"
+        " r = com.microsoft.QGemm<transB=1>(u, qs, qz, v, ws, wz, t, ys, yz) y = Cast<to=1>(r)",
+        "int8[2,4] v = {5,3,1,1, 1,1,1,2}, int32[2] t = {8, 0}",
+        [13, N],
+        ("1101", "0001"),
+        id="qgemm",
+    ),
+    pytest.param(
+        "d = DequantizeLinear(v, ws, wz) y = Conv(a, d)",
+        "int8[2,4,1,1] v = {2,1,1,1, 1,1,1,2}",
+        [1.25, N],
+        ("1001", "0001"),
+        id="dequantised-weight",
+    ),
+]
+
+
+@pytest.mark.parametrize(("nodes", "stored", "constant", "masks"), INTEGERS)
+def test_integers(nodes, stored, constant, masks):
+    source = source_of(nodes, f"{QUANTISED}, {stored}")
+    facts = facts_of(source)
+    assert known(facts, "y") == constant
+    assert (wanted(facts.read, "a"), wanted(facts.needed, "a")) == masks
+    assert disagreements(source, facts) == []
+
+
 RUN = [
     pytest.param(*case.values[:2], id=case.id)
     for case in [*CONSTANTS, *READ]

@@ -40,6 +40,8 @@ def along(known: KnownElements, axis: int, size: int) -> tuple[Mask, NDArray[Any
     Returns:
         Two arrays (size,); the values mean nothing where the mask is False.
     """
+    if known.mask.shape == known.values.shape and known.values.size == known.values.shape[axis] == size:
+        return known.mask.ravel(), known.values.ravel()
     mask = np.moveaxis(np.broadcast_to(known.mask, known.values.shape), axis, 0)
     values = np.moveaxis(known.values, axis, 0)
     mask, values = (array.reshape(array.shape[0], -1) for array in (mask, values))

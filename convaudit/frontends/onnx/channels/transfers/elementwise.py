@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, ValueInfoProto, helper
+from onnx import AttributeProto, NodeProto, ValueInfoProto, helper
 
 from convaudit.frontends.onnx.channels.compressed import unbroadcast
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
@@ -22,23 +23,40 @@ _BROADCASTING = ("broadcast", "axis")
 
 def evaluated(node: NodeProto, opset: int, operands: list[NDArray[Any] | None]) -> NDArray[Any]:
     """The first result of a node of ONNX's own; Unknown is raised where the reference does not give it."""
-    from onnx.reference import ReferenceEvaluator
-
+    attributes = tuple(sorted(attribute.SerializeToString() for attribute in node.attribute))
+    types = tuple(None if operand is None else (operand.dtype, operand.shape) for operand in operands)
     feeds: dict[str, Any] = {
-        str(name): array for name, array in zip(node.input, operands, strict=True) if name
+        f"x{index}": operand for index, operand in enumerate(operands) if operand is not None
     }
     try:
-        inputs = [  # some ops are functions whose body depends on their operands' type
-            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-            for name, array in feeds.items()
-        ]
-        graph = helper.make_graph([node], "one", inputs, [ValueInfoProto(name=str(node.output[0]))])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         with np.errstate(all="ignore"):
-            results: Any = ReferenceEvaluator(model).run(None, feeds)
+            results: Any = _reference(node.op_type, attributes, types, opset).run(None, feeds)
             return np.asarray(results[0])
     except Exception as error:  # an op or type that it does not have, or operands that do not fit
         raise Unknown from error
+
+
+@lru_cache(maxsize=256)
+def _reference(
+    op_type: str,
+    attributes: tuple[bytes, ...],
+    types: tuple[tuple[np.dtype[Any], tuple[int, ...]] | None, ...],
+    opset: int,
+) -> Any:
+    """What evaluates such a node, whatever its tensors are called."""
+    from onnx.reference import ReferenceEvaluator
+
+    names = [f"x{index}" if there else "" for index, there in enumerate(types)]
+    node = NodeProto(op_type=op_type, input=names, output=["y"])
+    node.attribute.extend(AttributeProto.FromString(attribute) for attribute in attributes)
+    inputs = [  # some ops are functions whose body depends on their operands' type
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(there[0]), there[1])
+        for name, there in zip(names, types, strict=True)
+        if there is not None
+    ]
+    graph = helper.make_graph([node], "one", inputs, [ValueInfoProto(name="y")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    return ReferenceEvaluator(model)
 
 
 def _forward(site: Site) -> Results:

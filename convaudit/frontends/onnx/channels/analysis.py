@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from convaudit.engine.operands import Array
 from convaudit.errors import ConvauditError, ModelError, first_line
 from convaudit.frontends.onnx.channels.compressed import (
     FEW_ELEMENTS,
@@ -25,8 +26,10 @@ from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.linting.weights import examine
 from convaudit.records import Shape
+from convaudit.shapes import known_elements
 
-_UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, ArithmeticError)
+_MOST_CALCULATED = 2**27  # elements of a weight that is made of stored ones
+_UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, ArithmeticError, MemoryError)
 """What a rule raises of a node that it cannot follow, malformed ones too: then nothing is known of it."""
 
 _MOST_OPS = 5
@@ -103,8 +106,10 @@ def _look_at_weight(site: Site, ignored: Mask | None) -> list[str]:
     key = site.inputs[CONV_OPS[site.op].weight]
     if key is None or not tensors.is_fixed(key):
         return [f"{layer.name}: its weight is {_varying(tensors, key)}, so nothing is known of it"]
+    if not tensors.is_stored(key) and (known_elements(layer.weight_shape) or 0) > _MOST_CALCULATED:
+        return [f"{layer.name}: its weight is too large to be calculated, so nothing is known of it"]
     try:
-        weight, bias = tensors.stored.weight(layer), tensors.stored.bias(layer)
+        weight, bias = tensors.stored.weight(layer), _bias(site)
         surroundings = tensors.stored.surroundings(layer)
     except ConvauditError as error:
         return [f"{layer.name}: {first_line(error)}"]
@@ -113,6 +118,15 @@ def _look_at_weight(site: Site, ignored: Mask | None) -> list[str]:
     site.weight = weight
     tensors.weights[layer.name] = ignoring(examine(layer, weight, bias, **surroundings), ignored)
     return []
+
+
+def _bias(site: Site) -> Array | None:
+    """(out,); None if there is none, or it is not constant."""
+    roles, layer = CONV_OPS[site.op].roles, site.layer
+    key = site.inputs[roles.index("bias")] if "bias" in roles and site.has(roles.index("bias")) else None
+    if layer is None or key is None or not site.tensors.is_fixed(key):
+        return None
+    return site.tensors.stored.bias(layer)
 
 
 def _varying(tensors: GraphTensors, key: ValueKey | None) -> str:

@@ -7,6 +7,7 @@ fact about a tensor of unknown rank has no axes at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from convaudit.formulas import Count
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
+from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.records import Shape
 
 MOST_OF_A_FACT = 2**18
@@ -51,7 +53,10 @@ def squeezed(mask: Mask) -> Mask:
 
 def squeezed_known(known: KnownElements) -> KnownElements | None:
     """The same knowledge, with size 1 where nothing differs; None where there is none."""
-    finite = np.isfinite(known.values) if known.values.dtype.kind in "fcV" else True
+    try:
+        finite = np.isfinite(known.values) if known.values.dtype.kind in "fcV" else True
+    except TypeError:  # integers of 4 bits and fewer
+        return None
     mask, values = np.broadcast_arrays(known.mask & finite, known.values)
     if not mask.any():
         return None
@@ -83,6 +88,12 @@ def any_along(mask: Mask, axes: Sequence[int]) -> Mask:
     return np.asarray(mask.any(axis=tuple(axes), keepdims=True))
 
 
+def check_size(*sizes: int) -> None:
+    """Raise Unknown of a fact that would be too large: a file may claim any size."""
+    if prod(sizes) > MOST_OF_A_FACT:
+        raise Unknown
+
+
 def uniform_along(known: KnownElements, axes: Sequence[int]) -> KnownElements:
     """What is known of elements that are the same all along these axes; of them these have size 1."""
     axes = tuple(axes)
@@ -107,7 +118,7 @@ def reshaped(array: NDArray[Any], before: Shape, after: Shape) -> NDArray[Any] |
             return None
         expanded += [int(before[axis]) for axis in old]  # type: ignore[arg-type]
         sizes += [int(after[axis]) for axis in new]  # type: ignore[arg-type]
-    if np.prod(expanded, dtype=object) > MOST_OF_A_FACT:
+    if prod(expanded) > MOST_OF_A_FACT:
         return None
     return np.broadcast_to(array, expanded).reshape(sizes)
 

@@ -148,3 +148,29 @@ def test_kernels_that_are_ignored_are_zero():
     facts = analyse(walked(source), ignored)
     assert known(facts, "y") == [5, -6, None]
     assert wanted(facts.read, "x") == "10"
+
+
+HOSTILE = [
+    pytest.param("y = Tile(a, s)", "int64[4] s = {1, 1099511627776, 1, 1}", id="tile"),
+    pytest.param("y = Pad(a, s)", "int64[8] s = {0, 1099511627776, 0, 0, 0, 0, 0, 0}", id="pad"),
+    pytest.param("f = Flatten(a) y = Neg(f)", "", id="flatten"),
+    pytest.param(
+        "f = Expand(s, t) y = Flatten(f)", "float[1,1] s = {1}, int64[2] t = {1048576, 1048576}", id="expand"
+    ),
+    pytest.param("y = SpaceToDepth<blocksize=1048576>(a)", "", id="space-to-depth"),
+    pytest.param("v = ConstantOfShape(s) y = Conv(a, v)", "int64[4] s = {1048576, 3, 512, 512}", id="weight"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "stored"), HOSTILE)
+def test_sizes_that_a_file_claims_are_not_allocated(nodes, stored):
+    facts = facts_of(graph(f"{A} {nodes}", stored, given="float[1,2,1048576,1048576] x"), allow_run=False)
+    assert known(facts, "a") == [5, None, None]
+
+
+def test_numbers_that_an_integer_does_not_hold_are_not_known():
+    assert known(facts_of(graph(f"{A} i = Cast<to=2>(a) y = Cast<to=1>(i)")), "y") == [5, None, None]
+    stored = "float[3,1,1] s = {99, 1, 1}"
+    assert (
+        known(facts_of(graph(f"{A} m = Mul(a, s) i = Cast<to=2>(m) y = Cast<to=1>(i)", stored)), "y") is None
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import AttributeProto, NodeProto, ValueInfoProto, helper
+from onnx import AttributeProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from convaudit.frontends.onnx.channels.compressed import unbroadcast
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
@@ -18,6 +18,7 @@ from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 _NUMPY_BROADCASTING = 7  # since this opset; before, an attribute said how
 _CLIP_OPERANDS = 11  # since this opset; before, they were attributes
 _NEWEST = 21
+_INTEGER_TYPES = {getattr(TensorProto, f"{sign}INT{bits}") for sign in ("", "U") for bits in (8, 16, 32, 64)}
 _BROADCASTING = ("broadcast", "axis")
 
 
@@ -133,6 +134,18 @@ def _where(site: Site) -> Results:
     return [found]
 
 
+def _cast(site: Site) -> Results:
+    """A cast; of a number that the integers do not hold, each processor makes something else."""
+    known = site.known()
+    number = site.attributes.integer("to", 0)
+    if known is None or known.values.dtype.kind != "f" or number not in _INTEGER_TYPES:
+        return _forward(site)
+    limits = np.iinfo(helper.tensor_dtype_to_np_dtype(number))
+    mask = known.mask & (known.values > float(limits.min) - 1) & (known.values < float(limits.max) + 1)
+    values = np.where(mask, known.values, 0)
+    return [KnownElements(mask, np.trunc(values).astype(limits.dtype))]
+
+
 def _clip(site: Site) -> Results:
     if site.opset >= _CLIP_OPERANDS:
         return _forward(site)
@@ -161,7 +174,7 @@ BY_ELEMENT = Transfer(_forward, _backward)
 
 _OPS = (
     *("Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "BitShift", "BitwiseAnd"),
-    *("BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "CastLike", "Ceil", "Celu", "Cos", "Cosh"),
+    *("BitwiseNot", "BitwiseOr", "BitwiseXor", "CastLike", "Ceil", "Celu", "Cos", "Cosh"),
     *("Div", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid"),
     *("HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Mean", "Min"),
     *("Mish", "Mod", "Neg", "Not", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink"),
@@ -172,6 +185,7 @@ _OPS = (
 ELEMENTWISE_OPS = {
     **dict.fromkeys(_OPS, BY_ELEMENT),
     "Identity": Transfer(_same, _backward),
+    "Cast": Transfer(_cast, _backward),
     "Clip": Transfer(_clip, _backward),
     "com.microsoft.Gelu": _contributed("Gelu"),
     "com.microsoft.FastGelu": _contributed("Gelu", approximate="tanh"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convaudit.frontends.onnx.channels.compressed import any_along, reshaped, unbroadcast
+from convaudit.frontends.onnx.channels.compressed import any_along, check_size, reshaped, unbroadcast
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
 from convaudit.frontends.onnx.channels.sites import Site
 from convaudit.frontends.onnx.channels.transfers.row import Results, Transfer, Wanted, all_of, first
@@ -88,6 +88,7 @@ def _flatten(site: Site, array: _Fact) -> _Fact:
         if not whole and not all(isinstance(size, int) for size in sizes):
             raise Unknown
         sides.append([1] * len(sizes) if whole else [int(size) for size in sizes])  # type: ignore[arg-type]
+    check_size(*sides[0], *sides[1])
     spread = np.broadcast_to(array, (*sides[0], *sides[1]))
     return spread.reshape([int(np.prod(side, dtype=np.int64)) for side in sides])
 
@@ -110,6 +111,7 @@ def _tile(site: Site, array: _Fact) -> _Fact:
         if array.shape[axis] > 1:
             if repeat is None:
                 raise Unknown
+            check_size(array.size, repeat[1])
             array = np.concatenate([array] * repeat[1], axis)
     return array
 
@@ -134,6 +136,7 @@ def _spread_over_space(site: Site) -> tuple[int, bool, int]:
     channels = deep[1]
     if not isinstance(channels, int) or channels % block**2:
         raise Unknown
+    check_size(channels)
     first_block = site.op == "SpaceToDepth" or site.attributes.string("mode", "DCR") == "DCR"
     return block, first_block, channels
 

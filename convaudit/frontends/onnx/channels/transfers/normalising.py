@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convaudit.frontends.onnx.channels.compressed import any_along
+from convaudit.frontends.onnx.channels.compressed import any_along, check_size
 from convaudit.frontends.onnx.channels.facts import KnownElements, along, anywhere_along
 from convaudit.frontends.onnx.channels.sites import Site
 from convaudit.frontends.onnx.channels.transfers.row import Results, Transfer, Wanted, all_of, first
@@ -41,6 +41,7 @@ def _channel_count(site: Site) -> int:
     size = site.ranked(1)[0] if len(shape) < 2 or not isinstance(shape[1], int) else shape[1]
     if not isinstance(size, int):
         raise Unknown
+    check_size(size)
     return size
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convaudit.frontends.onnx.channels.compressed import MOST_OF_A_FACT, any_along, everywhere
+from convaudit.frontends.onnx.channels.compressed import MOST_OF_A_FACT, any_along, check_size, everywhere
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
 from convaudit.frontends.onnx.channels.sites import Site
 from convaudit.frontends.onnx.channels.transfers.row import Results, Transfer, Wanted, all_of, first
@@ -112,6 +112,9 @@ def _unslice(site: Site, wanted: Wanted, folding: bool) -> Wanted:
             continue
         chosen = chosen_indices(size, start, end, step)
         if len(chosen) == size and step == 1:
+            continue
+        if len(chosen) > MOST_OF_A_FACT:
+            mask = any_along(mask, [axis])
             continue
         mask = _scattered(mask, axis, np.asarray(chosen, np.intp), size)
     return [mask, *settings]
@@ -222,7 +225,11 @@ def _pad(site: Site) -> Results:
                 mask = mask & (values == number)
             continue
         size = site.ranked()[axis]
-        if mode != "constant" or not isinstance(size, int) or size * mask.size > MOST_OF_A_FACT:
+        if (
+            mode != "constant"
+            or not isinstance(size, int)
+            or (size + abs(before) + abs(after)) * mask.size > MOST_OF_A_FACT
+        ):
             raise Unknown
         pair = (before, after)
         mask, values = _padded(mask, axis, size, pair, True), _padded(values, axis, size, pair, number)
@@ -248,6 +255,7 @@ def _unpad(site: Site, wanted: Wanted, folding: bool) -> Wanted:
         if not constant or not isinstance(size, int):
             mask = any_along(mask, [axis])
             continue
+        check_size(mask.size, abs(before) + size + abs(after))
         whole = np.broadcast_to(mask, (*mask.shape[:axis], before + size + after, *mask.shape[axis + 1 :]))
         lowest, highest = max(-before, 0), size - max(-after, 0)
         inner = whole.take(range(max(before, 0), max(before, 0) + highest - lowest), axis)

@@ -65,8 +65,9 @@ class Interval:
         return Interval(np.maximum(self.low, other.low), np.minimum(self.high, other.high))
 
     def along(self, axis: int, size: int) -> Interval:
-        """Of a vector: of the elements at each index of one axis."""
-        if not self.low.ndim or not self.high.ndim:
+        """Of a vector: of the elements at each index of one axis; of all, where it has another size."""
+        sizes = [one.shape[axis % one.ndim] if one.ndim else 1 for one in (self.low, self.high)]
+        if not self.low.ndim or not self.high.ndim or not {*sizes} <= {1, size}:
             hull = self.hull
             return Interval(np.broadcast_to(hull.low, size), np.broadcast_to(hull.high, size))
         others = tuple(other for other in range(self.low.ndim) if other != axis % self.low.ndim)

@@ -101,3 +101,17 @@ def test_channels_keep_their_own_bounds() -> None:
     assert found.high.shape == (1, 4, 1, 1)
     assert np.isfinite(found.high.ravel()).tolist() == [True, True, False, False]
     assert (y <= found.high).all()
+
+
+ALONG = [
+    pytest.param(1, 3, [0, 1, 2], id="the axis"),
+    pytest.param(0, 4, [0, 0, 0, 0], id="an axis along which nothing differs"),
+    pytest.param(1, 4, [0, 0, 0, 0], id="an axis of another size, of a malformed model"),
+]
+
+
+@pytest.mark.parametrize(("axis", "size", "low"), ALONG)
+def test_bounds_along_an_axis(axis, size, low):
+    found = Interval(np.array([[0.0, 1.0, 2.0]]), np.array([[5.0, 5.0, 7.0]])).along(axis, size)
+    assert found.low.tolist() == low
+    assert found.high.shape == (size,)

@@ -110,8 +110,8 @@ LINT_RULES = _table(
             "nothing else is added to either; so their outputs are the same on every input."
         ),
         fix=(
-            "Nothing yet where the finding says so. Else it keeps the first one, and adds the columns of "
-            "the others to its column in the layers that read them."
+            "Nothing yet: one of them would have to stay, and the columns of the others would have to "
+            "be added to its column in the layers that read them."
         ),
         example=(
             "The filters 5 and 7 repeat filter 2: three equal channels, of which the next layer takes a "
@@ -169,11 +169,11 @@ LINT_RULES = _table(
             "stored, were hardly trained, and many kernels multiply them all the same."
         ),
         proof=(
-            "From the sizes: with output position o, tap t, stride s, dilation d and padding p before the "
-            "input, the tap reads the position o*s + t*d - p. If that is outside of the input for every "
-            "o, it only reads zeros. For a transposed convolution input and output change places: the tap "
-            "writes only where the output is cut off. Said only where the sizes are known integers that "
-            "the structure of the model gives; and only of these sizes."
+            "From the sizes: with output position o, tap t, stride s, dilation d and padding p before "
+            "the input, the tap reads the position o*s + t*d - p. If that is outside of the input for "
+            "every o, it only reads zeros. For a transposed convolution input and output change places: "
+            "the tap writes only where the output is cut off. Said only where the sizes are known "
+            "integers, of these sizes, and not where one run of the model told them."
         ),
         fix=(
             "Crops the kernel and its padding to the taps that meet values, if the model fixes these "
@@ -219,8 +219,8 @@ LINT_RULES = _table(
             "finding says so."
         ),
         fix=(
-            "Writes the layer with groups=g. Permuted blocks need their channels reordered: in the "
-            "weights of the layers around, or by a Gather before and behind the layer."
+            "Writes the layer with groups=g. Where the blocks are permuted, a Gather before the layer "
+            "and one behind it reorder the channels."
         ),
         example=(
             "A dense layer of 64 to 64 channels is zero outside of 8 blocks of 8x8: groups=8 computes the "

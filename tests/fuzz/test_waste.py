@@ -24,6 +24,11 @@ def test_what_is_planted_is_found_and_fixed_and_nothing_else() -> None:
     assert counts["unread"] > NETWORKS
 
 
+@pytest.mark.parametrize("seed", [pytest.param(320, id="float-behind-integers")])
+def test_once_wrong(seed: int) -> None:
+    assert examine(seed, Counter()) == []
+
+
 def test_a_wrong_finding_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = reports.findings_of
 

@@ -91,7 +91,8 @@ def _wrong_weights(net: Planted, findings: Findings, oracle: Oracle) -> Iterator
     for layer in net.layers:
         name, found = layer.name, rules.get(layer.name, set())
         weight, bias = oracle.stored[layer.weight], oracle.stored.get(layer.bias or "")
-        if layer.twins and not layer.twins & twins.get(name, set()):
+        idle = by_layer(findings, "CA101", "CA102").get(name, set())
+        if not layer.twins & (twins.get(name, set()) | idle) and layer.twins:
             yield f"CA104 {name}: {sorted(layer.twins)} are missed"
         if not twins.get(name, set()) <= _alike(layer, weight, bias):
             yield f"CA104 {name}: {sorted(twins[name])} are not the same"

@@ -45,10 +45,11 @@ def compared_outputs(
     """Run both networks on the same inputs, and hold their outputs against each other.
 
     What one sums is what the other sums, and zeros: the two differ in the order of additions alone. How much
-    that may do to the outputs is not known beforehand, so three estimates of it are made, and the largest of
+    that may do to the outputs is not known beforehand, so four estimates of it are made, and the largest of
     them is the limit: the original's own distance between optimisation levels, which reorder sums too; what
     becomes of its outputs when its input is perturbed by ``lambda*u*sqrt(sum of n)``, the bound on the
-    rounding errors of the changed layers, taken as independent (Higham & Mary 2019); and that number itself.
+    rounding errors of the changed layers, taken as independent (Higham & Mary 2019); that number itself; and
+    the same of one rounding of the output.
 
     Args:
         before: The original.
@@ -81,7 +82,9 @@ def compared_outputs(
                 largest=_largest(reference, ours, name),
                 distance=_distance(reference, ours, name),
                 noise=noise,
-                limit=max(noise, _distance(reference, moved, name), rounding),
+                limit=max(
+                    noise, _distance(reference, moved, name), rounding, _last_rounding(reference, name)
+                ),
             )
         )
     _refuse(before.network.source, found, reference, what)
@@ -142,6 +145,13 @@ def _rounding(layers: Sequence[ConvLayer]) -> float:
         longest = max(longest, terms)
         elements = max(elements, prod(size for size in layer.output_shape or () if isinstance(size, int)))
     return deviations(longest, elements) * math.sqrt(variance)
+
+
+def _last_rounding(outputs: Sequence[Mapping[str, Array]], name: str) -> float:
+    """Relative error that rounding may leave in an output itself, be the layers before it of integers."""
+    array = outputs[0][name]
+    floating = array.dtype.kind in "fV" and array.size > 0
+    return deviations(1, array.size) * unit_roundoff(array.dtype) if floating else 0.0
 
 
 def _feeds(walked: Walked, data: Mapping[str, Array] | None, seeds: Sequence[int]) -> list[dict[str, Array]]:

@@ -22,6 +22,7 @@ from convaudit.frontends.onnx.verifier.sparse import with_dense_tensors
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.records import ConvLayer, Shape
 
+_IR_OF_UNDECLARED_INITIALIZERS = 4  # before, initializers had to be declared as inputs
 _NONE: Mapping[int, Indices] = {}
 
 
@@ -228,12 +229,13 @@ class Edit:
         """Keep the input that stands for an initializer in step with it."""
         declared = next((info for info in graph.input if info.name == tensor.name), None)
         if declared is None:
-            if self.proto.ir_version >= 4 or graph is not self.proto.graph:
+            if self.proto.ir_version >= _IR_OF_UNDECLARED_INITIALIZERS or graph is not self.proto.graph:
                 return
-            declared = graph.input.add(name=tensor.name)  # before, all had to be inputs
+            declared = graph.input.add(name=tensor.name)
             declared.type.tensor_type.elem_type = tensor.data_type
         shape = declared.type.tensor_type.shape
         if [dim.dim_value for dim in shape.dim] != list(tensor.dims):
+            self.notes.append(f"input {tensor.name!r}, which has a default, takes {list(tensor.dims)}")
             del shape.dim[:]
             for size in tensor.dims:
                 shape.dim.add(dim_value=size)

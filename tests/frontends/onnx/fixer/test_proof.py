@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import convaudit
 from convaudit.errors import ExecutionError, UsageError
@@ -17,7 +17,7 @@ from convaudit.frontends.onnx.fixer.edit import CannotRewriteError
 from convaudit.frontends.onnx.variant import writing
 from convaudit.lints import made_smaller
 from convaudit.records.findings import Fixed
-from tests.frontends.onnx.fixer.test_fixed import CONV, END, after, graph, idle
+from tests.frontends.onnx.fixer.test_fixed import CONV, END, after, graph, idle, run
 from tests.frontends.onnx.models import model, values
 
 TEXT = after("r = Sigmoid (t)")
@@ -310,3 +310,114 @@ def test_what_holds_within_rounding_goes_if_that_is_wanted() -> None:
     assert [tuple(item.dims) for item in made.proto.graph.initializer[:2]] == [(7, 3, 3, 3), (7,)]
     smaller = convaudit.fix(source, convaudit.lint(source), within_rounding=True)
     assert smaller == made.proto
+
+
+FORMS = [
+    pytest.param(
+        graph(f"{CONV} r = Relu (t) [d] z = Conv (r, v) y = local.F (z)")
+        + '<domain: "local", opset_import: ["" : 21]> F (a) => (o) { o = Neg (a) }',
+        ["Conv", "Relu", "Conv", "F"],
+        (),
+        id="function-beside",
+    ),
+    pytest.param(
+        graph(f"{CONV} r = local.F (t) [d] y = Conv (r, v)")
+        + '<domain: "local", opset_import: ["" : 21]> F (a) => (o) { o = Relu (a) }',
+        ["Conv", "Relu", "Conv"],
+        ("its local functions are expanded",),
+        id="function-between",
+    ),
+    pytest.param(
+        graph(
+            f"{CONV} r = Relu (t) y = If (k) <"
+            "then_branch = h () => (float[1,4,6,6] p) { [d] p = Conv (r, v) },"
+            "else_branch = e () => (float[1,4,6,6] q) { s = Sigmoid (r) [e] q = Conv (s, v) }>",
+            x="float[1,3,6,6] x, bool k",
+        ),
+        ["Conv", "Relu", "If"],
+        (),
+        id="branches",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "ops", "notes"), FORMS)
+def test_functions_and_branches(text: str, ops: list[str], notes: tuple[str, ...]) -> None:
+    made = fixed(idle(text))
+    assert [node.op_type for node in made.proto.graph.node] == ops
+    assert made.notes == notes
+    assert {item.name: item.dims[0] for item in made.proto.graph.initializer}["w"] == 6
+
+
+def test_initializers_that_are_declared_as_inputs_stay_so() -> None:
+    source = idle(TEXT, opset=9)
+    source.ir_version = 3
+    for tensor in source.graph.initializer:
+        source.graph.input.append(helper.make_tensor_value_info(tensor.name, 1, tensor.dims))
+    made = fixed(source)
+    sizes = {
+        info.name: [dim.dim_value for dim in info.type.tensor_type.shape.dim]
+        for info in made.proto.graph.input
+    }
+    assert {item.name: list(item.dims) for item in made.proto.graph.initializer}.items() <= sizes.items()
+    assert "input 'y.bias', which has a default, takes [4]" in made.notes
+
+
+def quantised(padded: bool) -> ModelProto:
+    """Two layers of integers, with scales of their own for each filter; two filters are their zero point."""
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-100, 100, (8, 3, 3, 3)).astype(np.int8)
+    weight[[1, 4]] = 0
+    stored = {
+        "w": weight,
+        "v": rng.integers(-100, 100, (4, 8, 1, 1)).astype(np.int8),
+        "xs": np.float32(0.02),
+        "xz": np.uint8(120),
+        "ts": np.float32(0.1),
+        "tz": np.uint8(128),
+        "ws": rng.random(8, np.float32) * np.float32(0.01),
+        "wz": np.zeros(8, np.int8),
+        "vs": np.float32(0.01),
+        "vz": np.int8(0),
+        "ys": np.float32(0.2),
+        "yz": np.uint8(100),
+        "b": rng.integers(-3000, 3000, 8, np.int32),
+        "c": rng.integers(-300, 300, 4, np.int32),
+    }
+    own = {"w": "x xs xz w ws wz ts tz b", "v": "t ts tz v vs vz ys yz c"}
+    nodes = [
+        helper.make_node("QLinearConv", own["w"].split(), ["t"], "c", pads=[1] * 4),
+        helper.make_node("QLinearConv", own["v"].split(), ["y"], "d", pads=[int(padded)] * 4),
+    ]
+    size = 8 if padded else 6
+    x, y = (
+        helper.make_tensor_value_info(name, 2, shape)
+        for name, shape in (("x", [1, 3, 6, 6]), ("y", [1, 4, size, size]))
+    )
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in stored.items()]
+    return helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], tensors),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+
+
+def test_integers_stay_bit_for_bit() -> None:
+    source = quantised(padded=False)
+    made = fixed(source)
+    (output,) = made.outputs
+    assert (output.largest, output.limit) == (0, 0)
+    shapes = {item.name: tuple(item.dims) for item in made.proto.graph.initializer}
+    assert [shapes[name] for name in ("w", "ws", "wz", "b", "v", "vs")] == [
+        *[(6, 3, 3, 3), (6,), (6,), (6,), (4, 6, 1, 1), ()]
+    ]
+    assert {item.name: item.data_type for item in made.proto.graph.initializer}["c"] == TensorProto.INT32
+    feeds = {"x": np.random.default_rng(1).integers(0, 256, (1, 3, 6, 6)).astype(np.uint8)}
+    np.testing.assert_array_equal(
+        run(made.proto, feeds, optimised=True)[0], run(source, feeds, optimised=True)[0]
+    )
+
+
+def test_integers_that_meet_padding_stay() -> None:
+    with pytest.raises(UsageError, match="CA101 c: d pads with zeros"):
+        fixed(quantised(padded=True))

@@ -111,7 +111,7 @@ def coupled(walked: Walked, facts: Facts) -> Coupled:
         for key in site.inputs:
             if key is not None:
                 readers.setdefault(key, []).append(site)
-    couplings = Couplings(tensors, facts.needed, _static(tensors, order), readers)
+    couplings = Couplings(tensors, facts.needed, _static(tensors, order))
     _pin_borders(tensors, couplings)
     reads = _reads(tensors, order, readers)
     shuffles: dict[Address, Shuffle] = {}

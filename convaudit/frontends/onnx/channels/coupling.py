@@ -6,7 +6,7 @@ are *closed*: nothing is written down of them but that whatever is tied to them 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from convaudit.frontends.onnx.channels.components import Indices, connected
 from convaudit.frontends.onnx.channels.facts import Mask, ValueKey
-from convaudit.frontends.onnx.channels.sites import GraphTensors, Site
+from convaudit.frontends.onnx.channels.sites import GraphTensors
 from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 
 
@@ -45,7 +45,6 @@ class Couplings:
         tensors: GraphTensors,
         needed: Mapping[ValueKey, Mask],
         static: Set[ValueKey],
-        readers: Mapping[ValueKey, Sequence[Site]],
     ) -> None:
         """Start without any.
 
@@ -53,9 +52,7 @@ class Couplings:
             tensors: Shapes.
             needed: Elements of activations that must be there.
             static: Tensors that depend on no input: they shrink with what they are for.
-            readers: Nodes that read a tensor.
         """
-        self._readers = readers
         self._tensors = tensors
         self._needed = needed
         self.static = static

@@ -191,7 +191,7 @@ def _refuse_runtime_options(how: TimeRequest) -> None:
 
 
 def _refuse_what_lint_cannot(how: LintRequest) -> None:
-    for option in how.given("optimization", "provider", "time"):
+    for option in how.given("optimization", "provider"):
         raise UsageError(f"{option} is for ONNX models; it would do nothing for a torch one: leave it out")
 
 

@@ -62,6 +62,7 @@ def lint_exported(
         NotExportedError: It cannot be exported here, or what comes of it is not the same network.
     """
     proto = _exported(model, network, called_with)
+    how = replace(how, run=False, time=None)  # the user's data and times are those of the module
     request = Request(lint=how)
     try:
         names = _names(open_model(proto, request).network, network, proto, stored_tensors(model))

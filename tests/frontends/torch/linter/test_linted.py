@@ -12,6 +12,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 import convaudit
 from convaudit.errors import LoadError, UsageError
+from convaudit.lints import linted
 
 IMAGE = (1, 3, 9, 9)
 
@@ -153,3 +154,8 @@ def test_inputs_say_the_sizes():
     module = nn.Sequential(with_zeros(conv(), 0))
     (finding,) = convaudit.lint(module, inputs=torch.zeros(IMAGE), select="CA101")
     assert finding.removable_macs == convaudit.lint(module, input_shape=IMAGE)[0].removable_macs
+
+
+def test_times_are_taken_of_torch_too():
+    report = linted(nn.Sequential(conv()), source_keywords={"input_shape": IMAGE}, time=1.0)
+    assert "nothing is timed: no layer has groups" in report.notes

@@ -53,7 +53,7 @@ class Interval:
     @property
     def widened(self) -> Interval:
         """With room for the rounding of the op that made it."""
-        room = SLACK * np.where(np.isfinite(self.magnitude), self.magnitude, 0.0)
+        room = SLACK * _finite(self)
         return Interval(self.low - room, self.high + room)
 
     def joined(self, other: Interval) -> Interval:
@@ -98,12 +98,14 @@ def negative_of(one: Interval) -> Interval:
 
 def sum_of(one: Interval, other: Interval) -> Interval:
     """Of ``x + y``; with room for what rounds where they cancel."""
-    room = SLACK * (_finite(one.magnitude) + _finite(other.magnitude))
+    room = SLACK * (_finite(one) + _finite(other))
     return tidy(one.low + other.low - room, one.high + other.high + room)
 
 
-def _finite(ends: Ends) -> Ends:
-    return np.where(np.isfinite(ends), ends, 0.0)
+def _finite(one: Interval) -> Ends:
+    """The larger of the absolute values of its ends, of those that are finite."""
+    low, high = (np.where(np.isfinite(end), np.abs(end), 0.0) for end in (one.low, one.high))
+    return np.maximum(low, high)
 
 
 def product_of(one: Interval, other: Interval) -> Interval:

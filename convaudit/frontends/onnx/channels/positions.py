@@ -62,6 +62,8 @@ def _whole(mask: Mask | None, size: int) -> Mask:
 
 def _elementwise(site: Site, wanted: Sequence[Positions | None]) -> Sequence[Positions | None]:
     read, after = _first(site, wanted), site.output_shape()
+    if "axis" in site.attributes:
+        raise Unknown  # before opset 7 it said which axes an operand is spread along
     found: list[Positions | None] = []
     for index, key in enumerate(site.inputs):
         shape = None if key is None else site.shape(index)

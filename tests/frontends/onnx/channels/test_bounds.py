@@ -115,3 +115,14 @@ def test_bounds_along_an_axis(axis, size, low):
     found = Interval(np.array([[0.0, 1.0, 2.0]]), np.array([[5.0, 5.0, 7.0]])).along(axis, size)
     assert found.low.tolist() == low
     assert found.high.shape == (size,)
+
+
+@pytest.mark.parametrize(
+    "body", ["r = Relu(x)\ns = Add(r, tenth)\ny = Mul(s, tenth)", "s = Relu(x)\ny = Sub(tenth, s)"]
+)
+def test_an_end_has_room_for_rounding_where_the_other_is_open(body: str) -> None:
+    found, _ = bounds(body)
+    if np.isfinite(found.low).all():
+        assert found.low.min() < 0.01 * (1 - 2.0**-8)
+    else:
+        assert found.high.max() > 0.1 * (1 + 2.0**-8)

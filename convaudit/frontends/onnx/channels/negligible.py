@@ -22,10 +22,11 @@ import numpy as np
 
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.channels.bounds import Bounds
-from convaudit.frontends.onnx.channels.facts import Facts, Mask
+from convaudit.frontends.onnx.channels.facts import Facts, Mask, along
 from convaudit.frontends.onnx.channels.intervals import SLACK, UNBOUNDED, ZERO, Ends, Interval, tidy
 from convaudit.frontends.onnx.channels.sites import GraphTensors
 from convaudit.frontends.onnx.ops import CONV_OPS
+from convaudit.frontends.onnx.verifier.operands import operands
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.rounding import accumulator, unit_roundoff
 from convaudit.linting.weights import grouped_weight
@@ -73,7 +74,8 @@ class _Search:
         self.found: dict[str, Mask] = {}
         self.shares: dict[str, float] = {}
         self._facts = facts
-        tensors = GraphTensors(walked, facts.known)
+        self._walked = walked
+        self._tensors = tensors = GraphTensors(walked, facts.known)
         self._stored = tensors.stored
         self.bounds = Bounds(tensors, self._layer)
 
@@ -93,6 +95,7 @@ class _Search:
             return UNBOUNDED
         sums = _Sums(layer, line if everywhere else line.joined(ZERO))
         ignored, output = sums.of(grouped_weight(layer, weight), bias)
+        ignored &= ~self._zeros(layer, axis)
         if ignored.any():
             self.found[layer.name] = ignored
             self.shares[layer.name] = sums.share
@@ -101,6 +104,20 @@ class _Search:
         shape = [1] * weight.ndim
         shape[axis] = -1
         return Interval(output.low.reshape(shape), output.high.reshape(shape))
+
+    def _zeros(self, layer: ConvLayer, axis: int) -> Mask:
+        """Of the input channels, (groups, 1, in/groups): those that are known to be zero without any bound."""
+        address = self._walked.addresses[layer.name]
+        node = self._tensors.graphs.node(address)
+        key = self._tensors.key(address[:-1], operands(node)["x"])
+        known = None if key is None else self._facts.known.get(key)
+        groups, channels = layer.groups, layer.in_channels
+        assert isinstance(channels, int)
+        if known is None:
+            return np.zeros((groups, 1, channels // groups), np.bool_)
+        same, values = along(known, axis, channels)
+        zeros: Mask = same & (values == 0)
+        return zeros.reshape(groups, 1, -1)
 
 
 def is_plain_sum(layer: ConvLayer) -> bool:

@@ -82,20 +82,20 @@ class _Search:
     def _layer(self, layer: ConvLayer, x: Interval) -> Interval:
         if not x.bounded or layer.name not in self._facts.weights or not is_plain_sum(layer):
             return UNBOUNDED
-        if self._facts.weights[layer.name].mixed and (np.isposinf(x.high).all() or np.isneginf(x.low).all()):
-            return UNBOUNDED  # each filter multiplies what has no end by weights of either sign
         if not isinstance(layer.in_channels, int):
             return UNBOUNDED
         axis = -1 if layer.layout == "channels_last" else 1
+        zeros, line = self._zeros(layer, axis), x.along(axis, layer.in_channels)
+        if self._tells_nothing(layer, line, zeros):
+            return UNBOUNDED
         # at the borders a tap meets zeros, or a transposed convolution has none
         everywhere = not layer.transposed and not any(map(any, layer.padding or ((1, 1),)))
-        line = x.along(axis, layer.in_channels)
         weight, bias = self._stored.weight(layer), self._stored.bias(layer)
         if weight is None or (bias is not None and bias.shape != (layer.out_channels,)):
             return UNBOUNDED
         sums = _Sums(layer, line if everywhere else line.joined(ZERO))
         ignored, output = sums.of(grouped_weight(layer, weight), bias)
-        ignored &= ~self._zeros(layer, axis)
+        ignored &= ~zeros.reshape(layer.groups, 1, -1)
         if ignored.any():
             self.found[layer.name] = ignored
             self.shares[layer.name] = sums.share
@@ -106,18 +106,22 @@ class _Search:
         return Interval(output.low.reshape(shape), output.high.reshape(shape))
 
     def _zeros(self, layer: ConvLayer, axis: int) -> Mask:
-        """Of the input channels, (groups, 1, in/groups): those that are known to be zero without any bound."""
+        """Of the input channels, (in,): those that are known to be zero without any bound."""
         address = self._walked.addresses[layer.name]
-        node = self._tensors.graphs.node(address)
-        key = self._tensors.key(address[:-1], operands(node)["x"])
+        key = self._tensors.key(address[:-1], operands(self._tensors.graphs.node(address))["x"])
         known = None if key is None else self._facts.known.get(key)
-        groups, channels = layer.groups, layer.in_channels
-        assert isinstance(channels, int)
+        assert isinstance(layer.in_channels, int)
         if known is None:
-            return np.zeros((groups, 1, channels // groups), np.bool_)
-        same, values = along(known, axis, channels)
+            return np.zeros(layer.in_channels, np.bool_)
+        same, values = along(known, axis, layer.in_channels)
         zeros: Mask = same & (values == 0)
-        return zeros.reshape(groups, 1, -1)
+        return zeros
+
+    def _tells_nothing(self, layer: ConvLayer, line: Interval, zeros: Mask) -> bool:
+        """Whether nothing but zeros is bounded, or each filter multiplies what has no end by either sign."""
+        low, high = (np.isinf(end[~zeros]) for end in (line.low, line.high))
+        mixed = self._facts.weights[layer.name].mixed
+        return bool((low & high).all() or (mixed and (low.all() or high.all())))
 
 
 def is_plain_sum(layer: ConvLayer) -> bool:

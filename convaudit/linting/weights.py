@@ -32,7 +32,7 @@ class WeightFacts:
             which padding; several rules' crops may be intersected.
         latent: Groups that it hides.
         duplicates: Classes of output channels that are the same, each ascending.
-        mixed: Whether it was seen at a glance that each filter has weights of either sign.
+        mixed: Whether it was seen at a glance that each filter has weights of either sign, or is all zero.
     """
 
     nonzero: NDArray[np.bool_] | None
@@ -100,16 +100,16 @@ def examine(
         crops={claim.rule: crop for claim, crop in idle if crop is not None},
         latent=latent,
         duplicates=duplicates,
-        mixed=_mixed(grouped_weight(layer, weight)),
+        mixed=_mixed(grouped_weight(layer, weight), live),
     )
 
 
-def _mixed(kernels: Array) -> bool:
-    """Whether the first weights of each filter have both signs; (groups, filters, channels, *kernel)."""
+def _mixed(kernels: Array, live: NDArray[np.bool_]) -> bool:
+    """Whether the first weights of each live filter have both signs; (groups, filters, channels, *kernel)."""
     few = kernels[:, :, :_GLANCE]
     few = few.reshape(few.shape[0] * few.shape[1], -1)[:, :_GLANCE]
     with np.errstate(invalid="ignore"):  # which ml_dtypes tell of NaN
-        return bool(((few > 0).any(axis=1) & (few < 0).any(axis=1)).all())
+        return bool((((few > 0).any(axis=1) & (few < 0).any(axis=1)) | ~live.ravel()).all())
 
 
 def _by_group(layer: ConvLayer, weight: Array, kernels: NDArray[np.bool_]) -> NDArray[np.bool_]:

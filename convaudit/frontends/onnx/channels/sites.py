@@ -53,6 +53,7 @@ class GraphTensors:
         # of one run, or what the file claims: not proven for every input
         self.exact_sizes = not any(layer.shapes_from for layer in walked.network.layers)
         self._constants: dict[ValueKey, KnownElements | None] = {}
+        self._shapes: dict[ValueKey, Shape | None] = {}
         model = walked.expanded.model
         self.opset = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 1)
         self._may_override = model.ir_version >= _CONSTANT_SINCE
@@ -64,10 +65,10 @@ class GraphTensors:
 
     def shape(self, key: ValueKey) -> Shape | None:
         """Shape of a tensor; None if not even the rank is known."""
-        tensor = self.graphs.at(key[0]).initializers.get(key[1])
-        if tensor is not None:
-            return tuple(tensor.dims)
-        return self.walked.inferred.shape(*key)
+        if key not in self._shapes:
+            tensor = self.graphs.at(key[0]).initializers.get(key[1])
+            self._shapes[key] = self.walked.inferred.shape(*key) if tensor is None else tuple(tensor.dims)
+        return self._shapes[key]
 
     def element_dtype(self, key: ValueKey | None) -> np.dtype[Any] | None:
         """NumPy's element type of a tensor that no file holds; None if it is not known."""
@@ -145,7 +146,7 @@ class Site:
         self.layer: ConvLayer | None = tensors.layers.get(address)
         self.weight: Array | None = None
 
-    @property
+    @cached_property
     def op(self) -> str:
         """Op type, with its domain unless that is ONNX's own."""
         return op_of(self.node)

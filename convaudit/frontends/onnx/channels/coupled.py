@@ -61,9 +61,8 @@ class Coupled:
         if joining:
             return f"{joining[0]} joins it with what is needed"
         for key, site in ends:
-            layer = None if site is None else site.layer
-            if layer and layer.padding and any(map(any, layer.padding)) and key in self.tensors.known:
-                return f"{layer.name} pads with zeros, so a constant of '{key[1]}' cannot be folded there"
+            if site is not None and key in self.tensors.known and (held := _held(site, key[1])):
+                return held
         names = list(dict.fromkeys(label(site) for _, site in ends if site is not None))
         if not names:
             return f"'{why.key[1]}' is needed"
@@ -193,3 +192,13 @@ def _reads(
             if key is not None:
                 counts[key] = counts.get(key, 0) + 1
     return counts
+
+
+def _held(site: Site, name: str) -> str | None:
+    """Why a node cannot take over a constant; None if it could."""
+    layer = site.layer
+    if layer and layer.padding and any(map(any, layer.padding)):
+        return f"{layer.name} pads with zeros, so a constant of '{name}' cannot be folded there"
+    if site.in_steps:
+        return f"{label(site)} is quantised, so folding a constant of '{name}' would move its roundings"
+    return None

@@ -161,6 +161,15 @@ class Site:
         """The node's attributes, checked as they are read."""
         return Attributes(self.node, self.node.name or self.node.op_type)
 
+    @cached_property
+    def in_steps(self) -> bool:
+        """Whether it computes with dequantised integers: what is added to its bias moves roundings."""
+        return sum(map(self._is_dequantised, self.inputs)) > 1
+
+    def _is_dequantised(self, key: ValueKey | None) -> bool:
+        maker = None if key is None else self.tensors.graphs.at(key[0]).producers.get(key[1])
+        return maker is not None and op_of(maker) in ("DequantizeLinear", "com.microsoft.DequantizeLinear")
+
     def has(self, index: int) -> bool:
         """Whether the node has that operand."""
         return index < len(self.inputs) and self.inputs[index] is not None

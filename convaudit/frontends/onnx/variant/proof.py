@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from math import prod
 
@@ -18,6 +17,7 @@ from convaudit.frontends.onnx.graphs import Graphs
 from convaudit.frontends.onnx.loader.mapped_weights import with_mapped_weights
 from convaudit.frontends.onnx.runtime import Settings
 from convaudit.frontends.onnx.shapes.runnable import make_runnable
+from convaudit.frontends.onnx.variant.trial import crashes
 from convaudit.frontends.onnx.verifier.operands import known_padding
 from convaudit.frontends.onnx.walker import Walked
 from convaudit.judge.rounding import accumulator, deviations, unit_roundoff
@@ -49,7 +49,8 @@ def compared_outputs(
     them is the limit: the original's own distance between optimisation levels, which reorder sums too; what
     becomes of its outputs when its input is perturbed by ``lambda*u*sqrt(sum of n)``, the bound on the
     rounding errors of the changed layers, taken as independent (Higham & Mary 2019); that number itself; and
-    the same of one rounding of the output.
+    the same of one rounding of the output. Where all changed layers sum integers, only the last. Both run at
+    each optimisation level at which the original does, and the largest distance counts.
 
     Args:
         before: The original.
@@ -68,41 +69,78 @@ def compared_outputs(
     inputs = _feeds(before, data, seeds)
     rounding = _rounding(layers)
     names = [output.name for output in before.model.proto.graph.output]
-    reference = _run(before, settings, inputs, names, what)
-    outputs = [reference, *_at_other_levels(before, settings, inputs, names, what)]
+    crashing = _crashes(before, after, settings, inputs[0])
+    theirs = _at_levels(before, settings, inputs, names, what, crashing[0])
+    ours = {
+        level: _run(
+            *(after, replace(settings, optimization=level), inputs, names, what),
+            crash=crashing[1].get(level),
+            original=False,
+        )
+        for level in theirs
+    }
+    reference = theirs[settings.optimization]
     jittered = [_jittered(feeds, rounding, seed) for seed, feeds in enumerate(inputs)]
     moved = _run(before, settings, jittered, names, what)
-    ours = _run(after, settings, inputs, names, what, original=False)
     found = []
     for name in names:
-        noise = max(_distance(reference, other, name) for other in outputs)
+        noise = max(_distance(reference, other, name) for other in theirs.values())
+        own = max(_distance(reference, moved, name), rounding, noise) if rounding else 0.0
         found.append(
             OutputDifference(
                 name=name,
-                largest=_largest(reference, ours, name),
-                distance=_distance(reference, ours, name),
+                largest=max(_largest(theirs[level], ours[level], name) for level in theirs),
+                distance=max(_distance(theirs[level], ours[level], name) for level in theirs),
                 noise=noise,
-                limit=max(
-                    noise, _distance(reference, moved, name), rounding, _last_rounding(reference, name)
-                ),
+                limit=max(own, _last_rounding(reference, name)),
             )
         )
     _refuse(before.network.source, found, reference, what)
     return tuple(found)
 
 
-def _at_other_levels(
+def _crashes(
+    before: Walked, after: Walked, settings: Settings, feeds: Mapping[str, Array]
+) -> list[dict[Optimization, str]]:
+    """How each of the two ends the runtime's process, by the optimisation level."""
+    try:
+        models = [_bytes(before), _bytes(after)]
+    except ExecutionError:  # which the run will say
+        return [{}, {}]
+    return crashes(settings, models, feeds, _levels(settings))
+
+
+def _levels(settings: Settings) -> list[Optimization]:
+    """All optimisation levels, the chosen one first."""
+    return sorted(LEVELS, key=lambda level: level != settings.optimization)
+
+
+def _at_levels(
     walked: Walked,
     settings: Settings,
     inputs: Sequence[Mapping[str, Array]],
     names: Sequence[str],
     what: str,
-) -> Iterator[list[dict[str, Array]]]:
-    """What the network gives at those other optimisation levels at which it runs."""
-    for level in LEVELS:
-        if level != settings.optimization:
-            with suppress(DoesNotRunError):
-                yield _run(walked, replace(settings, optimization=level), inputs, names, what)
+    crashing: Mapping[Optimization, str],
+) -> dict[Optimization, list[dict[str, Array]]]:
+    """What the original gives at each optimisation level at which it runs.
+
+    Raises:
+        DoesNotRunError: It does not at the chosen one.
+    """
+    found: dict[Optimization, list[dict[str, Array]]] = {}
+    failure = None
+    for level in _levels(settings):
+        try:
+            at_level = replace(settings, optimization=level)
+            found[level] = _run(walked, at_level, inputs, names, what, crash=crashing.get(level))
+        except DoesNotRunError as error:
+            failure = failure or error
+    if settings.optimization in found or failure is None:
+        return found
+    if found:
+        raise DoesNotRunError(f"{failure}; it runs with --opt-level {next(iter(found))}")
+    raise failure
 
 
 def refuse_failed(source: str, network: Network, verified: Verified, what: str) -> None:
@@ -179,17 +217,25 @@ def _run(
     what: str,
     *,
     original: bool = True,
+    crash: str | None = None,
 ) -> list[dict[str, Array]]:
     model = walked.model
     try:
-        session = settings.runtime.load(with_mapped_weights(model, _runnable(walked)), settings)
+        if crash is not None:
+            raise ExecutionError(crash)
+        session = settings.runtime.load(_bytes(walked), settings)
         return [session.run(feeds, names) for feeds in inputs]
     except ExecutionError as error:
         failure = DoesNotRunError if original else ExecutionError
+        hint = "" if crash is not None else "; give input that it accepts with --input or --data"
         raise failure(
-            f"{model.source}: the model does not run, so the {what} cannot be verified: {error}; "
-            "give input that it accepts with --input or --data"
+            f"{model.source}: the model does not run, so the {what} cannot be verified: {error}{hint}"
         ) from None
+
+
+def _bytes(walked: Walked) -> bytes:
+    """The model as a runtime takes it."""
+    return with_mapped_weights(walked.model, _runnable(walked))
 
 
 def _runnable(walked: Walked) -> ModelProto:

@@ -421,3 +421,38 @@ def test_integers_stay_bit_for_bit() -> None:
 def test_integers_that_meet_padding_stay() -> None:
     with pytest.raises(UsageError, match="CA101 c: d pads with zeros"):
         fixed(quantised(padded=True))
+
+
+def dequantised(bias: int) -> ModelProto:
+    """The second layer alone, of dequantised integers; channels 1 and 4 are constant, 0 and ``bias``."""
+    rng = np.random.default_rng(0)
+    stored = {
+        "w": np.delete(rng.integers(-100, 100, (9, 3, 3, 3)), 8, 0).astype(np.int8),
+        "v": rng.integers(-100, 100, (4, 8, 1, 1)).astype(np.int8),
+        "b": np.asarray([0, 0, 0, 0, bias, 0, 0, 0], np.int32),
+        **{name: np.float32(scale) for name, scale in [("xs", 0.02), ("ws", 0.01), ("bs", 0.0002)]},
+        **{name: np.float32(scale) for name, scale in [("ts", 0.1), ("ys", 0.2)]},
+        **{name: np.uint8(zero) for name, zero in [("xz", 120), ("tz", 128), ("yz", 100)]},
+        "wz": np.int8(0),
+    }
+    stored["w"][[1, 4]] = 0
+    text = (
+        "[a] xd = DequantizeLinear (x, xs, xz) [e] wd = DequantizeLinear (w, ws, wz)"
+        "[f] bd = DequantizeLinear (b, bs) [c] t = Conv (xd, wd, bd) [g] tq = QuantizeLinear (t, ts, tz)"
+        "[h] td = DequantizeLinear (tq, ts, tz) [i] vd = DequantizeLinear (v, ws, wz) [d] u = Conv (td, vd)"
+        "[j] y = QuantizeLinear (u, ys, yz)"
+    )
+    proto = model(f"g (uint8[1,3,6,6] x) => (uint8[1,4,4,4] y) {{ {text} }}", opset=17)
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value), name) for name, value in stored.items()
+    )
+    return proto
+
+
+def test_a_constant_moves_no_rounding_of_dequantised_integers() -> None:
+    (left,) = fixed(dequantised(3000)).left
+    assert (left.channels, left.reason) == (
+        (4,),
+        "d is quantised, so folding a constant of 'td' would move its roundings",
+    )
+    assert not fixed(dequantised(0)).left

@@ -232,7 +232,7 @@ def _count(channels: Count | None) -> int:
 def _foldable(site: Site, layer: ConvLayer) -> Mask:
     """Constant inputs that the bias can take over."""
     x = _inputs(site, layer)
-    if "bias" not in CONV_OPS[site.op].roles or not _keeps_constants(layer):
+    if "bias" not in CONV_OPS[site.op].roles or not _keeps_constants(layer) or site.in_steps:
         return x.zero
     bias = _role(site, "bias")
     key = None if bias is None else site.inputs[bias]

@@ -178,7 +178,7 @@ def _backward(site: Site, wanted: Wanted, folding: bool) -> Wanted:
     if folding:
         constant, values = _meeting(site, rows)
         key = None if added is None else site.inputs[added]
-        folds = row.folds and (key is None or site.tensors.is_stored(key))
+        folds = row.folds and not site.in_steps and (key is None or site.tensors.is_stored(key))
         reached = reached & ~(constant if folds else constant & (values == 0))
     shape = [1] * len(site.ranked(row.a))
     shape[_rows(site)] = -1

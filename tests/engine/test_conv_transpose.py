@@ -30,7 +30,7 @@ def test_conv_transpose_equals_the_naive_loop(case):
     np.testing.assert_array_equal(case.weight, before[1])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     convolutions(transposed=True, values=lambda rng, shape: rng.integers(-8, 9, shape).astype(float)),
     st.data(),

@@ -53,6 +53,7 @@ def analyse(walked: Walked, ignored: Mapping[str, Mask] | None = None) -> Facts:
         read=_Backward(tensors, folding=False).masks(order),
         needed=_Backward(tensors, folding=True).masks(order),
         weights=tensors.weights,
+        biased=frozenset(site.layer.name for site in order if site.layer and _has_fixed_bias(site)),
         notes=tuple(notes),
     )
 
@@ -122,11 +123,15 @@ def _look_at_weight(site: Site, ignored: Mask | None) -> list[str]:
 
 def _bias(site: Site) -> Array | None:
     """(out,); None if there is none, or it is not constant."""
-    roles, layer = CONV_OPS[site.op].roles, site.layer
-    key = site.inputs[roles.index("bias")] if "bias" in roles and site.has(roles.index("bias")) else None
-    if layer is None or key is None or not site.tensors.is_fixed(key):
+    if site.layer is None or not _has_fixed_bias(site):
         return None
-    return site.tensors.stored.bias(layer)
+    return site.tensors.stored.bias(site.layer)
+
+
+def _has_fixed_bias(site: Site) -> bool:
+    roles = CONV_OPS[site.op].roles
+    key = site.inputs[roles.index("bias")] if "bias" in roles and site.has(roles.index("bias")) else None
+    return key is not None and site.tensors.is_fixed(key)
 
 
 def _varying(tensors: GraphTensors, key: ValueKey | None) -> str:

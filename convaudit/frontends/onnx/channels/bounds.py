@@ -29,6 +29,16 @@ _FIXED: dict[str, tuple[float, float]] = {
     **{f"uint{bits}": (0, 2**bits - 1) for bits in (2, 4, 8, 16)},
 }
 """The values of the small element types."""
+_WRAPPING = {
+    **_FIXED,
+    **{f"int{bits}": (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (32, 64)},
+    **{f"uint{bits}": (0.0, 2.0**bits - 1) for bits in (32, 64)},
+}
+"""The values of the element types whose sums begin anew at the other end."""
+_ROUNDED = frozenset({"AveragePool", "Div", "Mean", "Resize", "Upsample"})
+"""Ops that give integers the integer beside the quotient."""
+
+_ALIGNED_SINCE = 7  # opset: before, an attribute said along which axes an operand is spread
 
 
 class Bounds:
@@ -50,7 +60,7 @@ class Bounds:
         """Go through all graphs."""
         for site in sites(self._tensors):
             for key, given in zip(site.outputs, self._given(site), strict=False):
-                found = UNBOUNDED if key is None else self._narrowed(key, given)
+                found = UNBOUNDED if key is None else self._narrowed(key, self._placed(site.op, key, given))
                 if key is not None and found.bounded:
                     self._found[key] = found
 
@@ -63,6 +73,19 @@ class Bounds:
             self._found[key] = self._narrowed(key, UNBOUNDED) if constant is None else constant
         return self._found[key]
 
+    def _placed(self, op: str, key: ValueKey, given: Interval) -> Interval:
+        """Bounds as an op computes them, with an axis for each of the tensor's, or with none."""
+        low_end, high_end = _WRAPPING.get(self._dtype(key), (-np.inf, np.inf))
+        if np.isfinite(low_end):
+            room = op in _ROUNDED
+            low, high = given.low - room, given.high + room
+            wraps = (low <= low_end - 1) | (high >= high_end + 1)
+            given = Interval(np.where(wraps, -np.inf, low), np.where(wraps, np.inf, high))
+        return given.ranked(self._tensors.shape(key))
+
+    def _dtype(self, key: ValueKey) -> str:
+        return self._tensors.walked.inferred.dtype(*key, None) or ""
+
     def _narrowed(self, key: ValueKey, found: Interval) -> Interval:
         """Bounds of a tensor that is computed, with what else is known of it."""
         known = self._tensors.known.get(key)
@@ -73,7 +96,7 @@ class Bounds:
             values = known.values.astype(np.float64)
             low, high = (np.where(known.mask, values, end) for end in (-np.inf, np.inf))
             found = found.within(Interval(low, high).widened)
-        low_end, high_end = _FIXED.get(self._tensors.walked.inferred.dtype(*key, None), (-np.inf, np.inf))
+        low_end, high_end = _FIXED.get(self._dtype(key), (-np.inf, np.inf))
         return found.within(interval(low_end, high_end))
 
     def _constant(self, key: ValueKey) -> Interval | None:
@@ -96,6 +119,8 @@ class Bounds:
         operands = [None if key is None else self.of(key) for key in site.inputs]
         try:
             if site.op in ELEMENTWISE_BOUNDS:
+                if site.opset < _ALIGNED_SINCE:
+                    operands = [None if one is None else one.hull for one in operands]
                 return [ELEMENTWISE_BOUNDS[site.op](site.attributes, _small(operands))]
             if site.op in MOVING_BOUNDS:
                 shapes, given = (

@@ -59,6 +59,11 @@ def _gate(least: float) -> BoundsRule:
     return _one(apply)
 
 
+def _biased(rule: BoundsRule) -> BoundsRule:
+    """Of an op that first adds its second operand, if it has one."""
+    return lambda attributes, operands: rule(attributes, [_folded(sum_of)(attributes, operands)])
+
+
 def _folded(function: Callable[[Interval, Interval], Interval]) -> BoundsRule:
     return lambda attributes, operands: reduce(function, [one for one in operands if one is not None])
 
@@ -167,6 +172,6 @@ ELEMENTWISE_BOUNDS: dict[str, BoundsRule] = {
     "Sum": _folded(sum_of),
     "Tanh": _range(-1, 1),
     "Where": _where,
-    "com.microsoft.FastGelu": _gate(-0.2),
+    "com.microsoft.FastGelu": _biased(_gate(-0.2)),
     "com.microsoft.Gelu": _gate(-0.2),
 }

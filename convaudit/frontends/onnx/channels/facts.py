@@ -70,6 +70,7 @@ class Facts:
         needed: Elements that must be there: a reader takes them, and cannot fold them into its bias as
             constants. Of tensors of which not all are.
         weights: What each layer's own weight tells, by the layer's name; none if computed at run time.
+        biased: Layers whose bias no caller can change, by name.
         notes: What could not be looked at, and why.
     """
 
@@ -77,4 +78,5 @@ class Facts:
     read: Mapping[ValueKey, Mask] = field(default_factory=dict)
     needed: Mapping[ValueKey, Mask] = field(default_factory=dict)
     weights: Mapping[str, WeightFacts] = field(default_factory=dict)
+    biased: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convaudit.records import Shape
+
 SLACK = 2.0**-7
 Ends = NDArray[np.float64]
 
@@ -63,6 +65,15 @@ class Interval:
     def within(self, other: Interval) -> Interval:
         """What both hold."""
         return Interval(np.maximum(self.low, other.low), np.minimum(self.high, other.high))
+
+    def ranked(self, shape: Shape | None) -> Interval:
+        """With an axis for each of a tensor of this shape; their hull if its rank is unknown."""
+        ends = [self.low, self.high]
+        if not any(end.ndim for end in ends):
+            return self
+        if shape is None or max(end.ndim for end in ends) > len(shape):
+            return self.hull
+        return Interval(*(end.reshape((1,) * (len(shape) - end.ndim) + end.shape) for end in ends))
 
     def along(self, axis: int, size: int) -> Interval:
         """Of a vector: of the elements at each index of one axis; of all, where it has another size."""

@@ -140,7 +140,8 @@ def _resized(moved: Moved) -> Iterator[Interval]:
 
 
 def _padded(moved: Moved) -> Iterator[Interval]:
-    attributes, x = moved.attributes, moved.by_channel()
+    attributes = moved.attributes
+    x = moved.operand(0).hull if _moves_channels(moved) else moved.by_channel()
     if attributes.string("mode", "constant") != "constant":
         yield x
     elif "value" in attributes:
@@ -148,6 +149,20 @@ def _padded(moved: Moved) -> Iterator[Interval]:
         yield x.joined(interval(value, value))
     else:
         yield x.joined(moved.operand(2, ZERO).hull)
+
+
+def _moves_channels(moved: Moved) -> bool:
+    """Whether a Pad may begin or end elsewhere along the axis of channels."""
+    attribute = next((name for name in ("pads", "paddings") if name in moved.attributes), None)
+    if attribute is not None:
+        pads = np.array(moved.attributes.integers(attribute) or ())
+    elif moved.operand(3, ZERO) is not ZERO or not moved.operand(1).bounded:
+        return True  # only some axes are named, or the sizes are computed
+    else:
+        known = moved.operand(1)
+        pads = np.where(known.low == known.high, known.low, 1)
+    rank = len(moved.shapes[0] or ())
+    return pads.size != 2 * rank or bool(pads[1] or pads[rank + 1])
 
 
 def _cast(moved: Moved) -> Iterator[Interval]:

@@ -90,7 +90,8 @@ class _Search:
             return UNBOUNDED
         # at the borders a tap meets zeros, or a transposed convolution has none
         everywhere = not layer.transposed and not any(map(any, layer.padding or ((1, 1),)))
-        weight, bias = self._stored.weight(layer), self._stored.bias(layer)
+        weight = self._stored.weight(layer)
+        bias = self._stored.bias(layer) if layer.name in self._facts.biased else None
         if weight is None or (bias is not None and bias.shape != (layer.out_channels,)):
             return UNBOUNDED
         sums = _Sums(layer, line if everywhere else line.joined(ZERO))

@@ -62,7 +62,8 @@ def negligible_on(
 def _seen(
     walked: Walked, facts: Facts, stored: Stored, layer: ConvLayer, node: NodeProto, x: Array
 ) -> RunOfLayer | None:
-    weight, bias = stored.weight(layer), stored.bias(layer)
+    weight = stored.weight(layer)
+    bias = stored.bias(layer) if layer.name in facts.biased else None
     if weight is None or (bias is not None and bias.shape != (layer.out_channels,)):
         return None
     kernels = np.abs(grouped_weight(layer, weight).astype(np.float64))

@@ -139,7 +139,8 @@ def _further(known: Sequence[Claim], rounded: Sequence[Claim], step: Ignored) ->
 
 def _message(claim: Claim, channels: Sequence[int], step: Ignored) -> str:
     layers = {claim.layer, *(region.layer for region in claim.regions)}
-    share = max((step.shares.get(layer, 0.0) for layer in layers), default=0.0)
+    share = max(step.shares.get(layer, 0.0) for layer in layers)
+    share = share or max(step.shares.values(), default=0.0)  # of layers whose columns others stay for
     largest = f"at most {share:.1e}" if share else "nothing"
     several = f"{len(channels)} filter{'s' * (len(channels) > 1)}"
     if claim.rule == "CA101" and claim.layer in step.shares:

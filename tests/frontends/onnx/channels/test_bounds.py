@@ -16,7 +16,9 @@ _CONSTANTS = (
     f"{values('two', 1, 2, 1, 1)}, float tenth = {{0.1}}, float zero = {{0}}, float six = {{6}}, "
     "int64[2] parts = {1, 1}, float square = {2}, float[2] slopes = {-1, 3}, float[2] unit = {1, 2}, "
     "uint8 middle = {128}, float[4] scales = {1, 1, 2, 2}, int64[8] borders = {0, 0, 1, 1, 0, 0, 1, 1}, "
-    "int64[4] flat = {1, 1, 2, 25}"
+    "int64[4] flat = {1, 1, 2, 25}, int64[8] shift = {0, 1, 0, 0, 0, -1, 0, 0}, int32 large = {2147483646}, "
+    "int32 largest = {2147483647}, int32 one = {1}, int32 four = {4}, float[5] many = {9, 9, 9, 9, 9}, "
+    f"{values('rows', 2, 5, 1)}"
 )
 
 
@@ -39,6 +41,7 @@ def bounds(body: str, inputs: str = "float[1,2,5,5] x") -> tuple[Interval, np.nd
     return search.of(((), "y")), y
 
 
+_INT = "i = Cast<to=6>(x)\n"
 _CASES = [
     pytest.param("y = Sigmoid(x)", (0, 1), id="sigmoid"),
     pytest.param("y = HardSigmoid(x)", (0, 1), id="hard-sigmoid"),
@@ -68,12 +71,20 @@ _CASES = [
     pytest.param("s = Sigmoid(x)\nn = Neg(s)\nm = Sub(n, six)\ny = Pad(m, borders)", (-7, 0), id="padded"),
     pytest.param("s = Sigmoid(x)\ny = Reshape(s, flat)", (0, 1), id="reshape"),
     pytest.param("s = Tanh(x)\ny = BatchNormalization(s, slopes, slopes, slopes, unit)", (-5.5, -1), id="bn"),
+    pytest.param("s = Tanh(x)\ny = Mul(s, rows)", (-1.1, 1.1), id="fewer axes than the tensor"),
+    pytest.param("s = Sigmoid(x)\nt = Mul(s, two)\ny = Pad(t, shift)", (-1.1, 0), id="channels padded"),
+    pytest.param("s = Tanh(x)\ny = com.microsoft.FastGelu(s, many)", (0, 10), id="gelu with a bias"),
+    pytest.param(f"{_INT}c = Clip(i, large, largest)\ns = Add(c, c)\ny = Cast<to=1>(s)", (-np.inf, np.inf),
+                 id="integers that wrap"),
+    pytest.param(f"{_INT}c = Clip(i, one, one)\nd = Div(c, four)\ny = Cast<to=1>(d)", (-0.75, 1.25),
+                 id="integers divided"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("body", "expected"), _CASES)
 def test_ops_are_bounded_as_the_table_says(body: str, expected: tuple[float, float]) -> None:
     found, y = bounds(body)
+    assert {found.low.ndim, found.high.ndim} <= {0, 4}
     assert (found.low <= y).all()
     assert (y <= found.high).all()
     for end, wanted in ((found.low.min(), expected[0]), (found.high.max(), expected[1])):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 from convaudit.frontends.onnx.channels.analysis import analyse
@@ -75,6 +75,13 @@ def test_only_what_bounds_prove_is_negligible(
 ) -> None:
     body = f"t = Sigmoid(c)\n{body}" if "(t," in body else body
     assert found(network(body, weight=weight, bias=bias)) == ({"second": expected} if expected else {})
+
+
+def test_a_bias_that_a_caller_may_change_certifies_nothing() -> None:
+    proto = network(_SIGMOID, weight=tiny((0, 1)), bias=_ONES)
+    assert found(proto)
+    proto.graph.input.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [_OUT]))
+    assert not found(proto)
 
 
 def test_padding_is_zero_beside_other_channels() -> None:

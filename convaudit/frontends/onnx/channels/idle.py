@@ -61,9 +61,9 @@ def _channels(coupled: Coupled, facts: Facts, site: Site) -> LayerChannels | Non
     x, y = operands.get("x"), site.outputs[0] if site.outputs else None
     if layer is None or x is None or y is None or layer.kernel_size is None:
         return None
-    ins, outs = layer.in_channels, layer.out_channels
+    ins, outs = _weighted_inputs(layer), layer.out_channels
     ranks = [len(coupled.tensors.shape(key) or ()) for key in (x, y)]
-    if not isinstance(ins, int) or not isinstance(outs, int) or not ins or not outs or not all(ranks):
+    if not ins or not isinstance(outs, int) or not outs or not all(ranks):
         return None
     axes = Axis(x, channel_axis(layer, ranks[0])), Axis(y, channel_axis(layer, ranks[1]))
     weight = facts.weights[layer.name]
@@ -86,6 +86,13 @@ def _channels(coupled: Coupled, facts: Facts, site: Site) -> LayerChannels | Non
         unread=unread,
         idle_columns=_idle_columns(facts, layer, axes[0], ins),
     )
+
+
+def _weighted_inputs(layer: ConvLayer) -> int:
+    """How many input channels the weight is for: the input may have an open number; 0: not known."""
+    shape = layer.weight_shape or (None, None)
+    channels, groups = (shape[0], 1) if layer.transposed else (shape[1], layer.groups)
+    return channels * groups if isinstance(channels, int) else 0
 
 
 def _classes(coupled: Coupled, axis: Axis, size: int) -> Indices:

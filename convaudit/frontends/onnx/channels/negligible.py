@@ -92,7 +92,7 @@ class _Search:
         everywhere = not layer.transposed and not any(map(any, layer.padding or ((1, 1),)))
         weight = self._stored.weight(layer)
         bias = self._stored.bias(layer) if layer.name in self._facts.biased else None
-        if weight is None or (bias is not None and bias.shape != (layer.out_channels,)):
+        if weight is None or not weight.size or (bias is not None and bias.shape != (layer.out_channels,)):
             return UNBOUNDED
         sums = _Sums(layer, line if everywhere else line.joined(ZERO))
         ignored, output = sums.of(grouped_weight(layer, weight), bias)

@@ -56,6 +56,7 @@ _SIGMOID = "s = Sigmoid(c)"
         pytest.param(_SIGMOID, tiny((0, 1), (2, 3)), _ONES, [(0, 1), (2, 3)], id="sigmoid"),
         pytest.param(_SIGMOID, tiny((0, 1)), _ONES * [0, 1, 1], [], id="no-bias-there"),
         pytest.param(_SIGMOID, tiny((0, 1)), None, [], id="no-bias-at-all"),
+        pytest.param(_SIGMOID, np.ones((0, _IN, 1, 1)), None, [], id="no-filters"),
         pytest.param("s = Add(t, one)\n", tiny((0, 1)), None, [(0, 1)], id="others-are-not-small"),
         pytest.param("s = Relu(c)", tiny((0, 1)), _ONES, [], id="relu-is-unbounded"),
         pytest.param("s = Clip(c, , six)", tiny((0, 1)), _ONES, [], id="bounded-above-only"),

@@ -103,6 +103,12 @@ GOING = [
         between("s = MaxPool<kernel_shape=[3, 3], pads=[1, 1, 1, 1]>(a)"), {**ONE, **LAST}, [2], id="pool"
     ),
     pytest.param(
+        between("s = Relu(a)").replace("float[1,3,8,8] x", "float[N,C,8,8] x"),
+        {**ONE, **LAST},
+        [2],
+        id="an input of open channels",
+    ),
+    pytest.param(
         between("t = Transpose<perm=[0, 2, 3, 1]>(a)\n s = Transpose<perm=[0, 3, 1, 2]>(t)"),
         {**ONE, "t": {3: 6}, **LAST},
         [2],

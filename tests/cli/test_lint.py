@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 
 import convaudit
 from convaudit.errors import LoadError
+from convaudit.units import human
 from tests.cli.conftest import save_model
 from tests.programs import ROOT
 
@@ -59,6 +60,25 @@ def test_a_finding_is_exit_code_1(run: Run, idle: str) -> None:
     assert (found.exit_code, found.stderr) == (1, "")
     assert "CA101 constant-filter" in found.stdout
     assert run("lint", idle, "--exit-zero").exit_code == 0
+
+
+def test_a_fix_says_what_both_files_hold(run: Run, idle: str) -> None:
+    save_idle(Path(idle), b1=np.ones(8, np.float32))
+    model = onnx.load(idle)
+    model.graph.node[0].input.append("b1")
+    onnx.save(model, idle)
+    found = run("lint", idle, "--fix", "-o", "s.onnx")
+    assert found.exit_code == 0, found.output
+    before, after = (convaudit.audit(path).totals for path in (idle, "s.onnx"))
+    assert (before.params, after.params) == (72, 58)
+    told = " ".join(found.stdout.split())
+    assert f"conv params {before.params} -> {after.params} (-19.4%)" in told
+    assert f"MACs {human(before.macs)} -> {human(after.macs)} (-25.0%)" in told
+    assert "1 findings taken out: 1 CA101" in told
+    assert "its convolutions: 2 " in told
+    assert found.stderr.count("note: second has a bias now, 4 elements") == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["idle.onnx", "s.onnx"]
+    assert run("lint", "s.onnx").exit_code == 0
 
 
 @pytest.mark.parametrize("given", [["--select", "CA302"], ["--ignore", "CA"[:2] + "1,ca2,CA3"]])

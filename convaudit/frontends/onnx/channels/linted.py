@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from convaudit.engine.operands import Array
 from convaudit.frontends import LintRequest
@@ -12,8 +13,11 @@ from convaudit.frontends.onnx.channels.plan import make_plan
 from convaudit.frontends.onnx.channels.skipped import skipped_claims
 from convaudit.frontends.onnx.channels.within_rounding import claims_within_rounding, ignored_kernels
 from convaudit.frontends.onnx.runtime import Settings
-from convaudit.frontends.onnx.walker import Walked
+from convaudit.frontends.onnx.walker import Walked, walk_onnx
 from convaudit.records.findings import Claim, Linted
+
+SIZES_GIVEN = "it holds only for the sizes given"
+"""Why what is proven with sizes that the file leaves open stays."""
 
 
 def lint_model(
@@ -22,7 +26,7 @@ def lint_model(
     settings: Settings | None = None,
     data: Mapping[str, Array] | None = None,
 ) -> Linted:
-    """What a model carries for nothing.
+    """What a model carries for nothing; only what holds for all sizes that its file leaves open is fixable.
 
     Args:
         walked: The model.
@@ -33,6 +37,43 @@ def lint_model(
     Raises:
         LoadError: Weights are missing.
     """
+    found = _found(walked, how, settings, data)
+    if not any(claim.fixable for claim in found.claims) or not _has_given_sizes(walked):
+        return found
+    always = walk_onnx(walked.model, allow_run=False)
+    if always.network.layers == walked.network.layers:
+        return found
+    able = {(one.rule, one.layer, one.channels) for one in _found(always).claims if one.fixable}
+    claims = [
+        replace(one, fixable=False, reason=SIZES_GIVEN)
+        if one.fixable and (one.rule, one.layer, one.channels) not in able
+        else one
+        for one in found.claims
+    ]
+    return replace(found, claims=tuple(claims))
+
+
+def _has_given_sizes(walked: Walked) -> bool:
+    """Whether sizes come from elsewhere than the file: from the caller, or from a run."""
+    shapes = {tensor.name: tensor.shape for tensor in walked.network.inputs}
+    for info in walked.model.proto.graph.input:
+        declared = info.type.tensor_type.shape.dim
+        given = shapes.get(info.name) or ()
+        if not info.type.tensor_type.HasField("shape") or len(given) != len(declared):
+            return True
+        if any(
+            isinstance(size, int) and not dim.dim_value for size, dim in zip(given, declared, strict=True)
+        ):
+            return True
+    return any(layer.shapes_from for layer in walked.network.layers)
+
+
+def _found(
+    walked: Walked,
+    how: LintRequest | None = None,
+    settings: Settings | None = None,
+    data: Mapping[str, Array] | None = None,
+) -> Linted:
     facts = analyse(walked)
     claims = make_plan(walked, facts).claims
 

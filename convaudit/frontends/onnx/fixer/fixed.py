@@ -71,7 +71,7 @@ def fix_model(
         after=network,
         applied=worked.applied,
         left=worked.left,
-        notes=(*worked.notes, *proof.notes),
+        notes=(*worked.notes, *_new_biases(walked, after), *proof.notes),
         outputs=proof.outputs,
         runs=0 if proof.verified is None else 1 if data is not None else _RUNS,
         verified=proof.verified,
@@ -134,6 +134,16 @@ def _changed(before: Walked, after: Walked) -> Sequence[ConvLayer]:
     now = {layer.name: layer.weight_shape for layer in after.network.layers}
     layers = before.network.layers
     return [layer for layer in layers if now.get(layer.name) != layer.weight_shape] or layers
+
+
+def _new_biases(before: Walked, after: Walked) -> list[str]:
+    """What was added: parameters that the findings' savings do not know of."""
+    had = {layer.name for layer in before.network.layers if layer.bias}
+    return [
+        f"{layer.name} has a bias now, {layer.out_channels} elements: what constant channels add to it"
+        for layer in after.network.layers
+        if layer.bias and layer.name not in had
+    ]
 
 
 def _why_nothing(walked: Walked, worked: Worked) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +57,6 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
     """
     now = walk_onnx(walked.model, allow_run=False)
     claims = lint_model(walked).claims
-    always = claims if now.network.layers == walked.network.layers else lint_model(now).claims
     selected = _selection(claims, how)
     refused: dict[_Key, str] = {}
     notes: dict[str, None] = {}
@@ -79,8 +78,7 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
             f"{walked.network.source}: after {_MOST_ROUNDS} rounds more could go; nothing is written; "
             "please report it with the model"
         )
-    able = {_key(claim) for claim in always if claim.fixable}
-    reasons = [_why_left(claim, able, refused, how, selected) for claim in claims]
+    reasons = [_why_left(claim, refused, how, selected) for claim in claims]
     pairs = list(zip(claims, reasons, strict=True))
     return Worked(
         written=written,
@@ -166,7 +164,7 @@ def _without_refused(
 
 
 def _why_left(
-    claim: Claim, able: Set[_Key], refused: Mapping[_Key, str], how: FixRequest, selected: _Selected | None
+    claim: Claim, refused: Mapping[_Key, str], how: FixRequest, selected: _Selected | None
 ) -> str | None:
     """Why what was found stays; None: it was taken out."""
     key = _key(claim)
@@ -178,7 +176,7 @@ def _why_left(
         return "it holds within rounding: --within-rounding takes it"
     if selected is not None and key not in selected:
         return "it was not selected"
-    return None if key in able else "it holds only for the sizes given"
+    return None
 
 
 def _key(claim: Claim) -> _Key:

@@ -226,7 +226,12 @@ def test_taps_that_meet_padding_at_the_given_size_alone_stay() -> None:
     text = "g (float[1,1,h,8] x) => (float[1,2,p,q] y) <{}> {{ [c] y = Conv <pads=[2,2,2,2]> (x, k) }}"
     source = model(text.format(values("k", 2, 1, 5, 5, scale=0.37)))
     given = {"input_shape": {"x": (1, 1, 2, 8)}}
-    assert [one.rule for one in convaudit.lint(source, **given)] == ["CA202"]
+    (finding,) = convaudit.lint(source, **given)
+    assert (finding.rule, finding.fixable, finding.reason) == (
+        "CA202",
+        False,
+        "it holds only for the sizes given",
+    )
     with pytest.raises(UsageError, match="CA202 c: it holds only for the sizes given"):
         made_smaller(source, None, source_keywords=given, how={})
     still = model(text.format(values("k", 2, 1, 5, 5, scale=0.37)).replace("1,1,h,8", "1,1,2,8"))
@@ -335,7 +340,7 @@ FORMS = [
             x="float[1,3,6,6] x, bool k",
         ),
         ["Conv", "Relu", "If"],
-        (),
+        ("e has a bias now, 4 elements: what constant channels add to it",),
         id="branches",
     ),
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.channels.stored import Stored
+from convaudit.frontends.onnx.channels.transfers.convolutions import keeps_constants
 from convaudit.frontends.onnx.fixer.edit import (
     CannotRewriteError,
     ChangedNode,
@@ -105,10 +106,9 @@ def _zero_point(edit: Edit, site: ChangedNode, layer: ConvLayer) -> float:
 
 
 def _check_foldable(site: ChangedNode, layer: ConvLayer) -> None:
-    if layer.transposed or layer.deformable:
-        raise CannotRewriteError("a constant input does not give the same at its output's border")
-    padded = layer.padding is None or any(before or after for before, after in layer.padding)
-    if padded:
-        raise CannotRewriteError("a constant input meets padding")
+    if not keeps_constants(layer):
+        border = layer.transposed or layer.deformable
+        why = "does not give the same at its output's border" if border else "meets padding"
+        raise CannotRewriteError(f"a constant input {why}")
     if "bias" not in CONV_OPS[op_of(site.node)].roles:
         raise CannotRewriteError(f"{op_of(site.node)} has no bias")

@@ -195,6 +195,7 @@ GRAPHS = [
         None,
         id="transposed-convolution",
     ),
+    pytest.param(after("r = ConvTranspose (t, k)", values("k", 8, 8, 1, 1)), 6, id="transposed-pointwise"),
     pytest.param(
         after("r = Relu (t)", x="float[n,3,h,w] x"),
         6,

@@ -74,7 +74,7 @@ def _inputs(site: Site, layer: ConvLayer) -> _Channels:
     return _Channels(constant.reshape(groups, -1), values.reshape(groups, -1))
 
 
-def _keeps_constants(layer: ConvLayer) -> bool:
+def keeps_constants(layer: ConvLayer) -> bool:
     """Whether each output position meets all taps, so that a constant input gives a constant output."""
     if layer.deformable or layer.padding is None or layer.kernel_size is None:
         return False
@@ -99,7 +99,7 @@ def convolved(site: Site, weight: Array) -> Results:
         return [None]
     kernels = grouped_weight(layer, weight)
     nonzero = np.ones(kernels.shape[:3], np.bool_) if facts.nonzero is None else facts.nonzero
-    foldable = x.constant if _keeps_constants(layer) else x.zero
+    foldable = x.constant if keeps_constants(layer) else x.zero
     constant = ~(nonzero & ~foldable[:, None, :]).any(axis=2)
     if not constant.any():
         return [None]
@@ -232,7 +232,7 @@ def _count(channels: Count | None) -> int:
 def _foldable(site: Site, layer: ConvLayer) -> Mask:
     """Constant inputs that the bias can take over."""
     x = _inputs(site, layer)
-    if "bias" not in CONV_OPS[site.op].roles or not _keeps_constants(layer) or site.in_steps:
+    if "bias" not in CONV_OPS[site.op].roles or not keeps_constants(layer) or site.in_steps:
         return x.zero
     bias = _role(site, "bias")
     key = None if bias is None else site.inputs[bias]

@@ -76,7 +76,8 @@ class Causes:
         goes = self._goes(one.out_classes)
         for channel in np.flatnonzero(chosen).tolist():
             root = int(one.out_classes[channel])
-            reason = None if goes[channel] else self._reason(one.outs, root)
+            goes_whole = one.outs.key in self._coupled.dropped
+            reason = None if goes[channel] or goes_whole else self._reason(one.outs, root)
             cause = self._cause(rule, place, reason)
             cause.channels.append(channel)
             cause.outputs.setdefault(place, cause.channels)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from onnx import GraphProto
@@ -36,6 +37,7 @@ class Coupled:
         readers: Nodes that read a tensor.
         makers: Nodes that give a tensor.
         shuffles: Nodes that end a channel shuffle, by their address.
+        dropped: Tensors whose makers a fix drops, since no node leads from them to an output.
     """
 
     tensors: GraphTensors
@@ -45,6 +47,7 @@ class Coupled:
     readers: Mapping[ValueKey, Sequence[Site]]
     makers: Mapping[ValueKey, Site]
     shuffles: Mapping[Address, Shuffle]
+    dropped: Set[ValueKey]
 
     def words(self, why: Why | None) -> str:
         """A reason as people read it."""
@@ -128,7 +131,21 @@ def coupled(walked: Walked, facts: Facts) -> Coupled:
             continue
         _visit(site, couplings)
     makers = {key: site for site in order for key in site.outputs if key is not None}
-    return Coupled(tensors, order, couplings.solve(), couplings, readers, makers, shuffles)
+    return Coupled(
+        tensors, order, couplings.solve(), couplings, readers, makers, shuffles, _dropped(order, reads)
+    )
+
+
+def _dropped(order: Sequence[Site], reads: Mapping[ValueKey, int]) -> set[ValueKey]:
+    """Results of nodes that nothing reads, or only such nodes. Control flow stays."""
+    left = Counter(reads)
+    found: set[ValueKey] = set()
+    for site in reversed(order):
+        made = [key for key in site.outputs if key is not None]
+        if not bodies(site.node) and not any(left[key] for key in made):
+            found.update(made)
+            left.subtract(key for key in site.inputs if key is not None)
+    return found
 
 
 def _visit(site: Site, couplings: Couplings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,6 +29,7 @@ class Plan:
         crops: By layer: of each spatial axis the first tap that stays, and the first one behind them.
         regrouped: By layer.
         shuffles: Channel shuffles, by the address of the Reshape that ends each.
+        dropped: Layers that go as a whole, since nothing leads from them to an output.
         claims: All claims, fixable where the plan holds what they ask for, else with the reason.
     """
 
@@ -36,6 +37,7 @@ class Plan:
     crops: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     regrouped: Mapping[str, Regrouped] = field(default_factory=dict)
     shuffles: Mapping[Address, Shuffle] = field(default_factory=dict)
+    dropped: Set[str] = frozenset()
     claims: tuple[Claim, ...] = ()
 
 
@@ -67,6 +69,15 @@ def make_plan(walked: Walked, facts: Facts, selected: Selected | None = None) ->
         crops=single.crops,
         regrouped=single.regrouped,
         shuffles=graph.shuffles,
+        dropped={
+            one.layer.name
+            for one in layers
+            if one.outs.key in graph.dropped
+            and any(
+                claim.layer == one.layer.name and claim.fixable and is_selected(claim, selected)
+                for claim in claims
+            )
+        },
         claims=tuple(_of_selected(claim, selected) for claim in (*claims, *single.claims)),
     )
 

@@ -113,7 +113,7 @@ def _round(
         selected = _of_negligible(make_plan(walked, facts).claims, selected)
     plan = make_plan(walked, facts, selected)
     for attempt in range(2):
-        if not (plan.kept or plan.crops or plan.regrouped):
+        if not (plan.kept or plan.crops or plan.regrouped or plan.dropped):
             return None
         spill = Spill(folder / f"weights{attempt}")
         try:

@@ -276,3 +276,9 @@ def test_a_plan_takes_what_nobody_needs_and_what_its_findings_say(seed):
             (axes,) = [plan.kept[address[:-1], name] for name in graphs.node(address).output]
             assert not set(axes[1].tolist()) & set(claim.channels)
             assert max(claim.channels) < layers[claim.layer].out_channels
+
+
+def test_a_layer_that_leads_nowhere_goes_as_a_whole():
+    plan = plan_of(between("d = Conv(x, w1)\n e = Relu(d)\n s = Relu(a)", zero=()))
+    assert told(plan) == [("CA102", "Conv_1", tuple(range(6)), None)]
+    assert (plan.dropped, plan.kept) == ({"Conv_1"}, {})

@@ -236,3 +236,8 @@ def test_outputs_stay_and_nothing_fixable_is_left(text: str, filters: int | None
             )
             for ours, theirs in pairs:
                 np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_a_layer_that_leads_nowhere_is_dropped() -> None:
+    text = f"g ({X}) => (float[n,m,p,q] y) <{values('k', 1, 3, 1, 1)}> {{ t = Conv (x, k) y = Relu (x) }}"
+    assert [node.op_type for node in convaudit.fix(model(text)).graph.node] == ["Relu"]

@@ -7,13 +7,18 @@ network is trusted once each of its convolutions is one of the model's, with the
 from __future__ import annotations
 
 import ast
+import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import torch
+from onnx import numpy_helper
 from torch import Tensor
 from torch.export import ExportedProgram
 
@@ -38,6 +43,8 @@ NEEDED = "onnxscript"
 """What torch's exporter cannot do without; convaudit can."""
 MOST_PARAMETERS = 400_000_000
 """Of a model that is exported in memory: ONNX messages end at 2 GiB."""
+
+_KEEPING_ZEROS = ("Cast", "CastLike", "Expand", "Identity")
 
 
 class NotExportedError(Exception):
@@ -68,6 +75,7 @@ def lint_exported(
         names = _names(open_model(proto, request).network, network, proto, stored_tensors(model))
         for node in proto.graph.node:
             node.name = names.get(node.name, node.name)
+        _without_zero_biases(proto)
         opened: OpenedModel = open_model(proto, request)
         if {layer.name for layer in opened.network.layers} != set(names.values()):
             raise NotExportedError("the names of the exported convolutions are not unique")
@@ -95,7 +103,7 @@ def _exported(model: TorchModel, network: Network, called_with: Mapping[str, Any
         raise NotExportedError("the model is too large to be exported in memory")
     settings: dict[str, Any] = {"dynamo": True, "optimize": False, "verbose": False}
     try:
-        with settings_kept(), torch.no_grad(), quiet():
+        with settings_kept(), torch.no_grad(), _silent(), quiet():
             if isinstance(model, ExportedProgram):
                 program: Any = torch.onnx.export(model, **settings)
                 return program.model_proto
@@ -107,7 +115,38 @@ def _exported(model: TorchModel, network: Network, called_with: Mapping[str, Any
     except UsageError as error:
         raise NotExportedError(first_line(error)) from error
     except Exception as error:
-        raise NotExportedError(f"torch does not export it: {in_one_line(error, 160)}") from error
+        raise NotExportedError(f"torch does not export it: {_reason(error)}") from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep off the terminal what is logged and printed on the way: the exception says what failed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stderr(StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _reason(error: Exception) -> str:
+    """What an export failed with: torch's own words, not the exporter's on what to do next."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    return re.sub("\x1b\\[[0-9;]*m", "", in_one_line(cause, 160))
+
+
+def _without_zero_biases(proto: Any) -> None:
+    """Take away the biases of zeros that the exporter computes for convolutions that have none."""
+    zeros = set[str]()
+    for node in proto.graph.node:
+        if node.op_type == "Constant":
+            values = [numpy_helper.to_array(item.t) for item in node.attribute if item.name == "value"]
+            zeros.update(node.output if values and not values[0].any() else ())
+        elif node.op_type in _KEEPING_ZEROS and node.input[0] in zeros:
+            zeros.update(node.output)
+        elif node.op_type in ("Conv", "ConvTranspose") and len(node.input) == 3 and node.input[2] in zeros:
+            del node.input[2]
 
 
 def _names(exported: Network, network: Network, proto: Any, stored: Mapping[str, Tensor]) -> dict[str, str]:

@@ -7,14 +7,9 @@ import numpy as np
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.channels.stored import Stored
 from convaudit.frontends.onnx.channels.transfers.convolutions import keeps_constants
-from convaudit.frontends.onnx.fixer.edit import (
-    CannotRewriteError,
-    ChangedNode,
-    Edit,
-    attribute_of,
-    set_attribute,
-)
+from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit
 from convaudit.frontends.onnx.fixer.folding import Gone, add_to_bias, gone, taken_outputs
+from convaudit.frontends.onnx.fixer.nodes import attribute_of, set_attribute
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
 from convaudit.linting.weights import grouped_weight
 from convaudit.records import ConvLayer

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.channels.components import Indices
 from convaudit.frontends.onnx.channels.facts import Facts, Mask, ValueKey
 from convaudit.frontends.onnx.channels.plan import Plan
+from convaudit.frontends.onnx.fixer.nodes import readers, value_names
 from convaudit.frontends.onnx.graphs import Address, Graphs, free_name, graphs
 from convaudit.frontends.onnx.variant.base import structure
 from convaudit.frontends.onnx.variant.spill import Spill
@@ -74,7 +74,7 @@ class Edit:
         self.notes = list(notes)
         self._now = Graphs(self.proto)
         self.sites = [self._site(address) for address in touched]
-        self._names = set(_value_names(self.proto))
+        self._names = set(value_names(self.proto))
         self._node_names = {node.name for _, graph in graphs(self.proto.graph) for node in graph.node}
         self._readers = readers(self.proto)
         self.inserted: dict[Address, tuple[list[NodeProto], list[NodeProto]]] = {}
@@ -265,30 +265,6 @@ def overwrite(tensor: TensorProto, array: Array, spill: Spill) -> None:
         tensor.doc_string = doc
 
 
-def set_attribute(node: NodeProto, name: str, value: object) -> None:
-    """Set an attribute, or take it away: None."""
-    for index in reversed(range(len(node.attribute))):
-        if node.attribute[index].name == name:
-            del node.attribute[index]
-    if value is not None:
-        node.attribute.append(helper.make_attribute(name, value))
-
-
-def attribute_of(node: NodeProto, name: str) -> AttributeProto | None:
-    """An attribute; None if the node does not have it."""
-    return next((item for item in node.attribute if item.name == name), None)
-
-
-def readers(proto: ModelProto) -> Counter[str]:
-    """How often each name is read, by nodes of all graphs and as their outputs."""
-    found: Counter[str] = Counter()
-    for _, graph in graphs(proto.graph):
-        for node in graph.node:
-            found.update(filter(None, node.input))
-        found.update(value.name for value in graph.output)
-    return found
-
-
 def places_in(kept: Indices, wanted: Iterable[int] | Indices) -> Indices:
     """Where indices stand among those that stay.
 
@@ -311,13 +287,3 @@ def sliced(array: Array, kept: Mapping[int, Indices]) -> Array:
 
 def _plain(array: Array) -> Array:
     return np.ascontiguousarray(array).reshape(array.shape)  # it makes scalars vectors
-
-
-def _value_names(proto: ModelProto) -> Sequence[str]:
-    names: list[str] = []
-    for _, graph in graphs(proto.graph):
-        names += [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
-        names += [sparse.values.name for sparse in graph.sparse_initializer]
-        for node in graph.node:
-            names += [*node.input, *node.output]
-    return names

@@ -12,7 +12,8 @@ from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.channels.components import Indices
 from convaudit.frontends.onnx.channels.facts import Mask, along, anywhere_along
-from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, set_attribute, sliced
+from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, sliced
+from convaudit.frontends.onnx.fixer.nodes import set_attribute
 from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
 from convaudit.frontends.onnx.twin.weights import DEQUANTIZE

@@ -7,14 +7,8 @@ from onnx import helper
 
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.channels.one_layer import Regrouped
-from convaudit.frontends.onnx.fixer.edit import (
-    CannotRewriteError,
-    ChangedNode,
-    Edit,
-    attribute_of,
-    set_attribute,
-    sliced,
-)
+from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, sliced
+from convaudit.frontends.onnx.fixer.nodes import attribute_of, set_attribute
 from convaudit.frontends.onnx.ops import CONV_OPS, op_of
 from convaudit.linting.crops import Crop, cropped_padding
 from convaudit.linting.weights import grouped_weight

@@ -11,9 +11,10 @@ from convaudit.frontends.onnx.channels.facts import Facts, Mask
 from convaudit.frontends.onnx.channels.plan import Plan
 from convaudit.frontends.onnx.fixer import selecting, sizes
 from convaudit.frontends.onnx.fixer.convolution import fix_convolution
-from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, readers
+from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit
 from convaudit.frontends.onnx.fixer.folding import fix_gemm, fix_matmul
 from convaudit.frontends.onnx.fixer.kernels import fix_kernel
+from convaudit.frontends.onnx.fixer.nodes import readers
 from convaudit.frontends.onnx.fixer.shuffling import fix_shuffle
 from convaudit.frontends.onnx.fixer.stored import slice_stored
 from convaudit.frontends.onnx.fixer.unread import drop_unread
@@ -26,13 +27,9 @@ from convaudit.frontends.onnx.walker import Walked
 NODES: Mapping[str, tuple[Callable[[Edit, ChangedNode], None], ...]] = {
     "Split": (sizes.fix_split,),
     "Reshape": (sizes.fix_reshape,),
-    "Expand": (sizes.fix_expand,),
-    "ConstantOfShape": (sizes.fix_constant_of_shape,),
-    "Tile": (sizes.fix_tile,),
     "Pad": (sizes.fix_pad,),
     "Resize": (sizes.fix_resize,),
     "Shape": (sizes.fix_shape_of,),
-    "Size": (sizes.fix_size_of,),
     "Slice": (selecting.fix_slice,),
     "Gather": (selecting.fix_gather,),
     "Gemm": (fix_gemm,),

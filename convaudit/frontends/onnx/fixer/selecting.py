@@ -7,13 +7,8 @@ import numpy as np
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.channels.components import Indices
-from convaudit.frontends.onnx.fixer.edit import (
-    CannotRewriteError,
-    ChangedNode,
-    Edit,
-    places_in,
-    set_attribute,
-)
+from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, places_in
+from convaudit.frontends.onnx.fixer.nodes import set_attribute
 
 _SLICE_OPERANDS = 10
 """The opset from which on starts and ends are operands."""

@@ -10,9 +10,10 @@ from onnx import NodeProto
 from convaudit.engine.operands import Array
 from convaudit.frontends.onnx.attributes import Attributes
 from convaudit.frontends.onnx.channels.components import Indices
-from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit, set_attribute
+from convaudit.frontends.onnx.fixer.edit import CannotRewriteError, ChangedNode, Edit
+from convaudit.frontends.onnx.fixer.nodes import set_attribute
 
-_SPLIT_OPERAND, _PAD_OPERAND, _RESHAPE_OPERAND, _TILE_OPERAND = 13, 11, 5, 6
+_SPLIT_OPERAND, _PAD_OPERAND, _RESHAPE_OPERAND = 13, 11, 5
 """Opsets from which on the sizes are an operand."""
 
 
@@ -89,7 +90,7 @@ def _reshaped(edit: Edit, site: ChangedNode, value: Array, kept: Mapping[int, In
     return new
 
 
-def _shift(edit: Edit, site: ChangedNode, index: int, kept: Mapping[int, Indices], first: int = 0) -> None:
+def _shift(edit: Edit, site: ChangedNode, index: int, kept: Mapping[int, Indices]) -> None:
     """Take what is gone off sizes that are computed at run time.
 
     Args:
@@ -101,69 +102,14 @@ def _shift(edit: Edit, site: ChangedNode, index: int, kept: Mapping[int, Indices
     """
     scope, output = site.scope, site.node.output[0]
     rank = len(edit.shape(scope, output) or ())
-    delta = np.zeros(rank - first, np.int64)
+    delta = np.zeros(rank, np.int64)
     for axis, left in kept.items():
-        delta[axis - first] = len(left) - edit.size(scope, output, axis)
+        delta[axis] = len(left) - edit.size(scope, output, axis)
     operand = site.node.input[index]
     shifted = edit.fresh(f"{operand}.kept")
     amount = edit.add(site, delta, f"{operand}.gone")
     edit.put(site, NodeProto(op_type="Add", input=[operand, amount], output=[shifted]), before=True)
     site.node.input[index] = shifted
-
-
-def fix_expand(edit: Edit, site: ChangedNode) -> None:
-    """Tell an Expand its output's shape."""
-    kept = edit.kept(site.scope, site.node.output[0])
-    value = edit.value(site.scope, site.node.input[1])
-    rank = len(edit.shape(site.scope, site.node.output[0]) or ())
-    if value is None:
-        if not rank:
-            raise CannotRewriteError("its shape is computed at run time, and not even its rank is known")
-        (length,) = edit.shape(site.scope, site.node.input[1]) or (None,)
-        if not isinstance(length, int):
-            raise CannotRewriteError("its shape is computed at run time")
-        _shift(edit, site, 1, kept, rank - length)
-        return
-    first = max(rank, value.size) - value.size
-    new = value.astype(np.int64).copy()
-    for axis, left in kept.items():
-        if axis >= first and new[axis - first] != 1:
-            new[axis - first] = len(left)
-    edit.replace(site, 1, new, "shape")
-
-
-def fix_constant_of_shape(edit: Edit, site: ChangedNode) -> None:
-    """Tell a ConstantOfShape its output's shape."""
-    kept = edit.kept(site.scope, site.node.output[0])
-    value = edit.value(site.scope, site.node.input[0])
-    if value is None:
-        _shift(edit, site, 0, kept)
-        return
-    new = value.astype(np.int64).copy()
-    for axis, left in kept.items():
-        new[axis] = len(left)
-    edit.replace(site, 0, new, "shape")
-
-
-def fix_tile(edit: Edit, site: ChangedNode) -> None:
-    """Tell a Tile how often, where that is what makes the channels."""
-    node, scope = site.node, site.scope
-    kept = edit.kept(scope, node.output[0])
-    before = edit.kept(scope, node.input[0])
-    if edit.opset < _TILE_OPERAND:
-        raise CannotRewriteError("a Tile of this opset says one axis")
-    value = edit.value(scope, node.input[1])
-    if value is None:
-        raise CannotRewriteError("how often it repeats is computed at run time")
-    new = value.astype(np.int64).copy()
-    for axis in kept.keys() | before.keys():
-        new[axis], rest = divmod(
-            edit.new_size(scope, node.output[0], axis), edit.new_size(scope, node.input[0], axis)
-        )
-        if rest:
-            raise CannotRewriteError("its copies would differ")
-    if (new != value).any():
-        edit.replace(site, 1, new, "repeats")
 
 
 def fix_pad(edit: Edit, site: ChangedNode) -> None:
@@ -231,17 +177,6 @@ def fix_shape_of(edit: Edit, site: ChangedNode) -> None:
     )
     if gone.any():
         edit.follow(site, "Add", edit.add(site, gone, f"{node.output[0]}.gone"))
-
-
-def fix_size_of(edit: Edit, site: ChangedNode) -> None:
-    """The same of the number of elements."""
-    node, scope = site.node, site.scope
-    shape = edit.shape(scope, node.input[0])
-    if shape is None or any(not isinstance(size, int) for size in shape):
-        raise CannotRewriteError("the number of its elements is computed at run time")
-    whole = int(np.prod([int(str(size)) for size in shape]))
-    left = int(np.prod([edit.new_size(scope, node.input[0], axis) for axis in range(len(shape))]))
-    edit.follow(site, "Add", edit.add(site, np.array(whole - left, np.int64), f"{node.output[0]}.gone"))
 
 
 def _axis(edit: Edit, site: ChangedNode, name: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Set
 
 from onnx import GraphProto, ModelProto
 
-from convaudit.frontends.onnx.fixer.edit import readers
+from convaudit.frontends.onnx.fixer.nodes import readers
 from convaudit.frontends.onnx.graphs import bodies, graphs
 
 

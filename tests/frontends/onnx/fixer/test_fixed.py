@@ -209,6 +209,15 @@ GRAPHS = [
         8,
         id="residual-stays",
     ),
+    *(
+        pytest.param(after(nodes, "int64[4] i = {1, 8, 6, 6}"), 8, id=f"{op}-stays")
+        for op, nodes in {
+            "expand": "p = GlobalAveragePool (t) r = Expand (p, i)",
+            "constant-of-shape": "k = ConstantOfShape (i) r = Add (t, k)",
+            "size": "n = Size (t) k = Cast <to=1> (n) r = Div (t, k)",
+        }.items()
+    ),
+    pytest.param(after("r = Tile (t, i)", "int64[4] i = {1, 1, 2, 1}"), 8, id="tile-stays"),
 ]
 
 

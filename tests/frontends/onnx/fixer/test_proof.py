@@ -144,7 +144,8 @@ def test_where_nothing_is_written(name: str, message: str, path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_external_data_are_read_and_stay(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [["m.data"], ["w", "v", "b"]], ids=["one-file", "several"])
+def test_external_data_are_read_and_stay(names: list[str], tmp_path: Path) -> None:
     source = idle(TEXT)
     rng = np.random.default_rng(0)
     large = rng.standard_normal((4, 8, 1, 1)).astype(np.float32)
@@ -157,16 +158,22 @@ def test_external_data_are_read_and_stay(tmp_path: Path) -> None:
             tensor.CopyFrom(numpy_helper.from_array(np.zeros(512, np.float32), "b"))
         if tensor.name == "v":
             tensor.CopyFrom(numpy_helper.from_array(np.tile(large, (1, 64, 1, 1)), "v"))
-    onnx.save(source, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
-    data = (tmp_path / "m.data").read_bytes()
+    onnx.save(
+        *(source, tmp_path / "m.onnx"),
+        save_as_external_data=True,
+        all_tensors_to_one_file=len(names) == 1,
+        location=names[0] if len(names) == 1 else None,
+        size_threshold=0,
+    )
+    data = [(tmp_path / name).read_bytes() for name in names]
     fixed(tmp_path / "m.onnx", tmp_path / "s.onnx")
     smaller = onnx.load(tmp_path / "s.onnx")
     kept = {item.name: numpy_helper.to_array(item) for item in smaller.graph.initializer}
     np.testing.assert_array_equal(kept["w"], np.delete(wide, [7, 300], 0))
     assert kept["v"].shape == (4, 510, 1, 1)
-    assert (tmp_path / "m.data").read_bytes() == data
+    assert [(tmp_path / name).read_bytes() for name in names] == data
     with pytest.raises(UsageError, match="is part of the model that is read"):
-        fixed(tmp_path / "m.onnx", tmp_path / "m.data")
+        fixed(tmp_path / "m.onnx", tmp_path / names[-1])
 
 
 def test_what_no_file_holds_goes_beside_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +305,23 @@ def test_weights_however_they_are_stored(stored: str) -> None:
     source = idle(graph(f"{stored.format(numbers)} {CONV} r = Relu (t) {END}", held, v=""))
     smaller = convaudit.fix(source)
     assert [layer.weight_shape for layer in convaudit.audit(smaller).layers] == [(6, 3, 3, 3), (4, 6, 1, 1)]
+
+
+def test_sparse_weights_stay_sparse() -> None:
+    source = idle(TEXT)
+    tensor = next(item for item in source.graph.initializer if item.name == "w")
+    whole = numpy_helper.to_array(tensor)
+    places = np.flatnonzero(whole)
+    source.graph.initializer.remove(tensor)
+    source.graph.sparse_initializer.append(
+        helper.make_sparse_tensor(
+            numpy_helper.from_array(whole.ravel()[places], "w"), numpy_helper.from_array(places), whole.shape
+        )
+    )
+    made = fixed(source)
+    assert [layer.weight_shape for layer in made.after.layers] == [(6, 3, 3, 3), (4, 6, 1, 1)]
+    assert [item.values.name for item in made.proto.graph.sparse_initializer] == ["w"]
+    assert [layer.params for layer in convaudit.audit(made.proto).layers] == [6 * 27 + 6, 4 * 6 + 4]
 
 
 def test_what_holds_within_rounding_goes_if_that_is_wanted() -> None:

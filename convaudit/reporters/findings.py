@@ -142,7 +142,10 @@ def fix_command(report: LintReport) -> str:
     """The command that takes out what can be taken out exactly."""
     path = PurePath(report.source)
     target = path.with_name(f"{path.stem}-smaller.onnx").name
-    return f"convaudit lint {shlex.quote(report.source)} --fix -o {shlex.quote(target)}"
+    source, target = (
+        shlex.quote(f"./{name}" if name[0] == "-" else name) for name in (report.source, target)
+    )
+    return f"convaudit lint {source} --fix -o {target}"
 
 
 def note_lines(notes: Sequence[str]) -> list[str]:

@@ -26,7 +26,8 @@ def fix_lines(made: Fixed) -> list[str]:
     found = Counter(f"{claim.rule} {LINT_RULES[claim.rule].name}" for claim in made.applied)
     size = f"size {_became(made.sizes.get('before'), made.sizes.get('after'), 'B')}, " if made.sizes else ""
     lines = [
-        f"{files}: {len(made.applied)} findings taken out: {counted(found.items())}",
+        f"{files}: {counted([('finding' if len(made.applied) == 1 else 'findings', len(made.applied))])} "
+        f"taken out: {counted(found.items())}",
         f"{size}conv params {_became(totals[0].params, totals[1].params)}, "
         f"MACs {_became(totals[0].macs, totals[1].macs)}",
         *_proof(made),

@@ -74,7 +74,7 @@ def test_a_fix_says_what_both_files_hold(run: Run, idle: str) -> None:
     told = " ".join(found.stdout.split())
     assert f"conv params {before.params} -> {after.params} (-19.4%)" in told
     assert f"MACs {human(before.macs)} -> {human(after.macs)} (-25.0%)" in told
-    assert "1 findings taken out: 1 CA101" in told
+    assert "1 finding taken out: 1 CA101" in told
     assert "its convolutions: 2 " in told
     assert found.stderr.count("note: second has a bias now, 4 elements") == 1
     assert sorted(path.name for path in Path().iterdir()) == ["idle.onnx", "s.onnx"]

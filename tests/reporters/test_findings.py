@@ -158,6 +158,14 @@ def test_the_closing_lines_say_what_could_go_and_how() -> None:
     ]
 
 
+def test_the_command_takes_no_name_for_an_option() -> None:
+    assert (
+        rendered("table", replace(FOUND, source="-a b.onnx"))
+        .splitlines()[-2]
+        .endswith("by convaudit lint './-a b.onnx' --fix -o './-a b-smaller.onnx'")
+    )
+
+
 UNFIXABLE = linted(finding(fixable=False, reason="an output of the model"))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from convaudit.frontends.onnx.channels.components import Indices
-from convaudit.frontends.onnx.channels.coupled import Coupled
+from convaudit.frontends.onnx.channels.coupled import Coupled, Idle
 from convaudit.frontends.onnx.channels.coupling import Axis
 from convaudit.frontends.onnx.channels.facts import Mask, ValueKey
 from convaudit.frontends.onnx.channels.idle import LayerChannels
@@ -77,7 +77,7 @@ class Causes:
         for channel in np.flatnonzero(chosen).tolist():
             root = int(one.out_classes[channel])
             goes_whole = one.outs.key in self._coupled.dropped
-            reason = None if goes[channel] or goes_whole else self._reason(one.outs, root)
+            reason = None if goes[channel] or goes_whole else self._reason(one.outs, channel, root)
             cause = self._cause(rule, place, reason)
             cause.channels.append(channel)
             cause.outputs.setdefault(place, cause.channels)
@@ -93,9 +93,9 @@ class Causes:
             self._by_key[key] = Cause(rule, place, reason)
         return self._by_key[key]
 
-    def _reason(self, axis: Axis, root: int) -> str:
+    def _reason(self, axis: Axis, channel: int, root: int) -> str:
         why = self._coupled.couplings.why(axis) if root < 0 else self._coupled.classes.reasons.get(root)
-        return self._coupled.words(axis if why is None else why)
+        return self._coupled.words(axis if why is None else why, Idle(axis, channel, root))
 
     def _columns(self, place: int, one: LayerChannels) -> None:
         """Columns go with what makes their channel; else they are findings of their own."""
@@ -110,7 +110,7 @@ class Causes:
             root = int(one.in_classes[channel])
             cause = self._owners.get(root) if goes[channel] else self._maker(root, origin, channel)
             if cause is None:
-                reason = None if goes[channel] else self._reason(one.ins, root)
+                reason = None if goes[channel] else self._reason(one.ins, channel, root)
                 cause = self._cause("CA105", place, reason)
                 cause.channels.append(channel)
                 if goes[channel]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from onnx import GraphProto
 
 from convaudit.errors import ModelError
 from convaudit.frontends.onnx.channels.coupling import Axis, Classes, Couplings, Why
-from convaudit.frontends.onnx.channels.facts import Facts, ValueKey
+from convaudit.frontends.onnx.channels.facts import Facts, ValueKey, along
 from convaudit.frontends.onnx.channels.sites import GraphTensors, Site, sites
 from convaudit.frontends.onnx.channels.ties import HANDING_ON, TIES
 from convaudit.frontends.onnx.channels.ties.plain import PLAIN_TIES
@@ -23,6 +24,14 @@ from convaudit.frontends.onnx.walker import Walked
 _UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, ArithmeticError)
 _MOST_TENSORS = 100
 """That are looked at for a reason."""
+
+
+class Idle(NamedTuple):
+    """A channel that does nothing: where it is made, and its class; -1 where nothing is tied to it."""
+
+    axis: Axis
+    channel: int
+    root: int
 
 
 @dataclass(frozen=True)
@@ -48,23 +57,26 @@ class Coupled:
     makers: Mapping[ValueKey, Site]
     shuffles: Mapping[Address, Shuffle]
     dropped: Set[ValueKey]
+    _constant: dict[ValueKey, tuple[Set[int], bool]] = field(default_factory=dict)
 
-    def words(self, why: Why | None) -> str:
-        """A reason as people read it."""
+    def words(self, why: Why | None, idle: Idle) -> str:
+        """A reason as people read it: why a channel must stay, which may be needed where others joined it."""
         if why is None or isinstance(why, str):
             return why or "what reads it needs it"
-        ends = list(self._ends(why.key))
+        ends = list(self._ends(why.key, idle))
         outputs = {value.name for value in self.tensors.graphs.at(()).graph.output}
         for key, _ in ends:
             if not key[0] and key[1] in outputs:
                 return _fixed_output(key[1])
         joining = [
-            label(site) for _, site in ends if site is not None and site.op in TIES and self._joins(site)
+            label(site)
+            for _, site in (*ends, *self._ends(idle.axis.key, idle))
+            if site is not None and site.op in TIES and self._joins(site, idle)
         ]
         if joining:
             return f"{joining[0]} joins it with what is needed"
         for key, site in ends:
-            if site is not None and key in self.tensors.known and (held := _held(site, key[1])):
+            if site is not None and self._is_constant(key, idle) and (held := _held(site, key[1])):
                 return held
         names = list(dict.fromkeys(label(site) for _, site in ends if site is not None))
         if not names:
@@ -81,13 +93,29 @@ class Coupled:
                 return key
             key = sources[0]
 
-    def _joins(self, site: Site) -> bool:
+    def _joins(self, site: Site, idle: Idle) -> bool:
         """Whether an op of elements makes what is not constant of several tensors."""
         moving = {key for key in site.inputs if key is not None and key not in self.couplings.static}
         made = site.outputs[0] if site.outputs else None
-        return site.op in PLAIN_TIES and len(moving) > 1 and made not in self.tensors.known
+        return (
+            site.op in PLAIN_TIES and len(moving) > 1 and (made is None or not self._is_constant(made, idle))
+        )
 
-    def _ends(self, start: ValueKey) -> Iterator[tuple[ValueKey, Site | None]]:
+    def _is_constant(self, key: ValueKey, idle: Idle) -> bool:
+        """Whether a tensor holds nothing but constants at a channel, in its class or else at its place."""
+        if key not in self.tensors.known:
+            return False
+        if key not in self._constant:
+            self._constant[key] = _constant_classes(self, key)
+        constant, tied = self._constant[key]
+        if tied and idle.root >= 0:
+            return idle.root in constant
+        size, number = self.couplings.size(idle.axis), idle.axis.axis
+        if size is None or self.couplings.size(Axis(key, number)) != size:
+            return True  # it is elsewhere there, and some of it is constant
+        return bool(along(self.tensors.known[key], number, size)[0][idle.channel])
+
+    def _ends(self, start: ValueKey, idle: Idle) -> Iterator[tuple[ValueKey, Site | None]]:
         """Where a tensor ends up through ops that hand its channels on: what is read there, and by whom."""
         waiting, seen = [start], {start}
         while waiting and len(seen) < _MOST_TENSORS:
@@ -96,12 +124,25 @@ class Coupled:
             if not readers:
                 yield key, None
             for site in readers:
-                if site.op not in HANDING_ON or (key in self.tensors.known and self._joins(site)):
+                if site.op not in HANDING_ON or (self._is_constant(key, idle) and self._joins(site, idle)):
                     yield key, site
                     continue
                 made = [one for one in site.outputs if one is not None and one not in seen]
                 waiting += made
                 seen.update(made)
+
+
+def _constant_classes(graph: Coupled, key: ValueKey) -> tuple[Set[int], bool]:
+    """Classes of which a tensor holds nothing but constants, and whether it holds any class."""
+    constant: set[int] = set()
+    tied = False
+    for axis in (Axis(key, number) for number in range(len(graph.tensors.shape(key) or ()))):
+        roots = graph.classes.of(axis)
+        if roots is not None:
+            tied = True
+            same = along(graph.tensors.known[key], axis.axis, len(roots))[0]
+            constant |= set(roots[same].tolist()) - set(roots[~same].tolist())
+    return constant, tied
 
 
 def coupled(walked: Walked, facts: Facts) -> Coupled:

@@ -45,14 +45,14 @@ def _message(cause: Cause, layers: Sequence[LayerChannels], coupled: Coupled, fa
     if cause.rule == "CA105":
         total = len(own.in_classes)
         inputs = f"input channel{'s' if count > 1 else ''} {channel_list(cause.channels)} of {total}"
-        return (
-            f"{inputs} {'add' if count > 1 else 'adds'} nothing: their weights are zero, or they are constant"
-        )
+        if count == 1:
+            return f"{inputs} adds nothing: its weights are zero, or it is constant"
+        return f"{inputs} add nothing: their weights are zero, or they are constant"
     total = len(own.out_classes)
     folding = [layers[place].layer.name for place in cause.inputs if place != cause.layer]
     coupled_filters = sum(len(one) for place, one in cause.outputs.items() if place != cause.layer)
     if cause.rule == "CA102":
-        told = f"{count} of {total} channels reach no output of the network"
+        told = f"{count} of {total} channels {'reaches' if count == 1 else 'reach'} no output of the network"
         ends = [f"{_names(folding)} multipl{_verb(folding, 'ies', 'y')} them by zero"] if folding else []
     else:
         told = _constant(cause, own)
@@ -67,9 +67,13 @@ def _message(cause: Cause, layers: Sequence[LayerChannels], coupled: Coupled, fa
 def _constant(cause: Cause, own: LayerChannels) -> str:
     count, total = len(cause.channels), len(own.out_classes)
     zero = int(own.zero[cause.channels].sum())
+    one = count == 1
     if zero == count:
-        return f"{count} of {total} filters are all zero: their outputs are the bias"
-    told = f"{count} of {total} filters give constants, as all that reaches them is constant"
+        outputs = "its output is" if one else "their outputs are"
+        value = "the bias" if own.layer.bias else "zero"
+        return f"{count} of {total} filters {'is' if one else 'are'} all zero: {outputs} {value}"
+    gives, them = ("gives a constant", "it") if one else ("give constants", "them")
+    told = f"{count} of {total} filters {gives}, as all that reaches {them} is constant"
     return told if not zero else f"{told}, or all zero ({zero})"
 
 

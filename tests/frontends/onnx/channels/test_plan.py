@@ -239,6 +239,26 @@ STAYING = [
 ]
 
 
+def test_messages_speak_of_one_or_of_several_and_of_the_bias_only_where_there_is_one():
+    text = between("c = Conv(x, w3)\n s = Add(a, c)", more=f", {weight('w3', 6, 3, 1, 1, zero=[4, 5])}")
+    assert [claim.message for claim in plan_of(text).claims] == [
+        "1 of 6 filters is all zero: its output is the bias",
+        "2 of 6 filters are all zero: their outputs are zero",
+    ]
+
+
+def test_each_reason_is_that_of_its_own_channels():
+    """Of a sum some channels are constant: the others are not said to be."""
+    more = f", {weight('w3', 6, 3, 1, 1, zero=[4])}"
+    text = between("c = Conv(x, w3)\n s = Add(a, c)", zero=(2, 4), kernel=3, more=more)
+    padded = "Conv_3 pads with zeros, so a constant of 's' cannot be folded there"
+    assert told(plan_of(text)) == [
+        ("CA101", "Conv_0", (2,), "Add_2 joins it with what is needed"),
+        ("CA101", "Conv_0", (4,), padded),
+        ("CA101", "Conv_1", (4,), padded),
+    ]
+
+
 @pytest.mark.parametrize(("text", "reason"), STAYING)
 def test_what_cannot_go_says_why(text, reason):
     plan = plan_of(text)

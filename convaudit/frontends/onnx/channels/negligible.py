@@ -159,13 +159,15 @@ class _Sums:
             group = np.arange(part.start, part.stop) // filters
             x = Interval(lows[group], highs[group]) if groups > 1 else Interval(lows, highs)
             weights = rows[part].astype(np.float64)
-            ignored[part] = self._negligible(np.abs(weights).sum(axis=2), shifts[part], x)
-            low[part], high[part] = self._given(weights, shifts[part], x)
+            with np.errstate(invalid="ignore", over="ignore"):  # of bounds or weights that are infinite
+                ignored[part] = self._negligible(np.abs(weights).sum(axis=2), shifts[part], x)
+                low[part], high[part] = self._given(weights, shifts[part], x)
         return ignored.reshape(kernels.shape[:3]), Interval(low, high)
 
     def _negligible(self, sizes: Ends, shift: Ends, x: Interval) -> Mask:
         """Of kernels with these sums of absolute values (filters, channels): the smallest that fit."""
         sums = np.abs(shift) + _products(sizes, x.least_magnitude).sum(axis=1)
+        sums = np.where(np.isfinite(sums), sums, 0.0)  # no sum is certain to be larger than all numbers
         limits = (self._unit * _MARGIN * sums)[:, np.newaxis]
         added = _products(sizes, x.magnitude)
         ignored = np.zeros(sizes.shape, np.bool_)

@@ -23,7 +23,8 @@ def network(body: str, *, weight: np.ndarray, bias: np.ndarray | None = None) ->
     given = "s, w, b" if bias is not None else "s, w"
     proto = model(
         f"g (float[1,2,6,6] x) => (float[N,C,H,W] y) <{values('first', 4, 2, 1, 1)}, float six = {{6}}, "
-        f"float one = {{1}}> {{ [first] c = Conv(x, first)\n{body}\n[second] y = Conv({given}) }}"
+        f"float one = {{1}}, float[1,4,1,1] steep = {{1000,0,0,0}}> "
+        f"{{ [first] c = Conv(x, first)\n{body}\n[second] y = Conv({given}) }}"
     )
     proto.graph.initializer.append(numpy_helper.from_array(weight.astype(np.float32), "w"))
     if bias is not None:
@@ -59,6 +60,7 @@ _SIGMOID = "s = Sigmoid(c)"
         pytest.param(_SIGMOID, np.ones((0, _IN, 1, 1)), None, [], id="no-filters"),
         pytest.param("s = Add(t, one)\n", tiny((0, 1)), None, [(0, 1)], id="others-are-not-small"),
         pytest.param("s = Relu(c)", tiny((0, 1)), _ONES, [], id="relu-is-unbounded"),
+        pytest.param("r = Sigmoid(c)\nt = Add(r, steep)\ns = Exp(t)", tiny(), None, [], id="overflow"),
         pytest.param("s = Clip(c, , six)", tiny((0, 1)), _ONES, [], id="bounded-above-only"),
         pytest.param("r = Relu(c)\ns = Clip(r, , six)", tiny((0, 1)), _ONES, [(0, 1)], id="relu6"),
         pytest.param(_SIGMOID, tiny((0, 1), size=1e-7), _ONES, [], id="too-large"),

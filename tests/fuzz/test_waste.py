@@ -24,7 +24,9 @@ def test_what_is_planted_is_found_and_fixed_and_nothing_else() -> None:
     assert counts["unread"] > NETWORKS
 
 
-@pytest.mark.parametrize("seed", [pytest.param(320, id="float-behind-integers")])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(320, id="float-behind-integers"), pytest.param(20049, id="no-convolution-shrinks")]
+)
 def test_once_wrong(seed: int) -> None:
     assert examine(seed, Counter()) == []
 

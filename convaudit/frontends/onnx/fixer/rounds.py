@@ -80,9 +80,10 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
         )
     reasons = [_why_left(claim, refused, how, selected) for claim in claims]
     pairs = list(zip(claims, reasons, strict=True))
+    applied = tuple(claim for claim, why in pairs if why is None and written)
     return Worked(
-        written=written,
-        applied=tuple(claim for claim, why in pairs if why is None and written),
+        written=written if applied else [],  # columns of products alone may go: of them nothing was found
+        applied=applied,
         left=tuple(replace(claim, fixable=False, reason=why) for claim, why in pairs if why is not None),
         notes=tuple(notes),
     )

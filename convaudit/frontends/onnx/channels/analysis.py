@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import prod
+
+import numpy as np
 
 from convaudit.engine.operands import Array
 from convaudit.errors import ConvauditError, ModelError, first_line
@@ -238,7 +241,13 @@ class _Backward:
         if mask.size > FEW_ELEMENTS and not self._tensors.takes(mask.size):
             mask = everywhere(mask.shape, value=bool(mask.any()))
         before = self._wanted.get(key)
-        self._wanted[key] = mask if before is None else squeezed(before | mask)
+        self._wanted[key] = mask if before is None else self._either(before, mask)
+
+    def _either(self, one: Mask, other: Mask) -> Mask:
+        shape = np.broadcast_shapes(one.shape, other.shape)
+        if prod(shape) > MOST_OF_A_FACT:
+            return everywhere(shape)
+        return squeezed(one | other)
 
 
 def _about(shape: Shape | None, mask: Mask) -> Mask:

@@ -26,6 +26,7 @@ from convaudit.records import ConvLayer
 from convaudit.records.findings import Claim
 from convaudit.shapes import as_text
 
+_MOST_PRODUCTS = 2**22  # of positions and taps along one axis that are looked at
 _UNCLEAR = (Unknown, ModelError, ValueError, IndexError, TypeError, OverflowError)
 
 
@@ -88,6 +89,9 @@ def _claim(layer: ConvLayer, read: Positions) -> Claim | None:
         return None
     kept = prod(size if mask is None else int(mask.sum()) for size, mask in zip(whole, masks, strict=True))
     total = prod(whole)
+    share = _share_of_taps(layer, masks) if layer.transposed else Fraction(total - kept, total)
+    if not share:
+        return None
     places = "; ".join(
         f"of {size} along axis {first + axis} {_lattice(mask)}"
         for axis, (size, mask) in enumerate(zip(whole, masks, strict=True))
@@ -98,9 +102,40 @@ def _claim(layer: ConvLayer, read: Positions) -> Claim | None:
         layer=layer.name,
         channels=None,
         message=f"nothing reads {total - kept} of its {total} output positions ({as_text(whole)}): {places}",
-        skipped=Fraction(total - kept, total),
+        skipped=share,
         reason=_advice(layer, masks),
     )
+
+
+def _share_of_taps(layer: ConvLayer, masks: Positions) -> Fraction | None:
+    """The share of a transposed convolution's products that only skipped positions sum; None: not known.
+
+    Each input position i is multiplied by each tap t, and the product added to the output position
+    ``i*s + t*d - p``; how many add to a position differs from one to the next.
+    """
+    sizes = (layer.input_shape or ())[-len(masks) :] if layer.layout == "channels_first" else ()
+    taps_of, strides, dilations, padding = layer.kernel_size, layer.stride, layer.dilation, layer.padding
+    if len(sizes) != len(masks) or not taps_of or not strides or not dilations or not padding:
+        return None
+    every = inside = read = 1
+    for size, mask, end, taps, stride, dilation, pads in zip(
+        sizes,
+        masks,
+        (layer.output_shape or ())[-len(masks) :],
+        taps_of,
+        strides,
+        dilations,
+        padding,
+        strict=True,
+    ):
+        if not isinstance(size, int) or not isinstance(end, int) or size * taps > _MOST_PRODUCTS:
+            return None
+        places = np.add.outer(np.arange(size) * stride, np.arange(taps) * dilation - pads[0])
+        hits = places[(places >= 0) & (places < end)]
+        every *= places.size
+        inside *= hits.size
+        read *= hits.size if mask is None else int(mask[hits].sum())
+    return Fraction(inside - read, every) if every else None
 
 
 def _has_gaps(mask: Mask) -> bool:

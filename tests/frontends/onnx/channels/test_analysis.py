@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from convaudit.frontends.onnx.channels.analysis import analyse
 from tests.frontends.onnx.channels.facts import facts_of, known, wanted
@@ -174,3 +175,14 @@ def test_numbers_that_an_integer_does_not_hold_are_not_known():
     assert (
         known(facts_of(graph(f"{A} m = Mul(a, s) i = Cast<to=2>(m) y = Cast<to=1>(i)", stored)), "y") is None
     )
+
+
+def test_what_several_readers_read_of_crossing_axes_is_not_multiplied_out():
+    proto = model(
+        "g (float[1,700,700,1] x) => (float y, float z) <float[1,700,1,1] p = {0}, float[1,1,700,1] q = {0}> "
+        "{ a = Relu(x) y = Mul(a, p) z = Mul(a, q) }"
+    )
+    for tensor in proto.graph.initializer:
+        ones = np.arange(700, dtype=np.float32).reshape(tensor.dims)
+        tensor.CopyFrom(numpy_helper.from_array(ones, tensor.name))
+    assert all(mask.size <= 700 for mask in analyse(walked(proto)).read.values())

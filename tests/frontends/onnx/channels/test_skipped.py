@@ -141,6 +141,13 @@ def test_the_classic_case_is_said_in_words() -> None:
     assert "with stride 2x2 this layer would compute only what is read" in (claim.reason or "")
 
 
+def test_of_a_transposed_convolution_products_count() -> None:
+    text = f"g (float[1,2,4,4] x) => (float[N,C,H,W] y) <{_CONSTANTS}> "
+    body = "{ t = ConvTranspose<strides=[2,2], pads=[1,1,1,1]>(x, w) y = Conv<strides=[2,2]>(t, v) }"
+    (claim,) = skipped_claims(walked(model(text + body)))
+    assert claim.skipped == Fraction(10**2 - 4**2, 12**2)  # along an axis: inside, read, all
+
+
 def test_open_sizes_are_not_guessed() -> None:
     proto = network(_HALF)
     for value in proto.graph.input:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import AttributeProto, NodeProto, TensorProto, ValueInfoProto, helper
 
-from convaudit.frontends.onnx.channels.compressed import unbroadcast
+from convaudit.frontends.onnx.channels.compressed import check_size, unbroadcast
 from convaudit.frontends.onnx.channels.facts import KnownElements, Mask
 from convaudit.frontends.onnx.channels.sites import Site
 from convaudit.frontends.onnx.channels.transfers.row import Results, Transfer, Wanted, first
@@ -67,7 +67,9 @@ def _forward(site: Site) -> Results:
     for index, operand in enumerate(operands):
         if operand is None and site.has(index):
             raise Unknown
-        mask = mask if operand is None else mask & operand.mask
+        if operand is not None:
+            check_size(*np.broadcast_shapes(mask.shape, operand.mask.shape))
+            mask = mask & operand.mask
     if not mask.any():
         raise Unknown
     values = evaluated(
@@ -118,6 +120,7 @@ def _absorbed(absorbing: int) -> Transfer:
 def _joined(known: KnownElements, other: KnownElements | None) -> KnownElements:
     if other is None:
         return known
+    check_size(*np.broadcast_shapes(known.mask.shape, known.values.shape, other.values.shape))
     return KnownElements(known.mask | other.mask, np.where(other.mask, other.values, known.values))
 
 

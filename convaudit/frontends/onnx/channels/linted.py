@@ -9,6 +9,7 @@ from convaudit.engine.operands import Array
 from convaudit.frontends import LintRequest
 from convaudit.frontends.onnx.channels.analysis import analyse
 from convaudit.frontends.onnx.channels.facts import Mask
+from convaudit.frontends.onnx.channels.own_vectors import with_own_vectors
 from convaudit.frontends.onnx.channels.plan import make_plan
 from convaudit.frontends.onnx.channels.skipped import skipped_claims
 from convaudit.frontends.onnx.channels.within_rounding import claims_within_rounding, ignored_kernels
@@ -74,6 +75,7 @@ def _found(
     settings: Settings | None = None,
     data: Mapping[str, Array] | None = None,
 ) -> Linted:
+    walked, _ = with_own_vectors(walked)
     facts = analyse(walked)
     claims = make_plan(walked, facts).claims
 

@@ -12,6 +12,7 @@ from convaudit.frontends.onnx.channels.analysis import analyse
 from convaudit.frontends.onnx.channels.facts import Facts, Mask
 from convaudit.frontends.onnx.channels.linted import lint_model
 from convaudit.frontends.onnx.channels.negligible import certified
+from convaudit.frontends.onnx.channels.own_vectors import rejoin, with_own_vectors
 from convaudit.frontends.onnx.channels.plan import Plan, make_plan
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError
 from convaudit.frontends.onnx.fixer.rewriting import Rewritten, rewritten
@@ -62,10 +63,12 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
     notes: dict[str, None] = {}
     written: list[Path] = []
     for number in range(_MOST_ROUNDS):
+        now, copies = with_own_vectors(now)
         done = _round(now, how, selected, aside.parent / str(number), refused)
         if done is None:
             break
         folder, made, spill = done
+        rejoin(made.proto, copies)
         notes.update(dict.fromkeys(made.notes))
         written = write_model(now.model, made.proto, spill, folder / aside.name)
         spill.remove()

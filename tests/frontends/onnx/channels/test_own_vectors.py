@@ -1,0 +1,52 @@
+"""Vectors that exporters store once for several layers: what one drops, the others keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+
+import convaudit
+
+TEXT = """<ir_version: 8, opset_import: ["" : 17]>
+net (float[1,2,6,6] x) => (float[1,3,6,6] y) <float[4] zeros = {0, 0, 0, 0}> {
+    a = Conv <pads = [1, 1, 1, 1]> (x, wa, zeros)
+    b = Relu (a)
+    c = Conv <pads = [1, 1, 1, 1]> (b, wb, zeros)
+    d = Relu (c)
+    e = Conv (d, wc, zeros)
+    f = Relu (e)
+    y = Conv (f, wd)
+}"""
+SHAPES = {"wa": (4, 2, 3, 3), "wb": (4, 4, 3, 3), "wc": (4, 4, 1, 1), "wd": (3, 4, 1, 1)}
+
+
+def network(idle: dict[str, list[int]]) -> onnx.ModelProto:
+    model = parser.parse_model(TEXT)
+    generator = np.random.default_rng(0)
+    for name, shape in SHAPES.items():
+        weight = generator.standard_normal(shape).astype(np.float32)
+        weight[idle.get(name, [])] = 0
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("idle", "sizes", "biases"),
+    [
+        pytest.param({"wa": [1]}, [3, 4, 4], 2, id="one-layer"),
+        pytest.param({"wa": [1, 2], "wb": [0]}, [2, 3, 4], 3, id="several-sizes"),
+        pytest.param({"wa": [0], "wb": [1], "wc": [2]}, [3, 3, 3], 1, id="one-size-for-all"),
+    ],
+)
+def test_a_shared_bias_ties_no_layers(idle, sizes, biases):
+    model = network(idle)
+    findings = convaudit.lint(model)
+    assert all(found.fixable for found in findings if found.rule == "CA101")
+    smaller = convaudit.fix(model)
+    stored = {tensor.name: tuple(tensor.dims) for tensor in smaller.graph.initializer}
+    convolutions = [node for node in smaller.graph.node if node.op_type == "Conv"]
+    assert [stored[node.input[1]][0] for node in convolutions] == [*sizes, 3]
+    assert [stored[node.input[2]] for node in convolutions[:3]] == [(size,) for size in sizes]
+    assert len({node.input[2] for node in convolutions[:3]}) == biases == len(stored) - len(SHAPES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ def duplicate_filters(
     width = kernels.shape[1]
     if width < 2 or not live.any() or not kernels[0, 0].size:
         return ()
+    if _differ_at_once(kernels, live):
+        return ()
     places = np.flatnonzero(live)
     keys = _sampled(kernels, places, beside)
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
@@ -41,6 +44,14 @@ def duplicate_filters(
         classes.setdefault((group, digest.digest()), []).append(place)
     found = (_same(kernels, beside, members) for members in classes.values() if len(members) > 1)
     return tuple(sorted(members for members in found if len(members) > 1))
+
+
+def _differ_at_once(kernels: Array, live: NDArray[np.bool_]) -> bool:
+    """Whether the first weights of all filters differ, as they do in nearly every layer."""
+    first: Any = (..., *(0,) * (kernels.ndim - 2))
+    firsts = kernels[first][live]
+    size, stored = firsts.itemsize, firsts.tobytes()
+    return len({stored[start : start + size] for start in range(0, len(stored), size)}) == len(firsts)
 
 
 def _sampled(kernels: Array, places: NDArray[np.intp], beside: Sequence[Array]) -> Array:

@@ -58,7 +58,7 @@ def latent_groups(nonzero: _Mask) -> LatentGroups | None:
         nonzero: (groups, out/groups, in/groups): which kernels are not all zero.
     """
     groups, outs, ins = nonzero.shape
-    if min(nonzero.shape) < 1 or min(outs, ins) < 2:
+    if min(nonzero.shape) < 1 or min(outs, ins) < 2 or _is_joined(nonzero):
         return None
     found = components(nonzero)
     if found is None:
@@ -82,6 +82,12 @@ def latent_groups(nonzero: _Mask) -> LatentGroups | None:
                 inputs=(orders[1] + first * ins).ravel(),
             )
     return None
+
+
+def _is_joined(nonzero: _Mask) -> bool:
+    """Whether in some group one filter reads all inputs that any reads: then there is but one component."""
+    read = nonzero.any(axis=1).sum(axis=1)
+    return bool((nonzero.sum(axis=2).max(axis=1) == read).any())
 
 
 def components(nonzero: _Mask) -> Components | None:

@@ -25,6 +25,7 @@ MOST_OF_A_FACT = 2**18
 FEW_ELEMENTS = 2**13
 """Of one fact; larger ones must share ``MOST_OF_ALL_FACTS``."""
 MOST_OF_ALL_FACTS = 2**26
+_MOST_COMPARED = 2**24  # elements, to see along which axes they differ
 
 
 def everywhere(shape: Shape | None, *, value: bool = True) -> Mask:
@@ -52,7 +53,9 @@ def squeezed(mask: Mask) -> Mask:
 
 
 def squeezed_known(known: KnownElements) -> KnownElements | None:
-    """The same knowledge, with size 1 where nothing differs; None where there is none."""
+    """The same knowledge, with size 1 where nothing differs; None where there is none, or far too much."""
+    if prod(np.broadcast_shapes(known.mask.shape, known.values.shape)) > _MOST_COMPARED:
+        return None
     try:
         finite = np.isfinite(known.values) if known.values.dtype.kind in "fcV" else True
     except TypeError:  # integers of 4 bits and fewer

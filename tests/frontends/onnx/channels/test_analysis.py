@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from onnx import numpy_helper
 
 from convaudit.frontends.onnx.channels.analysis import analyse
+from convaudit.frontends.onnx.channels.compressed import squeezed_known
+from convaudit.frontends.onnx.channels.facts import KnownElements
 from tests.frontends.onnx.channels.facts import facts_of, known, wanted
 from tests.frontends.onnx.models import model, walked
 
@@ -175,6 +179,15 @@ def test_numbers_that_an_integer_does_not_hold_are_not_known():
     assert (
         known(facts_of(graph(f"{A} m = Mul(a, s) i = Cast<to=2>(m) y = Cast<to=1>(i)", stored)), "y") is None
     )
+
+
+def test_a_constant_of_crossing_axes_is_not_multiplied_out():
+    axes = [np.arange(256).reshape([256 if axis == place else 1 for axis in range(4)]) for place in range(4)]
+    mask = (axes[0] > 3) & (axes[1] > 3)
+    tracemalloc.start()
+    assert squeezed_known(KnownElements(mask, (axes[2] + axes[3]).astype(np.float32))) is None
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 def test_what_several_readers_read_of_crossing_axes_is_not_multiplied_out():

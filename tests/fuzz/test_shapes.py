@@ -1,4 +1,4 @@
-"""The fuzz of shapes: 300 models of one seed; and that it finds what it is there to find."""
+"""The fuzz of shapes: 200 models of one seed; and that it finds what it is there to find."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.fuzz.patterns import PATTERNS
 from tests.fuzz.shapes import Audited, Chain, Finding, _compare, build, chains, fuzz, judge, run
 
 
-def test_three_hundred_models() -> None:
-    outcomes, _, findings = fuzz(20261121, 300)
+def test_two_hundred_models() -> None:
+    outcomes, _, findings = fuzz(20261121, 200)
     assert findings == []
-    assert outcomes["models"] == 300
-    assert outcomes["agree"] > 200
+    assert outcomes["models"] == 200
+    assert outcomes["agree"] > 130
 
 
 def test_there_are_enough_patterns() -> None:

@@ -14,6 +14,8 @@ from tests.waste.compare import by_layer, wrong_outputs
 from tests.waste.generator import BLOCKS
 from tests.waste.network import Channels, Maker, Planted, Tensor
 
+pytestmark = pytest.mark.usefixtures("trusted_runtime")
+
 NONE: Channels = frozenset()
 
 

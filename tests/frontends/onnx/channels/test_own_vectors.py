@@ -9,6 +9,8 @@ from onnx import parser
 
 import convaudit
 
+pytestmark = pytest.mark.usefixtures("trusted_runtime")
+
 TEXT = """<ir_version: 8, opset_import: ["" : 17]>
 net (float[1,2,6,6] x) => (float[1,3,6,6] y) <float[4] zeros = {0, 0, 0, 0}> {
     a = Conv <pads = [1, 1, 1, 1]> (x, wa, zeros)

@@ -12,6 +12,8 @@ import convaudit
 from convaudit.feeds import open_sizes, random_feeds
 from tests.frontends.onnx.models import model, values, walk
 
+pytestmark = pytest.mark.usefixtures("trusted_runtime")
+
 ZERO = (1, 4)
 """Filters of ``w`` that are all zero, of 8: what they give is their bias."""
 X = "float[1,3,6,6] x"

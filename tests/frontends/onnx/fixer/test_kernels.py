@@ -10,6 +10,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import convaudit
 
+pytestmark = pytest.mark.usefixtures("trusted_runtime")
+
 RNG = np.random.default_rng(5)
 
 

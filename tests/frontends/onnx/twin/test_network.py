@@ -20,6 +20,8 @@ from convaudit.twins import made_twin
 from tests.frontends.onnx.models import model, values, walk
 from tests.fuzz.quantised import made as fuzzed
 
+pytestmark = pytest.mark.usefixtures("trusted_runtime")
+
 HOW = {"seed": None, "memory_bytes": None, "provider": None, "threads": None, "optimization": None}
 CONV = "<float[1,8,6,6] x> => <float[1,8,6,6] y>"
 

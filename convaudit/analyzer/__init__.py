@@ -44,6 +44,7 @@ def analyze(network: Network) -> AuditReport:
         inputs=network.inputs,
         layers=layers,
         totals=totals,
+        other_layers=network.other_layers,
         other_ops=network.other_ops,
         uncounted_ops=network.uncounted_ops,
         file_bytes=network.file_bytes,

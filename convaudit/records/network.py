@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from convaudit.arguments import Number
-from convaudit.formulas import Count
+from convaudit.formulas import Count, multiply
 from convaudit.shapes import Pair
 
 Shape: TypeAlias = tuple[Count | None, ...]
@@ -120,6 +120,30 @@ class OtherOp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherLayer:
+    """One multiplying op that is not a convolution. Counts are of one call, as a layer's."""
+
+    name: str  # as a layer's; unique among these and the layers
+    op: str  # "Gemm", "MatMul", "aten.addmm", ...
+    params: Count | None  # elements of the stored tensors that it multiplies or adds; 0: it has none
+    macs: Count | None
+    input_shape: Shape | None = None  # of the first operand
+    output_shape: Shape | None = None  # of the first output
+    weight_shape: Shape | None = None  # of the stored tensor that it multiplies; None: it has none
+    weight_name: str | None = None  # equal names mean one tensor, which counts once for the model
+    dtype: str = "unknown"  # of the first operand
+    scope: str = ""
+    branches: tuple[Branch, ...] = ()
+    calls: Count | None = 1
+    notes: tuple[str, ...] = ()  # why something is unknown
+
+    @property
+    def flops(self) -> Count | None:
+        """``2 * macs``."""
+        return multiply(self.macs, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """What a walker found in a model."""
 
@@ -127,6 +151,7 @@ class Network:
     format: str  # "onnx", "torch", "torch.export", "torchscript"
     inputs: tuple[TensorInfo, ...]
     layers: tuple[ConvLayer, ...]
+    other_layers: tuple[OtherLayer, ...] = ()  # the multiplying ops one by one; what is opaque is not one
     other_ops: tuple[OtherOp, ...] = ()
     uncounted_ops: tuple[tuple[str, int], ...] = ()  # (op, count): ops that multiply-accumulate nothing
     model_params: int | None = None

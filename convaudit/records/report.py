@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from convaudit.formulas import Count, Formula, multiply, subtract
-from convaudit.records.network import ConvLayer, OtherOp, TensorInfo
+from convaudit.records.network import ConvLayer, OtherLayer, OtherOp, TensorInfo
 from convaudit.records.verification import RuntimeInfo, Verification
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class AuditReport:
     timing: ModelTiming | None = None  # None: it was not timed
     layers: tuple[LayerCost, ...]
     totals: Totals
+    other_layers: tuple[OtherLayer, ...] = ()
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]

@@ -25,6 +25,9 @@ class View:
 
     Attributes:
         only: The kind of the layers to list; None: all kinds.
+        all_ops: Whether the other multiplying ops are listed too, in one ranking.
+        depth: How deep the subtotals by block of the name go; None: as deep as says most.
+        every: Whether every layer is listed, however many there are.
         sort: The column to sort them by; None: in the model's order.
         top: How many of them to list; None: all.
         columns: The columns to show; None: those that say most, as far as they fit.
@@ -33,6 +36,9 @@ class View:
     """
 
     only: str | None = None
+    all_ops: bool = False
+    depth: int | None = None
+    every: bool = False
     sort: str | None = None
     top: int | None = None
     columns: tuple[str, ...] | None = None

@@ -27,7 +27,9 @@ DERIVED = {
     "activation_bytes": ("arithmetic_intensity",),
 }
 """Properties that are shown, by the field that each comes after."""
-HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "lint"})
+HIDDEN = frozenset(
+    {"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "lint", "other_layers"}
+)
 """Fields that are not shown: another one tells what they do."""
 LAST = ("notes", "verification", "timing")
 """Fields that come after the counts."""

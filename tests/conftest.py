@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import hypothesis
 import pytest
 
 from convaudit import apart
+
+# what is not a terminal has no width; pytest-xdist gives its workers one
+os.environ.pop("COLUMNS", None)
 
 # one helper for all files and factories of torch: a new one imports torch for seconds
 apart.IDLE_SECONDS = 3600.0

@@ -62,13 +62,14 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
     refused: dict[_Key, str] = {}
     notes: dict[str, None] = {}
     written: list[Path] = []
+    copies: Mapping[str, str] = {}
     for number in range(_MOST_ROUNDS):
-        now, copies = with_own_vectors(now)
+        now, copies = with_own_vectors(now, copies)
         done = _round(now, how, selected, aside.parent / str(number), refused)
         if done is None:
             break
         folder, made, spill = done
-        rejoin(made.proto, copies)
+        copies = rejoin(made.proto, copies)
         notes.update(dict.fromkeys(made.notes))
         written = write_model(now.model, made.proto, spill, folder / aside.name)
         spill.remove()

@@ -52,3 +52,43 @@ def test_a_shared_bias_ties_no_layers(idle, sizes, biases):
     assert [stored[node.input[1]][0] for node in convolutions] == [*sizes, 3]
     assert [stored[node.input[2]] for node in convolutions[:3]] == [(size,) for size in sizes]
     assert len({node.input[2] for node in convolutions[:3]}) == biases == len(stored) - len(SHAPES)
+
+
+FEW_ROWS = """<ir_version: 8, opset_import: ["" : 17]>
+net (float[1,1,2,2] x, bool k) => (float[1,1,2,2] y) <float[1] none = {0}> {
+    %s
+}"""
+
+
+@pytest.mark.parametrize(
+    ("nodes", "left"),
+    [
+        pytest.param(
+            "a = Conv (x, w, z) b = Conv (a, u) c = Conv (b, w, z) y = Conv (c, u)", ["z"], id="large"
+        ),
+        pytest.param(
+            "gone = Conv (x, w, z) a = Conv (x, w, z) b = Conv (a, u) c = Conv (b, w, z) y = Conv (c, u)",
+            ["z"],
+            id="first-reader-dropped",
+        ),
+        pytest.param(
+            """a = Conv (x, w, z) b = Conv (a, u)
+            y = If (k) <then_branch = t () => (float[1,1,2,2] o) { p = Conv (b, v, z) o = Conv (p, s) },
+                        else_branch = e () => (float[1,1,2,2] q) { q = Identity (b) }>""",
+            ["z", "z#2"],
+            id="a-body-reads-it",
+        ),
+    ],
+)
+def test_what_stays_equal_is_stored_once_by_its_own_name(nodes, left):
+    model = parser.parse_model(FEW_ROWS % nodes)
+    generator = np.random.default_rng(0)
+    shapes = {"w": (1100, 1, 1, 1), "v": (1100, 1, 1, 1), "u": (1, 1100, 1, 1), "s": (1, 1100, 1, 1)}
+    for name, shape in shapes.items():
+        weight = generator.standard_normal(shape).astype(np.float32)
+        if name == "w":
+            weight[:600] = 0
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1100, np.float32), "z"))
+    smaller = convaudit.fix(model)
+    assert [tensor.name for tensor in smaller.graph.initializer if tensor.name[0] == "z"] == left

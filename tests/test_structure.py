@@ -24,7 +24,7 @@ FLOORS = (
     {"records"},
     {"analyzer", "engine"},
     {"feeds"},
-    {"judge", "timing", "linting"},
+    {"judge", "timing", "linting", "explaining"},
     {"frontends"},
     {"checks"},
     {"reporters"},

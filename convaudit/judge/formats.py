@@ -39,7 +39,7 @@ A runtime may round ties elsewhere, or truncate: then a hypothesis removes most 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Hypothesis:
     """A hypothesis, and what it leaves unexplained."""
 
     format: str  # "TF32", "bfloat16 accumulation", "Winograd"
@@ -48,7 +48,7 @@ class Explanation:
     comparison: Comparison  # under the hypothesis
 
 
-def explain(comparison: Comparison) -> Explanation | None:
+def best_hypothesis(comparison: Comparison) -> Hypothesis | None:
     """Find the format or algorithm that explains the errors of an output.
 
     Args:
@@ -58,11 +58,11 @@ def explain(comparison: Comparison) -> Explanation | None:
         The hypothesis that explains most failing channels; ``None`` if none explains at least half of them.
     """
     best, fewest = None, np.count_nonzero(comparison.failing) // 2 + 1
-    for hypothesis in (_rounded_operands, _unrounded_input, _rounded_results, _winograd):
-        for explanation in hypothesis(comparison):
-            left = np.count_nonzero(explanation.unexplained)
+    for made in (_rounded_operands, _unrounded_input, _rounded_results, _winograd):
+        for hypothesis in made(comparison):
+            left = np.count_nonzero(hypothesis.unexplained)
             if left < fewest:
-                best, fewest = explanation, left
+                best, fewest = hypothesis, left
             if left == 0:
                 return best
     return best
@@ -83,7 +83,7 @@ def round_significand(values: Array, bits: int) -> Array:
     return rounded
 
 
-def _rounded_operands(comparison: Comparison) -> Iterator[Explanation]:
+def _rounded_operands(comparison: Comparison) -> Iterator[Hypothesis]:
     """Input, weight or both rounded before they are multiplied."""
     problem = comparison.problem
     for name, bits in SIGNIFICANDS.items():
@@ -95,7 +95,7 @@ def _rounded_operands(comparison: Comparison) -> Iterator[Explanation]:
         ):
             under = compare(changed)
             removed = EXPLAINED * under.deviation.error < comparison.deviation.error
-            yield Explanation(
+            yield Hypothesis(
                 format=name,
                 how=f"as accurate as with {words} rounded to {name} ({bits} bits)",
                 unexplained=comparison.failing & under.failing & ~removed,
@@ -103,7 +103,7 @@ def _rounded_operands(comparison: Comparison) -> Iterator[Explanation]:
             )
 
 
-def _rounded_results(comparison: Comparison) -> Iterator[Explanation]:
+def _rounded_results(comparison: Comparison) -> Iterator[Hypothesis]:
     """The result rounded to a format, or every partial sum, after which the result is in that format, too."""
     precision = comparison.precision
     for name, bits in {"bfloat16": 8, "float16": 11}.items():  # what fits the coarser one fits both
@@ -115,7 +115,7 @@ def _rounded_results(comparison: Comparison) -> Iterator[Explanation]:
             under = compare(comparison.problem, summary=comparison.summary, precision=coarse)
             # No relative test: the error of so coarse a sum depends on each channel's own numbers.
             noise = under.deviation.error > under.deviation.output / 4
-            yield Explanation(
+            yield Hypothesis(
                 format=f"{name} {what}",
                 how=f"as accurate as with {what} in {name} ({bits} bits)",
                 unexplained=under.outliers.absolute | (under.deviation.exceeding > 0) | noise,
@@ -130,13 +130,13 @@ def _holds(problem: Problem, bits: int) -> bool:
     return all(np.array_equal(round_significand(output, bits), output) for output in outputs)
 
 
-def _winograd(comparison: Comparison) -> Iterator[Explanation]:
+def _winograd(comparison: Comparison) -> Iterator[Hypothesis]:
     """Winograd's minimal filtering. It mixes neighbours, so S at one position does not bound its errors."""
     if not _allows_winograd(comparison.problem.execution):
         return
     amplified = replace(comparison.precision, accumulator=WINOGRAD * comparison.precision.accumulator)
     under = compare(comparison.problem, summary=comparison.summary, precision=amplified, mixing=True)
-    yield Explanation(
+    yield Hypothesis(
         format="Winograd",
         how="as accurate as Winograd's algorithm for 3x3 kernels",
         unexplained=under.failing,
@@ -144,14 +144,14 @@ def _winograd(comparison: Comparison) -> Iterator[Explanation]:
     )
 
 
-def _unrounded_input(comparison: Comparison) -> Iterator[Explanation]:
+def _unrounded_input(comparison: Comparison) -> Iterator[Hypothesis]:
     """The input was a half precision only where the runtime handed it out: the kernel had it in float32."""
     dtype, precision = comparison.problem.execution.x.dtype, comparison.precision
     if dtype.itemsize >= 4 or precision.output < unit_roundoff(dtype):
         return
     handed_out = replace(precision, products=precision.products + unit_roundoff(dtype))
     under = compare(comparison.problem, summary=comparison.summary, precision=handed_out)
-    yield Explanation(
+    yield Hypothesis(
         format="float32 input",
         how=f"as accurate as with an input in float32, which was rounded to {dtype} to be looked at",
         unexplained=under.failing,

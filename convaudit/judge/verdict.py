@@ -18,7 +18,7 @@ from convaudit.judge import diagnosis, rounding
 from convaudit.judge.activations import ACTIVATIONS
 from convaudit.judge.comparison import Comparison, compare, footprint, within_any_order
 from convaudit.judge.execution import Accounted, Execution
-from convaudit.judge.formats import explain
+from convaudit.judge.formats import best_hypothesis
 from convaudit.judge.problem import JUDGE_BYTES, Problem, summarise
 from convaudit.judge.quantized import IntegerComparison, compare_integers, integers_agree
 from convaudit.judge.reference import ReferenceSummary
@@ -170,7 +170,7 @@ def _is_hidden(comparison: Comparison) -> bool:
 
 def _beyond_rounding(comparison: Comparison) -> Verification:
     """A known format or algorithm, an unfavourable order of summation, or a fault."""
-    explanation = explain(comparison)
+    explanation = best_hypothesis(comparison)
     if explanation is None:
         if within_any_order(comparison):
             reason = "only an unfavourable order of summation explains the error"

@@ -74,6 +74,7 @@ def _finding(claim: Claim, saved: _Saved) -> Finding:
         removable_bytes=size,
         fixable=claim.fixable,
         reason=claim.reason,
+        blocks=claim.blocks,
     )
 
 

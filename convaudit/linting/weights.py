@@ -192,7 +192,7 @@ def _zero_border(layer: ConvLayer, taps: tuple[int, ...], left: Crop) -> Claim:
 def _latent(layer: ConvLayer, latent: LatentGroups | None, live: NDArray[np.bool_]) -> Iterator[Claim]:
     if latent is None:
         return
-    regions = []
+    regions, blocks = [], []
     width = live.shape[1]
     per_group = len(latent.inputs) // layer.groups
     for outputs, inputs in latent.blocks():
@@ -205,6 +205,7 @@ def _latent(layer: ConvLayer, latent: LatentGroups | None, live: NDArray[np.bool
                 inputs=tuple(others.tolist()),
             )
         )
+        blocks.append((regions[-1].outputs or (), tuple(np.sort(inputs).tolist())))
     how = "as its channels stand" if latent.in_order else "once its channels are reordered"
     instead = "a dense layer" if layer.groups == 1 else f"groups={layer.groups}"
     yield Claim(
@@ -213,6 +214,7 @@ def _latent(layer: ConvLayer, latent: LatentGroups | None, live: NDArray[np.bool
         channels=None,
         message=f"{instead} hides groups={latent.groups}: all kernels between them are zero, {how}",
         regions=tuple(regions),
+        blocks=tuple(blocks),
     )
 
 

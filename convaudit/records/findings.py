@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from convaudit.formulas import Count
 from convaudit.records.network import Network
@@ -35,6 +35,10 @@ class Region:
     taps: tuple[int, ...] | None = None  # positions in the flattened kernel
 
 
+HiddenGroup: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+"""Output channels of a layer, and the input channels that alone reach them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """Something that a rule has found."""
@@ -46,6 +50,7 @@ class Claim:
     certainty: Certainty = "exact"
     regions: tuple[Region, ...] = ()  # what could go, in this layer and those that read it
     skipped: Fraction = Fraction(0)  # share of the layer's positions that nothing reads
+    blocks: tuple[HiddenGroup, ...] = ()  # groups that the weight hides
     fixable: bool = False
     reason: str | None = None  # why it cannot be fixed
 
@@ -66,6 +71,7 @@ class Finding:
     removable_bytes: Count | None
     fixable: bool
     reason: str | None = None  # why it cannot be fixed
+    blocks: tuple[HiddenGroup, ...] = ()  # groups that the weight hides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ DERIVED = {
 }
 """Properties that are shown, by the field that each comes after."""
 HIDDEN = frozenset(
-    {"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "lint", "other_layers"}
+    {"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "lint", "other_layers", "blocks"}
 )
 """Fields that are not shown: another one tells what they do."""
 LAST = ("notes", "verification", "timing")

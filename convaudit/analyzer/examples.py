@@ -1,0 +1,184 @@
+"""Sizes for the dimensions that a model leaves open: an example at which people can read its formulas.
+
+Nobody's sizes are known here. These are plausible ones, and always named beside what is shown at them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import lcm
+
+from convaudit.formulas import Count, Formula
+from convaudit.formulas.values import divisors_of, value_at
+from convaudit.records import AuditReport, LayerCost, Shape, TensorInfo
+
+_WORDS = (
+    ("batch", r"batch.*|b|n|bs|num|unk__\d+"),
+    ("time", r"(seq|sentence|token|text|src|tgt|source|target|time|frame|past|context).*|t|l|len|length"),
+    ("samples", r"(sample|audio|signal|wave|pcm).*"),
+    ("image", r".*(height|width|image|img).*|h|w|size|s"),
+    ("volume", r"d|depth"),
+)
+"""What a dimension is, as its name tells."""
+_SIZES = {"batch": 1, "time": 128, "samples": 16_000, "image": 224, "volume": 32, "other": 64}
+_BY_AXIS = {
+    3: ("batch", "other", "samples"),
+    4: ("batch", "other", "image", "image"),
+    5: ("batch", "other", "volume", "image", "image"),
+}
+"""What the axes of an input are that a convolution may read, by their number."""
+_LARGEST_STRIDE = 2048
+_TRIES = 6  # each with twice the sizes
+_LONGEST_FACTOR = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Sizes to show counts at.
+
+    Attributes:
+        sizes: A size for each dimension that the report leaves open; none where it leaves none.
+        shown: The dimensions that its counts depend on: those of inputs that nothing counts are not.
+        factor: The one dimension that all MACs are multiples of, so that they are shown as multiples of it;
+            None: they are not, and values at the sizes are shown.
+    """
+
+    sizes: dict[str, int]
+    shown: tuple[str, ...] = ()
+    factor: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.shown)
+
+    def __str__(self) -> str:
+        """``batch=1, H=224, W=224``."""
+        return ", ".join(f"{name}={self.sizes[name]}" for name in self.shown)
+
+    def value(self, count: Count | None) -> int | None:
+        """What a count is at these sizes; None where it is unknown."""
+        return value_at(count, self.sizes)
+
+    def shape(self, shape: Shape | None) -> Shape | None:
+        """A tensor's sizes there."""
+        return None if shape is None else tuple(map(self.value, shape))
+
+
+def example_of(*reports: AuditReport) -> Example:
+    """Sizes at which a report's counts can be shown, or those of several that are compared.
+
+    They follow the names of the dimensions and where these stand in the inputs, are multiples of what the
+    model divides them by, and large enough for every layer to have an output.
+
+    >>> from convaudit.analyzer import analyze
+    >>> from convaudit.formulas import parse
+    >>> from convaudit.records import ConvLayer, Network
+    >>> layer = ConvLayer(
+    ...     name="c", op="Conv", in_channels=3, out_channels=8, kernel_size=(1, 1), stride=(3, 3),
+    ...     padding=((0, 0), (0, 0)), dilation=(1, 1), weight_name="w",
+    ...     output_shape=(parse("N"), 8, parse("floor(H/3)"), 4),
+    ... )
+    >>> str(example_of(analyze(Network(source="m", format="onnx", inputs=(), layers=(layer,)))))
+    'H=225, N=1'
+    """
+    counts = list(dict.fromkeys(_open(reports)))
+    counted = {name for count in counts for name in count.symbols}
+    names = list(dict.fromkeys([*_of_inputs(reports), *sorted(counted)]))
+    shown = tuple(name for name in names if name in counted)
+    factor = _common_factor(reports) if len(shown) == 1 else None
+    roles, strides = _roles(names, reports), _strides(counts)
+    sizes = {name: _rounded(_SIZES[roles[name]], strides.get(name, 1)) for name in names}
+    if factor is not None:
+        return Example({**sizes, factor: 1}, shown, factor)
+    outputs = {size for report in reports for layer in report.layers for size in _open_sizes(layer)}
+    for _ in range(_TRIES):
+        if all(value_at(size, sizes) > 0 for size in outputs):
+            break
+        sizes = {name: size * (1 if roles[name] == "batch" else 2) for name, size in sizes.items()}
+    return Example(sizes, shown)
+
+
+def _of_inputs(reports: Iterable[AuditReport]) -> Iterator[str]:
+    """Their dimensions in the inputs' order."""
+    for report in reports:
+        for tensor in report.inputs:
+            for size in tensor.shape or ():
+                yield from sorted(size.symbols) if isinstance(size, Formula) else ()
+
+
+def _open(reports: Iterable[AuditReport]) -> Iterator[Formula]:
+    """Every formula of the reports that something may be shown of."""
+    for report in reports:
+        totals = report.totals
+        candidates: list[Count | None] = [totals.macs_at_least, totals.model_macs, totals.params]
+        for layer in report.layers:
+            candidates += [layer.macs, layer.calls, layer.params, layer.activation_bytes]
+            candidates += [*(layer.input_shape or ()), *(layer.output_shape or ())]
+        for other in report.other_layers:
+            candidates += [other.macs, other.calls, *(other.input_shape or ()), *(other.output_shape or ())]
+        candidates += [other.macs for other in report.other_ops]
+        yield from (count for count in candidates if isinstance(count, Formula))
+
+
+def _open_sizes(layer: LayerCost) -> Iterator[Formula]:
+    return (size for size in layer.output_shape or () if isinstance(size, Formula))
+
+
+def _common_factor(reports: Iterable[AuditReport]) -> str | None:
+    """The dimension that all MACs are multiples of, if it is one and has a short name."""
+    macs = [layer.macs for report in reports for layer in report.layers]
+    macs += [other.macs for report in reports for other in report.other_ops]
+    factors = {_factor(count) for count in macs if count is not None and count != 0}
+    factor = factors.pop() if len(factors) == 1 else None
+    return factor if factor is not None and len(factor) <= _LONGEST_FACTOR else None
+
+
+def _factor(count: Count) -> str | None:
+    """``batch`` of ``18*batch``; None of everything else."""
+    if not isinstance(count, Formula) or len(count.terms) != 1:
+        return None
+    monomial = count.terms[0][0]
+    return monomial[0] if len(monomial) == 1 and isinstance(monomial[0], str) else None
+
+
+def _roles(names: Iterable[str], reports: Iterable[AuditReport]) -> dict[str, str]:
+    """What each dimension is: as its name tells, else as its place in an input does."""
+    places: dict[str, str] = {}
+    for report in reports:
+        for tensor in report.inputs:
+            for name, role in _placed(tensor):
+                places.setdefault(name, role)
+    return {name: _told(name) or places.get(name, "other") for name in names}
+
+
+def _told(name: str) -> str | None:
+    word = name.strip().lower()
+    last = re.split(r"[^a-z0-9]", word)[-1]
+    for role, words in _WORDS:
+        if re.fullmatch(words, word) or re.fullmatch(words, last):
+            return role
+    return None
+
+
+def _placed(tensor: TensorInfo) -> Iterator[tuple[str, str]]:
+    shape = tensor.shape or ()
+    roles = _BY_AXIS.get(len(shape), ("batch", *["other"] * len(shape)))
+    for size, role in zip(shape, roles, strict=False):
+        for name in size.symbols if isinstance(size, Formula) else ():
+            yield name, role
+
+
+def _strides(counts: Iterable[Formula]) -> dict[str, int]:
+    """What each dimension is divided by, all together, as far as that is a plausible stride."""
+    strides: dict[str, int] = {}
+    for count in counts:
+        for name, divisors in divisors_of(count).items():
+            together = lcm(strides.get(name, 1), *divisors)
+            if together <= _LARGEST_STRIDE:
+                strides[name] = together
+    return strides
+
+
+def _rounded(size: int, stride: int) -> int:
+    return -(-size // stride) * stride

@@ -10,6 +10,7 @@ from convaudit.frontends import LintRequest
 from convaudit.frontends.onnx.channels.analysis import analyse
 from convaudit.frontends.onnx.channels.facts import Mask
 from convaudit.frontends.onnx.channels.own_vectors import with_own_vectors
+from convaudit.frontends.onnx.channels.paying import as_left, pays
 from convaudit.frontends.onnx.channels.plan import make_plan
 from convaudit.frontends.onnx.channels.skipped import skipped_claims
 from convaudit.frontends.onnx.channels.within_rounding import claims_within_rounding, ignored_kernels
@@ -75,9 +76,14 @@ def _found(
     settings: Settings | None = None,
     data: Mapping[str, Array] | None = None,
 ) -> Linted:
-    walked, _ = with_own_vectors(walked)
+    shared = walked
+    walked, copies = with_own_vectors(shared)
     facts = analyse(walked)
-    claims = make_plan(walked, facts).claims
+    plan = make_plan(walked, facts)
+    claims = plan.claims
+    if not pays(walked, plan, copies):
+        walked, facts = shared, analyse(shared)
+        claims = as_left(make_plan(walked, facts).claims, claims)
 
     def claims_of(ignored: Mapping[str, Mask]) -> Sequence[Claim]:
         return make_plan(walked, analyse(walked, ignored)).claims

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 from convaudit.errors import ExecutionError
@@ -13,6 +14,7 @@ from convaudit.frontends.onnx.channels.facts import Facts, Mask
 from convaudit.frontends.onnx.channels.linted import lint_model
 from convaudit.frontends.onnx.channels.negligible import certified
 from convaudit.frontends.onnx.channels.own_vectors import rejoin, with_own_vectors
+from convaudit.frontends.onnx.channels.paying import COSTS_MORE, key_of, pays
 from convaudit.frontends.onnx.channels.plan import Plan, make_plan
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError
 from convaudit.frontends.onnx.fixer.rewriting import Rewritten, rewritten
@@ -64,11 +66,15 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
     written: list[Path] = []
     copies: Mapping[str, str] = {}
     for number in range(_MOST_ROUNDS):
-        now, copies = with_own_vectors(now, copies)
-        done = _round(now, how, selected, aside.parent / str(number), refused)
+        planned = _planned(now, how, selected, copies)
+        if not number:
+            refused.update(dict.fromkeys(planned.spared, COSTS_MORE))
+        folder = aside.parent / str(number)
+        done = _round(planned, folder, refused)
         if done is None:
             break
-        folder, made, spill = done
+        made, spill = done
+        now, copies = planned.walked, planned.copies
         copies = rejoin(made.proto, copies)
         notes.update(dict.fromkeys(made.notes))
         written = write_model(now.model, made.proto, spill, folder / aside.name)
@@ -89,34 +95,77 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
         written=written if applied else [],  # columns of products alone may go: of them nothing was found
         applied=applied,
         left=tuple(replace(claim, fixable=False, reason=why) for claim, why in pairs if why is not None),
-        notes=tuple(notes),
+        notes=(*notes, *_parted(walked, now, copies)),
     )
+
+
+def _parted(before: Walked, after: Walked, copies: Mapping[str, str]) -> list[str]:
+    """That vectors are stored more than once now, which the findings' savings do not know of."""
+    names = list(dict.fromkeys(copies.values()))
+    if not names:
+        return []
+    sizes = [
+        {tensor.name: prod(tensor.dims) for tensor in one.model.proto.graph.initializer}
+        for one in (before, after)
+    ]
+    was, now = (sum(size.get(name, 0) for name in {*names, *copies}) for size in sizes)
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return [
+        f"the readers of {names[0]!r}{others} keep different parts: {len(copies)} copies more are stored, "
+        f"{now} elements where there were {was}, which the savings of the findings do not know of"
+    ]
 
 
 def _selection(claims: tuple[Claim, ...], how: FixRequest) -> _Selected | None:
     """What alone is to go; None: all that can."""
     if how.selected is None:
         return None
-    able = {_key(claim) for claim in claims if claim.fixable and claim.certainty == "exact"}
+    able = {key_of(claim) for claim in claims if claim.fixable and claim.certainty == "exact"}
     return None if able <= how.selected else how.selected
 
 
-def _round(
-    walked: Walked,
-    how: FixRequest,
-    selected: _Selected | None,
-    folder: Path,
-    refused: dict[_Key, str],
-) -> tuple[Path, Rewritten, Spill] | None:
-    """One round; None if nothing can go."""
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """One round, planned."""
+
+    walked: Walked
+    facts: Facts
+    ignored: Mapping[str, Mask]
+    plan: Plan
+    copies: Mapping[str, str]
+    spared: Set[_Key] = frozenset()  # what could go if shared vectors were taken apart, which does not pay
+
+
+def _planned(
+    shared: Walked, how: FixRequest, selected: _Selected | None, before: Mapping[str, str]
+) -> _Planned:
+    """What is to go, of a model whose shared vectors are taken apart where that pays."""
+    walked, copies = with_own_vectors(shared, before)
+    own = _plan_of(walked, how, selected, copies)
+    if pays(walked, own.plan, copies):
+        return own
+    left = _plan_of(shared, how, selected, before)
+    able = {key_of(claim) for claim in own.plan.claims if claim.fixable}
+    still = {key_of(claim) for claim in left.plan.claims if claim.fixable}
+    return replace(left, spared=able - still)
+
+
+def _plan_of(
+    walked: Walked, how: FixRequest, selected: _Selected | None, copies: Mapping[str, str]
+) -> _Planned:
     facts = analyse(walked)
     ignored: Mapping[str, Mask] = certified(walked, facts).kernels if how.within_rounding else {}
     if ignored:
         facts = analyse(walked, ignored)
-    folder.mkdir()
     if ignored and selected is not None:
         selected = _of_negligible(make_plan(walked, facts).claims, selected)
-    plan = make_plan(walked, facts, selected)
+    return _Planned(walked, facts, ignored, make_plan(walked, facts, selected), copies)
+
+
+def _round(planned: _Planned, folder: Path, refused: dict[_Key, str]) -> tuple[Rewritten, Spill] | None:
+    """One round; None if nothing can go."""
+    walked, facts, plan, ignored = planned.walked, planned.facts, planned.plan, planned.ignored
+    folder.mkdir()
     for attempt in range(2):
         if not (plan.kept or plan.crops or plan.regrouped or plan.dropped):
             return None
@@ -129,7 +178,7 @@ def _round(
                 raise ExecutionError(f"{walked.network.source}: {error}; nothing is written") from None
             plan = _without_refused(walked, facts, plan, ignored, folder, refused)
             continue
-        return folder, made, spill
+        return made, spill
     return None
 
 
@@ -139,7 +188,7 @@ def _of_negligible(claims: tuple[Claim, ...], selected: _Selected) -> _Selected:
     for rule, layer, channels in selected:
         if rule == "CA103":
             wanted.setdefault(layer, set()).update(channels or ())
-    more = [_key(claim) for claim in claims if wanted.get(claim.layer, set()) & set(claim.channels or ())]
+    more = [key_of(claim) for claim in claims if wanted.get(claim.layer, set()) & set(claim.channels or ())]
     return selected | frozenset(more)
 
 
@@ -158,11 +207,11 @@ def _without_refused(
             continue
         spill = Spill(folder / "tried")
         try:
-            alone = make_plan(walked, facts, frozenset([_key(claim)]))
+            alone = make_plan(walked, facts, frozenset([key_of(claim)]))
             rewritten(walked, facts, alone, spill, ignored)
-            able.add(_key(claim))
+            able.add(key_of(claim))
         except CannotRewriteError as error:
-            refused[_key(claim)] = str(error)
+            refused[key_of(claim)] = str(error)
         finally:
             spill.remove()
     return make_plan(walked, facts, frozenset(able))
@@ -172,7 +221,7 @@ def _why_left(
     claim: Claim, refused: Mapping[_Key, str], how: FixRequest, selected: _Selected | None
 ) -> str | None:
     """Why what was found stays; None: it was taken out."""
-    key = _key(claim)
+    key = key_of(claim)
     if key in refused:
         return refused[key]
     if not claim.fixable:
@@ -182,7 +231,3 @@ def _why_left(
     if selected is not None and key not in selected:
         return "it was not selected"
     return None
-
-
-def _key(claim: Claim) -> _Key:
-    return claim.rule, claim.layer, claim.channels

@@ -8,6 +8,7 @@ import pytest
 from onnx import parser
 
 import convaudit
+from convaudit.lints import made_smaller
 
 pytestmark = pytest.mark.usefixtures("trusted_runtime")
 
@@ -92,3 +93,29 @@ def test_what_stays_equal_is_stored_once_by_its_own_name(nodes, left):
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1100, np.float32), "z"))
     smaller = convaudit.fix(model)
     assert [tensor.name for tensor in smaller.graph.initializer if tensor.name[0] == "z"] == left
+
+
+def test_what_copies_add_is_told():
+    fixed = made_smaller(network({"wa": [1, 2], "wb": [0]}), None, source_keywords={}, how={})
+    assert [note for note in fixed.notes if "'zeros'" in note] == [
+        "the readers of 'zeros' keep different parts: 2 copies more are stored, 9 elements where there were "
+        "4, which the savings of the findings do not know of"
+    ]
+
+
+def test_vectors_stay_shared_where_copies_would_be_larger_than_what_goes():
+    model = parser.parse_model(
+        FEW_ROWS % "a = Conv (x, w, z) b = Conv (a, u) c = Conv (b, v, z) y = Conv (c, u)"
+    )
+    generator = np.random.default_rng(0)
+    for name, shape in {"w": (64, 1, 1, 1), "v": (64, 1, 1, 1), "u": (1, 64, 1, 1)}.items():
+        weight = generator.standard_normal(shape).astype(np.float32)
+        if name == "w":
+            weight[5] = 0
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(64, np.float32), "z"))
+    (found,) = convaudit.lint(model)
+    assert not found.fixable
+    assert "stored once more, which is larger than what goes" in (found.reason or "")
+    with pytest.raises(convaudit.UsageError, match="larger than what goes"):
+        convaudit.fix(model)

@@ -111,8 +111,8 @@ def _parted(before: Walked, after: Walked, copies: Mapping[str, str]) -> list[st
     was, now = (sum(size.get(name, 0) for name in {*names, *copies}) for size in sizes)
     others = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return [
-        f"the readers of {names[0]!r}{others} keep different parts: {len(copies)} copies more are stored, "
-        f"{now} elements where there were {was}, which the savings of the findings do not know of"
+        f"the readers of {names[0]!r}{others} keep different parts: copies for them make {now} elements of "
+        f"{was}, which the savings of the findings do not know of"
     ]
 
 

@@ -98,8 +98,8 @@ def test_what_stays_equal_is_stored_once_by_its_own_name(nodes, left):
 def test_what_copies_add_is_told():
     fixed = made_smaller(network({"wa": [1, 2], "wb": [0]}), None, source_keywords={}, how={})
     assert [note for note in fixed.notes if "'zeros'" in note] == [
-        "the readers of 'zeros' keep different parts: copies for them make 9 elements of 4, which the savings "
-        "of the findings do not know of"
+        "the readers of 'zeros' keep different parts: copies for them make 9 elements of 4, which the "
+        "savings of the findings do not know of"
     ]
 
 

@@ -105,6 +105,14 @@ FORMATS = {
         suffixes=(".json",),
         lists_layers=True,
     ),
+    "html": Format(
+        module="convaudit.reporters.page",
+        documents=("audit", "models", "diff"),
+        about="a page to look at, in one file",
+        suffixes=(".html", ".htm"),
+        heeds=("columns",),
+        lists_layers=True,
+    ),
     "junit": Format(
         module="convaudit.reporters.junit",
         documents=("check",),

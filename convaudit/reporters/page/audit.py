@@ -1,0 +1,60 @@
+"""What the page of one model shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePath
+from typing import Any
+
+from convaudit.records import KINDS, AuditReport
+from convaudit.reporters import View
+from convaudit.reporters.lines import cautions, heading, summary, verdicts
+from convaudit.reporters.page.panels import layer_panels
+from convaudit.reporters.page.rows import MOST_ROWS, layer_table
+from convaudit.reporters.page.tiles import report_tiles
+from convaudit.reporters.text import printable
+from convaudit.reporters.times import time_lines
+
+
+def audit_context(report: AuditReport, view: View) -> dict[str, Any]:
+    """All that ``audit.html`` shows."""
+    return {"title": file_title(report.source), "model": model_context(report, view)}
+
+
+def file_title(source: str) -> str:
+    """A file's name without its folders, any other source as it is."""
+    name = PurePath(source).name if "/" in source or "\\" in source else source
+    return printable(name or source)
+
+
+def model_context(
+    report: AuditReport, view: View, prefix: str = "layer", most: int = MOST_ROWS
+) -> dict[str, Any]:
+    """What is shown of one model.
+
+    Args:
+        report: What an audit found.
+        view: Which of its layers to list, and how.
+        prefix: What the ids of its layers begin with.
+        most: How many rows it may have.
+    """
+    table = layer_table(report, view, prefix, most)
+    kinds = Counter(row.layer.kind for row in table.rows)
+    return {
+        "name": file_title(report.source),
+        "heading": heading(report),
+        "tiles": report_tiles(report),
+        "table": table,
+        "kinds": [(kind, kinds[kind]) for kind in KINDS if kinds[kind]],
+        "panels": layer_panels(report, [(row.id, row.layer) for row in table.rows]),
+        "costliest": _costliest(table),
+        "cautions": cautions(report),
+        "lines": [*summary(report, len(table.rows)), *verdicts(report), *time_lines(report)],
+        "warned": len(report.warnings),
+    }
+
+
+def _costliest(table: Any) -> str:
+    """The id of the row with the largest share of the MACs, which a wide page shows until one is chosen."""
+    rows = sorted(table.rows, key=lambda row: -(row.share or 0.0))
+    return rows[0].id if rows else ""

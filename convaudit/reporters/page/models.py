@@ -1,0 +1,25 @@
+"""What the page of several models shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from convaudit.records import AuditReport
+from convaudit.reporters import View
+from convaudit.reporters.columns import model_columns
+from convaudit.reporters.page.audit import model_context
+from convaudit.reporters.page.rows import MOST_ROWS
+
+
+def models_context(reports: Sequence[AuditReport], view: View) -> dict[str, Any]:
+    """All that ``models.html`` shows: rows are shared out among the models."""
+    most = max(1, MOST_ROWS // max(1, len(reports)))
+    return {
+        "title": f"{len(reports)} models",
+        "columns": list(model_columns(reports).values()),
+        "models": [
+            model_context(report, view, f"model-{index}-layer", most)
+            for index, report in enumerate(reports, start=1)
+        ],
+    }

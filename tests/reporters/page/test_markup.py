@@ -1,0 +1,141 @@
+"""What a page holds before any browser looks at it: text that is text, one policy, ids that are unique."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from convaudit.analyzer import analyze
+from convaudit.checks import difference_of
+from convaudit.errors import DependencyError
+from convaudit.formulas import symbol
+from convaudit.records import AuditReport, OtherOp
+from convaudit.reporters import FORMATS, View
+from convaudit.reporters.page import render_audit, render_diff, render_models
+from tests.networks import conv_layer, mixed_network, network, symbolic_network, timed, verified
+
+MIXED = analyze(mixed_network())
+HOSTILE = [
+    "<script>alert(1)</script>", "</script><script>alert(2)</script>", "</title><h1>x</h1>", "</style>x",
+    "</template><b>x</b>", "\"><img src=x onerror=alert(3)>", "' onmouseover='alert(4)", "line\u2028two",
+    "\u202egnp.exe", "\x1b[2J", "\x00", "\ud800", "javascript:alert(5)", "{{ 7*7 }}", "{% raw %}", "<!--",
+    "-->", "]]>", "&lt;b&gt;", "<svg onload=alert(6)>", "#layer-0", "::error::x", "##[group]x",
+]  # fmt: skip
+
+
+def hostile_report() -> AuditReport:
+    layers = [
+        conv_layer(name, batch=symbol("N"), op=name, notes=(f"note {name}",), weight_name=name)
+        for name in HOSTILE
+    ]
+    others = tuple(OtherOp(op=name, count=1, macs=None, reason=name) for name in HOSTILE)
+    report = analyze(network(*layers, source=HOSTILE[0], other_ops=others, warnings=tuple(HOSTILE)))
+    return replace(report, format=HOSTILE[2], uncounted_ops=tuple((name, 1) for name in HOSTILE))
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and all text outside of style and script."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.within = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self.within = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.within = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.within not in ("style", "script"):
+            self.text.append(data)
+
+
+def pages(report: AuditReport) -> Iterator[str]:
+    yield render_audit(report)
+    yield render_models([report, MIXED])
+    yield render_diff(difference_of(report, MIXED))
+
+
+def test_names_of_a_hostile_file_are_text() -> None:
+    honest = [Counter(tag for tag, _ in Tags(page).found) for page in pages(MIXED)]
+    for page, expected in zip(pages(hostile_report()), honest, strict=True):
+        tags = Tags(page)
+        counts = Counter(tag for tag, _ in tags.found)
+        assert {tag: counts[tag] for tag in ("script", "style", "title", "meta", "link")} == {
+            tag: expected[tag] for tag in ("script", "style", "title", "meta", "link")
+        }
+        assert not counts["img"]
+        assert not counts["b"]
+        assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
+        targets = [attributes["href"] for tag, attributes in tags.found if "href" in attributes]
+        assert [target for target in targets if not re.fullmatch(r"#[\w-]*|data:,", target or "")] == []
+        text = "".join(tags.text)
+        assert "</script><script>alert(2)</script>" in text
+        assert "\\u202egnp.exe" in text
+        assert not re.search("[\x00-\x08\x0b-\x1f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page)
+
+
+@pytest.mark.parametrize("report", [MIXED, verified(MIXED), timed(MIXED), analyze(symbolic_network())])
+def test_a_page_has_no_style_attribute_that_its_policy_forbids(report: AuditReport) -> None:
+    for page in pages(report):
+        tags = Tags(page)
+        assert not [attributes for _, attributes in tags.found if "style" in attributes]
+        ids = Counter(attributes["id"] for _, attributes in tags.found if "id" in attributes)
+        assert [name for name, number in ids.items() if number > 1] == []
+
+
+def test_every_layer_has_a_row_and_a_panel() -> None:
+    tags = Tags(render_audit(MIXED))
+    ids = {attributes.get("id") for _, attributes in tags.found}
+    for index in range(len(MIXED.layers)):
+        assert {f"layer-{index}", f"panel-layer-{index}"} <= ids
+
+
+def test_a_view_is_heeded() -> None:
+    page = render_audit(MIXED, View(only="depthwise", columns=("name", "macs")))
+    tags = Tags(page)
+    assert [attributes["id"] for tag, attributes in tags.found if tag == "tr" and "id" in attributes] == [
+        "layer-1"
+    ]
+    assert "1 of 10 layers were asked for; the totals are those of all." in "".join(tags.text)
+
+
+def test_of_too_many_layers_the_costliest_are_listed() -> None:
+    from convaudit.reporters.page.rows import layer_table
+
+    table = layer_table(MIXED, View(), most=2)
+    largest = sorted(range(10), key=lambda index: -(MIXED.layers[index].macs or 0))[:2]  # type: ignore[operator, type-var]
+    assert [row.id for row in table.rows] == [f"layer-{index}" for index in sorted(largest)]
+    assert table.left_out.startswith("The 2 layers of the most MACs are listed, 8 others are not")
+
+
+def test_ranks_are_the_order_of_sort() -> None:
+    from convaudit.reporters.columns import select
+    from convaudit.reporters.page.rows import layer_table
+
+    table = layer_table(MIXED, View(columns=("name", "macs", "groups")))
+    for place, key in ((2, "macs"), (3, "groups")):
+        by_rank = sorted(table.rows, key=lambda row: [int(rank) for rank in row.ranks.split(",")][place])
+        assert [row.layer.name for row in by_rank] == [
+            layer.name for layer in select(MIXED, View(sort=key))
+        ], key
+
+
+def test_without_the_extra_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from convaudit.reporters.page import rendering
+
+    rendering._environment.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(DependencyError, match=r"an HTML page needs jinja2: pip install 'convaudit\[html\]'"):
+        FORMATS["html"].render("audit", MIXED)

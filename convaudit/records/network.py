@@ -124,14 +124,16 @@ class OtherLayer:
     """One multiplying op that is not a convolution. Counts are of one call, as a layer's."""
 
     name: str  # as a layer's; unique among these and the layers
-    op: str  # "Gemm", "MatMul", "aten.addmm", ...
-    params: Count | None  # elements of the stored tensors that it multiplies or adds; 0: it has none
+    op: str  # as in the other_ops, which sum these up: "Gemm", "MatMul", torch's "addmm", ...
+    params: Count | None  # elements of the parameters among its operands; 0: it has none
     macs: Count | None
     input_shape: Shape | None = None  # of the first operand
     output_shape: Shape | None = None  # of the first output
-    weight_shape: Shape | None = None  # of the stored tensor that it multiplies; None: it has none
-    weight_name: str | None = None  # equal names mean one tensor, which counts once for the model
+    weight_shape: Shape | None = None  # of the first stored tensor that it multiplies; None: it has none
+    weight_name: str | None = None
     dtype: str = "unknown"  # of the first operand
+    # Its parameters, weights and biases alike. Equal names mean one tensor: it counts once for the model.
+    stored: tuple[TensorInfo, ...] = ()
     scope: str = ""
     branches: tuple[Branch, ...] = ()
     calls: Count | None = 1

@@ -18,7 +18,7 @@ from convaudit.shapes import as_text, check_groups
 PADS_IGNORED = "has auto_pad and pads; auto_pad is followed (onnxruntime refuses the model)"
 _SHORT = "auto_pad=SAME with a kernel shorter than its stride: it ends with its last tap, before stride*size"
 _AMBIGUOUS = ("its weight fits with the channels second and with them last: kernel_shape would tell",)
-_NEVER = "it never runs: the condition or trip count around it is constant"
+NEVER = "it never runs: the condition or trip count around it is constant"
 _REORDERED = "its weight is reordered for one machine's vector width; channel counts may be padded"
 
 
@@ -217,5 +217,5 @@ def _notes(
     if weight.name is None:
         notes.append("its weight is computed at run time")
     if node.scope.calls == 0:
-        notes.append(_NEVER)
+        notes.append(NEVER)
     return tuple(notes)

@@ -26,12 +26,13 @@ class MultiplyingOp:
     macs: Counter | str  # how one is counted, or why it cannot be
     settings: frozenset[int] = _NONE  # operands that are scales, zero points, states: no parameters
     integer_parameters: frozenset[int] = _NONE  # operands that are parameters although they are integers
+    added: frozenset[int] = _NONE  # operands that are biases: added, not multiplied
     packed: int | None = None  # the weight that is packed: the attributes K and N are its sizes
 
 
-_RECURRENT = MultiplyingOp(mac_counters.recurrent_macs, settings=frozenset({4, 5}))
+_RECURRENT = MultiplyingOp(mac_counters.recurrent_macs, settings=frozenset({4, 5}), added=frozenset({3}))
 _MATMUL = MultiplyingOp(mac_counters.matmul_macs)
-_GEMM = MultiplyingOp(mac_counters.gemm_macs)
+_GEMM = MultiplyingOp(mac_counters.gemm_macs, added=frozenset({2}))
 _FUSED_MATMUL = MultiplyingOp(mac_counters.fused_matmul_macs)
 _UNCOUNTED = MultiplyingOp(_NO_RULE)
 
@@ -51,13 +52,13 @@ _UNCOUNTED_OF_MICROSOFT = frozenset(
 
 MULTIPLYING_OPS: dict[str, MultiplyingOp] = {
     "AffineGrid": MultiplyingOp(mac_counters.affine_grid_macs),
-    "Attention": MultiplyingOp(mac_counters.attention_macs, settings=frozenset({4, 5})),
+    "Attention": MultiplyingOp(mac_counters.attention_macs, added=frozenset({3}), settings=frozenset({4, 5})),
     "DFT": MultiplyingOp(_FFT),
     "Det": MultiplyingOp("depends on the algorithm"),
     "Einsum": MultiplyingOp(mac_counters.einsum),
     "GRU": _RECURRENT,
     "Gemm": _GEMM,
-    "LSTM": MultiplyingOp(mac_counters.recurrent_macs, settings=frozenset({4, 5, 6})),
+    "LSTM": MultiplyingOp(mac_counters.recurrent_macs, added=frozenset({3}), settings=frozenset({4, 5, 6})),
     "LinearAttention": MultiplyingOp(_NO_RULE, settings=frozenset({3})),
     "MatMul": _MATMUL,
     "MatMulInteger": MultiplyingOp(
@@ -76,42 +77,53 @@ MULTIPLYING_OPS: dict[str, MultiplyingOp] = {
     "ai.onnx.ml.SVMRegressor": _UNCOUNTED,
     "ai.onnx.preview.FlexAttention": _UNCOUNTED,
     "com.microsoft.Attention": MultiplyingOp(
-        mac_counters.projected_attention_macs, settings=frozenset({4, 6})
+        mac_counters.projected_attention_macs, added=frozenset({2, 5}), settings=frozenset({4, 6})
     ),
     "com.microsoft.DynamicQuantizeLSTM": MultiplyingOp(
         mac_counters.recurrent_macs,
+        added=frozenset({3}),
         settings=frozenset({4, 5, 6, 8, 9, 10, 11}),
         integer_parameters=frozenset({1, 2}),
     ),
     "com.microsoft.DynamicQuantizeMatMul": MultiplyingOp(
-        mac_counters.matmul_macs, settings=frozenset({2, 3}), integer_parameters=frozenset({1})
+        mac_counters.matmul_macs,
+        added=frozenset({4}),
+        settings=frozenset({2, 3}),
+        integer_parameters=frozenset({1}),
     ),
     "com.microsoft.FusedGemm": _GEMM,
     "com.microsoft.FusedMatMul": _FUSED_MATMUL,
     "com.microsoft.FusedMatMulActivation": _FUSED_MATMUL,
-    "com.microsoft.GemmFastGelu": _MATMUL,
-    "com.microsoft.GemmFloat8": MultiplyingOp(mac_counters.gemm_macs, settings=frozenset({3, 4, 5})),
+    "com.microsoft.GemmFastGelu": MultiplyingOp(mac_counters.matmul_macs, added=frozenset({2})),
+    "com.microsoft.GemmFloat8": MultiplyingOp(
+        mac_counters.gemm_macs, added=frozenset({2}), settings=frozenset({3, 4, 5})
+    ),
     "com.microsoft.MatMulBnb4": MultiplyingOp(
         mac_counters.matmul_of_packed_macs, settings=frozenset({2}), packed=1
     ),
     "com.microsoft.MatMulFpQ4": _MATMUL,
     "com.microsoft.MatMulInteger16": _MATMUL,
     "com.microsoft.MatMulIntegerToFloat": MultiplyingOp(
-        mac_counters.matmul_macs, settings=frozenset({2, 3, 4, 5}), integer_parameters=frozenset({1})
+        mac_counters.matmul_macs,
+        added=frozenset({6}),
+        settings=frozenset({2, 3, 4, 5}),
+        integer_parameters=frozenset({1}),
     ),
     "com.microsoft.MatMulNBits": MultiplyingOp(
-        mac_counters.matmul_of_packed_macs, settings=frozenset({2, 3}), packed=1
+        mac_counters.matmul_of_packed_macs, added=frozenset({5}), settings=frozenset({2, 3}), packed=1
     ),
     "com.microsoft.MultiHeadAttention": MultiplyingOp(
-        mac_counters.multi_head_attention_macs, settings=frozenset({6, 7, 8})
+        mac_counters.multi_head_attention_macs, added=frozenset({3, 5}), settings=frozenset({6, 7, 8})
     ),
     "com.microsoft.QAttention": MultiplyingOp(
         partial(mac_counters.projected_attention_macs, past=8),
+        added=frozenset({2}),
         settings=frozenset({3, 4, 6, 7, 8}),
         integer_parameters=frozenset({1}),
     ),
     "com.microsoft.QGemm": MultiplyingOp(
         mac_counters.gemm_macs,
+        added=frozenset({6}),
         settings=frozenset({1, 2, 4, 5, 7, 8}),
         integer_parameters=frozenset({3, 6}),
     ),

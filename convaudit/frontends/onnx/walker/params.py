@@ -6,7 +6,8 @@ in formulas (``x + 3`` of a hard-swish) are stored as well and are not parameter
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from math import prod
 
 from convaudit.errors import ModelError
@@ -14,7 +15,8 @@ from convaudit.frontends.onnx.loader.tensors import is_floating
 from convaudit.frontends.onnx.ops import CONV_OPS, ConvOp
 from convaudit.frontends.onnx.walker.multiplying_ops import MULTIPLYING_OPS, MultiplyingOp
 from convaudit.frontends.onnx.walker.scopes import Node
-from convaudit.frontends.onnx.walker.weights import PASS_THROUGH, TracedOperand, trace_all
+from convaudit.frontends.onnx.walker.weights import PASS_THROUGH, TracedOperand, is_dequantised, trace_all
+from convaudit.records import Shape
 
 # Operands of ops that multiply nothing: settings, statistics or scales, even where they are real numbers.
 _SETTINGS: dict[str, frozenset[int]] = {
@@ -36,6 +38,17 @@ _INTEGER_PARAMETERS = {"DequantizeLinear": frozenset({0})}
 _NONE: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class StoredParameter:
+    """A stored tensor that a node computes with."""
+
+    index: int  # of the operand
+    name: str  # unique in the model
+    shape: Shape | None  # as the node sees it
+    dtype: str  # as it is stored
+    elements: int | None  # None: nobody can tell
+
+
 def count_parameters(nodes: Iterable[Node]) -> int | None:
     """Elements of all stored parameters that ``nodes`` use; None if a parameter's size is unknown.
 
@@ -44,34 +57,44 @@ def count_parameters(nodes: Iterable[Node]) -> int | None:
     """
     found: dict[str, int | None] = {}
     for node in nodes:
-        op_type = node.proto.op_type
-        passes = op_type in PASS_THROUGH and op_type != "DequantizeLinear"  # whoever uses the result decides
-        row = CONV_OPS.get(node.op) or MULTIPLYING_OPS.get(node.op)
-        settings = row.settings if row else _SETTINGS.get(op_type, _NONE)
-        for index, name in enumerate(node.proto.input):
-            if name and node.scope.home(name) is None:
-                raise ModelError(f"{node.who}: nothing defines its input {name!r}")
-            if name and not passes and index not in settings:
-                for parameter in trace_all(node.scope, name):
-                    _collect(node, row, index, parameter, found)
+        for parameter in parameters_of(node):
+            found.setdefault(parameter.name, parameter.elements)
     return None if None in found.values() else sum(size for size in found.values() if size is not None)
 
 
-def _collect(
-    node: Node,
-    row: ConvOp | MultiplyingOp | None,
-    index: int,
-    parameter: TracedOperand,
-    found: dict[str, int | None],
-) -> None:
-    if parameter.name is None or parameter.name in found:
-        return
+def parameters_of(node: Node) -> Iterator[StoredParameter]:
+    """The stored tensors that a node computes with, in the order of its operands.
+
+    Raises:
+        ModelError: The node uses a tensor that nothing defines.
+    """
+    op_type = node.proto.op_type
+    passes = op_type in PASS_THROUGH and op_type != "DequantizeLinear"  # whoever uses the result decides
+    row = CONV_OPS.get(node.op) or MULTIPLYING_OPS.get(node.op)
+    settings = row.settings if row else _SETTINGS.get(op_type, _NONE)
+    for index, name in enumerate(node.proto.input):
+        if name and node.scope.home(name) is None:
+            raise ModelError(f"{node.who}: nothing defines its input {name!r}")
+        if name and not passes and index not in settings:
+            for operand in trace_all(node.scope, name):
+                found = _parameter(node, row, index, operand)
+                if found is not None:
+                    yield found
+
+
+def _parameter(
+    node: Node, row: ConvOp | MultiplyingOp | None, index: int, operand: TracedOperand
+) -> StoredParameter | None:
+    if operand.name is None:
+        return None
     if isinstance(row, MultiplyingOp) and row.packed == index:
-        found[parameter.name] = prod(node.attributes.size(name, default=0, minimum=0) for name in ("K", "N"))
-        return
-    if parameter.dtype == "unknown" and parameter.shape != ():
-        found[parameter.name] = None  # what it holds, nobody can tell
-        return
+        sizes = [node.attributes.size(name, default=0, minimum=0) for name in ("N", "K")]
+        return StoredParameter(index, operand.name, tuple(sizes), operand.dtype, prod(sizes))
+    if operand.dtype == "unknown" and operand.shape != ():
+        return StoredParameter(index, operand.name, operand.shape, operand.dtype, None)
     integers = row.integer_parameters if row else _INTEGER_PARAMETERS.get(node.proto.op_type, _NONE)
-    if (index in integers or is_floating(parameter.dtype)) and parameter.shape != ():
-        found[parameter.name] = parameter.elements
+    if operand.shape == ():
+        return None
+    if index in integers or is_floating(operand.dtype) or is_dequantised(node.scope, node.input(index)):
+        return StoredParameter(index, operand.name, operand.shape, operand.dtype, operand.elements)
+    return None

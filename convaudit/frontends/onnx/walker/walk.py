@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.formulas import Count, multiply
-from convaudit.frontends.onnx.functions import Expanded, Origin, expand_functions
+from convaudit.frontends.onnx.functions import Expanded, expand_functions
 from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.loader.onnx_file import OnnxModel
 from convaudit.frontends.onnx.ops import CONV_OPS
@@ -16,7 +16,8 @@ from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
 from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer, ignores_pads, is_known
 from convaudit.frontends.onnx.walker.loops import choice, iterations
-from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops
+from convaudit.frontends.onnx.walker.names import Names
+from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops, other_layers
 from convaudit.frontends.onnx.walker.params import count_parameters
 from convaudit.frontends.onnx.walker.scopes import Node, Scope
 from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, ShapeSource, TensorInfo
@@ -80,6 +81,7 @@ def walk_onnx(
         format="onnx",
         inputs=inputs.tensors,
         layers=found.layers,
+        other_layers=other_layers(found.nodes, found.names),
         other_ops=found.other_ops,
         uncounted_ops=found.uncounted_ops,
         model_params=count_parameters(found.nodes),
@@ -117,12 +119,15 @@ class _Findings:
     layers: tuple[ConvLayer, ...]
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
+    names: Names  # of the layers
 
     @classmethod
     def of(cls, scope: Scope) -> _Findings:
         nodes = list(_visit(scope, Names()))
         convolutions = [node for node in nodes if node.op in CONV_OPS]
-        return cls(nodes, convolutions, _layers(convolutions), *count_other_ops(nodes))
+        names = Names()
+        layers = tuple([conv_layer(node, names.of_layer(node.origin)) for node in convolutions])
+        return cls(nodes, convolutions, layers, *count_other_ops(nodes), names)
 
     @property
     def addresses(self) -> dict[str, Address]:
@@ -177,37 +182,9 @@ def _nested_calls(outer: Count | None, inner: Count | None) -> Count | None:
     return 0 if 0 in (outer, inner) else multiply(outer, inner)
 
 
-def _layers(convolutions: Sequence[Node]) -> tuple[ConvLayer, ...]:
-    names = Names()
-    return tuple([conv_layer(node, names.of_layer(node.origin)) for node in convolutions])
-
-
 def _is_known(layer: ConvLayer) -> bool:
     return all(map(is_known, _shapes(layer)))
 
 
 def _shapes(layer: ConvLayer) -> tuple[Shape | None, ...]:
     return layer.input_shape, layer.output_shape, layer.weight_shape
-
-
-class Names:
-    """Names for people: the node's own where it is one, readable, and none of them given twice."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, int] = {}  # and the last number that was added to it
-
-    def unique(self, *candidates: str) -> str:
-        """The first candidate that is free, else the last one with a number."""
-        name = next((name for name in candidates if name not in self._taken), None)
-        while name is None:
-            self._taken[candidates[-1]] += 1
-            numbered = f"{candidates[-1]}#{self._taken[candidates[-1]]}"
-            name = None if numbered in self._taken else numbered
-        self._taken[name] = 1
-        return name
-
-    def of_layer(self, origin: Origin) -> str:
-        """A node's label; its path where that is taken, or repeats with every call of a function."""
-        if "function" in origin.address:
-            return self.unique(origin.path)
-        return self.unique(origin.label, origin.path)

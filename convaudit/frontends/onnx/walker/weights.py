@@ -136,6 +136,19 @@ def _behind(scope: Scope, name: str) -> tuple[Scope | None, str]:
     return None, name
 
 
+def is_dequantised(scope: Scope, name: str) -> bool:
+    """Whether a DequantizeLinear stands between an operand and the stored tensor behind it."""
+    for _ in range(_LONGEST_CHAIN):
+        home = scope.home(name)
+        node = home.producers.get(name) if home is not None else None
+        if home is None or node is None or not node.input or node.op_type not in PASS_THROUGH:
+            return False
+        if node.op_type == "DequantizeLinear":
+            return True
+        scope, name = home, node.input[0]
+    return False
+
+
 _LONGEST_CHAIN = 64
 
 

@@ -70,6 +70,10 @@ class Stored:
         same = (name for name in self._sharing(tensor) if _same_view(self._found[name].tensor, tensor))
         return next(same, None)
 
+    def is_parameter(self, name: str) -> bool:
+        """Whether what is stored by that name is a parameter, not a buffer, a constant or a statistic."""
+        return self._found[name].parameter
+
     def _sharing(self, tensor: Tensor) -> list[str]:
         """Names of what is stored in the same memory: ``weight.data`` is another tensor."""
         return [

@@ -15,6 +15,7 @@ from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.walker import Walked, walk_onnx
 from convaudit.records import ConvLayer, Network
+from tests.rows import rows_sum_up
 
 HEADER = '<ir_version: 10, opset_import: ["" : {opset}, "com.microsoft" : 1, "local" : 1, "custom" : 1]>\n'
 
@@ -34,7 +35,9 @@ def values(name: str, *shape: int, dtype: str = "float", scale: float = 0.1) -> 
 def walked(source: str | Path | ModelProto, **options: Any) -> Walked:
     """What the walker finds in a file, a model, or a model's text."""
     opset = options.pop("opset", 21)
-    return walk_onnx(load_onnx(model(source, opset=opset) if isinstance(source, str) else source), **options)
+    found = walk_onnx(load_onnx(model(source, opset=opset) if isinstance(source, str) else source), **options)
+    rows_sum_up(found.network)
+    return found
 
 
 def walk(source: str | Path | ModelProto, **options: Any) -> Network:

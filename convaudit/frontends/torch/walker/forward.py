@@ -101,11 +101,13 @@ def _network(
 ) -> Network:
     if recorder.stored.has_frozen_parameters():
         notes.append("frozen TorchScript holds its parameters as constants of its code; those are counted")
+    layers = recorder.layers.named()
     return Network(
         source=source or _class_name(module),
         format="torchscript" if isinstance(module, torch.jit.ScriptModule) else "torch",
         inputs=arguments.infos(module),
-        layers=recorder.layers.named(),
+        layers=layers,
+        other_layers=recorder.other_layers.named(layer.name for layer in layers),
         other_ops=recorder.other_ops(),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ class Frame:
     pads_same: bool = False  # ``padding="same"``
     notes: tuple[str, ...] = ()
     unnamed: int = 0  # convolutions so far whose weight is not stored
+    other_ops: Counter[str] = field(default_factory=Counter)  # the same of other operators, by name
 
     @classmethod
     def of(cls, path: str, module: nn.Module) -> Frame:
@@ -70,7 +72,7 @@ class Layers:
 
     def __init__(self, stored: Stored, root: str) -> None:
         self._stored = stored
-        self._root = root  # how to name what runs outside all submodules
+        self.root = root
         self._outermost = Place((Frame(""),))
         self._thread = threading.local()
         self._rows: dict[PlacedLayer, Count | None] = {}
@@ -97,7 +99,7 @@ class Layers:
 
     def where(self) -> str:
         """The running module, for a message."""
-        return self.place.frames[-1].path or self._root
+        return self.place.frames[-1].path or self.root
 
     @contextmanager
     def at(self, place: Place) -> Iterator[None]:
@@ -172,7 +174,7 @@ class Layers:
         own_weight = call.weight if call.stored_weight is None else call.stored_weight
         weight = parameter(own_weight)
         bias = None if call.bias is None else parameter(call.bias)
-        path = _path(frame, weight.name if call.row.packed else self._stored.name(own_weight))
+        path = owner_path(frame, weight.name if call.row.packed else self._stored.name(own_weight))
         weight_shape = tuple(int(size) for size in call.weight.shape)
         row = PlacedLayer(
             name="",
@@ -214,19 +216,23 @@ class Layers:
         return numbers.setdefault(weight_name or frame.unnamed, len(numbers) + 1)
 
     def _name(self, row: PlacedLayer) -> str:
-        module = row.module or self._root
+        module = row.module or self.root
         if len(self._numbers[row.module]) == 1:
             return module
         form = "conv_transpose" if row.transposed else "deform_conv" if row.deformable else "conv"
         return f"{module} ({form}{len(row.kernel_size or ())}d #{row.number})"
 
 
-def _path(frame: Frame, weight_name: str | None) -> str:
+_PARAMETRIZATION = re.compile(r"(^|\.)parametrizations\.\w+(?=\.\w+$)")
+"""What torch.nn.utils.parametrize puts between a module and what its weight is computed from."""
+
+
+def owner_path(frame: Frame, weight_name: str | None) -> str:
     """The running module, or the submodule of it that owns the weight and was not seen to run.
 
     TorchScript runs its submodules unseen, and a parent may apply a child's weight by itself.
     """
-    owner = (weight_name or "").rpartition(".")[0]
+    owner = _PARAMETRIZATION.sub("", weight_name or "").rpartition(".")[0]
     inside = owner.startswith(f"{frame.path}.") if frame.path else owner
     return owner if inside else frame.path
 

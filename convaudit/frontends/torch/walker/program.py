@@ -64,11 +64,13 @@ def walk_program(
         raise ExecutionError(
             f"{_root(program)}: the program cannot be followed: {in_one_line(error)}"
         ) from error
+    layers = recorder.layers.named(sizes)
     return Network(
         source=source or _root(program),
         format="torch.export",
         inputs=_infos(inputs, given, sizes),
-        layers=recorder.layers.named(sizes),
+        layers=layers,
+        other_layers=recorder.other_layers.named((layer.name for layer in layers), sizes),
         other_ops=tuple(replace(other, macs=substitute(other.macs, sizes)) for other in recorder.other_ops()),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),

@@ -12,21 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convaudit.formulas import Count, add, multiply
 from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.calls import is_higher_order, op_name, takes_no_values, tensors_in
+from convaudit.frontends.torch.operands import read_operands
 from convaudit.frontends.torch.ops import ConvCall, read_conv
 from convaudit.frontends.torch.other_ops import count_macs, may_convolve, unknown_cost
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.walker.bodies import Follower, python_body
 from convaudit.frontends.torch.walker.layers import Layers
+from convaudit.frontends.torch.walker.other_layers import OtherLayers
 from convaudit.frontends.torch.walker.threads import unfollowed
 from convaudit.records import Branch, ConvLayer, OtherOp
 
 _BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
 """To learn its result's shape torch decomposes it into a dozen operators: half of a whole fake forward."""
 
-_LOOPED = "in a loop of unknown length"
 Observer = Callable[[ConvLayer, ConvCall, Tensor], None]
 """Is told of each convolution that ran: its row (a layer without name), its operands, its output."""
 
@@ -36,6 +36,7 @@ class Recorder(private.TorchDispatchMode):
 
     Attributes:
         layers: The convolutions.
+        other_layers: The other multiplying operators.
         stored: The tensors of the model.
         used: Names of those that an operator read.
         closed: Whether the forward is over: a thread that goes on is left alone.
@@ -50,7 +51,7 @@ class Recorder(private.TorchDispatchMode):
         self.closed = False
         self.stored = stored
         self._observer = observer
-        self._other_ops: dict[tuple[str, tuple[Branch, ...]], tuple[int, Count | None]] = {}
+        self.other_layers = OtherLayers(self.layers, stored)
         self._opaque: dict[tuple[str, str, tuple[Branch, ...]], int] = {}
         self._uncounted: Counter[str] = Counter()
         self._not_composite: set[Any] = set()
@@ -64,21 +65,11 @@ class Recorder(private.TorchDispatchMode):
 
     def other_ops(self) -> tuple[OtherOp, ...]:
         """The other multiplying operators, and those of unknown cost, by type."""
-        counted = (
-            OtherOp(
-                op=op.removeprefix("aten."),
-                count=count,
-                macs=macs,
-                reason=None if macs is not None else unknown_cost(op) or _LOOPED,
-                branches=branches,
-            )
-            for (op, branches), (count, macs) in self._other_ops.items()
-        )
         opaque = (
             OtherOp(op=op, count=count, macs=None, reason=reason, branches=branches, opaque=True)
             for (op, reason, branches), count in self._opaque.items()
         )
-        return (*counted, *opaque)
+        return (*self.other_layers.by_op(), *opaque)
 
     def unseen(self, op: str, reason: str, count: int = 1) -> None:
         """Note that convolutions may have run in ``op``, which nobody saw."""
@@ -151,9 +142,7 @@ class Recorder(private.TorchDispatchMode):
         elif macs is None and reason is None:
             self._uncounted[op] += 1
         else:
-            key = op, self.layers.place.branches
-            count, known = self._other_ops.get(key, (0, 0))
-            self._other_ops[key] = count + 1, add(known, multiply(macs, self.layers.place.times))
+            self.other_layers.add(op, macs, read_operands(func, args, kwargs), output)
 
 
 def in_one_line(error: Exception, width: int = 400) -> str:

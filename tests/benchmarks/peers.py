@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.peers
 
-Needs ``pip install torchinfo fvcore ptflops``. Prints the table of docs/comparison.md: multiply-accumulates of one
-forward, each as the tool prints them, and what they are by hand. A peer that cannot count a module says so.
+Needs ``pip install torchinfo fvcore ptflops``. Prints the table of docs/comparison.md: multiply-accumulates
+of one forward, each as the tool prints them, and what they are by hand. A peer that cannot count a module
+says so.
 """
 
 from __future__ import annotations

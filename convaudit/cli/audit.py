@@ -10,10 +10,11 @@ import click
 from convaudit.cli.errors import ExitCode, fail, report_failure
 from convaudit.cli.group import Command
 from convaudit.cli.options import audit_keywords, source_options, time_options, verify_options
-from convaudit.cli.output import check_output, colored, progress_bar, write_result
+from convaudit.cli.output import check_output, write_document
+from convaudit.cli.progress import progress_bar
 from convaudit.cli.values import COLUMN_LIST, KIND, SORT_KEY
 from convaudit.cli.view import check_before, check_untimed, check_view, output_options
-from convaudit.reporters import FORMATS, Document, View, chosen_format
+from convaudit.reporters import Document, View, chosen_format
 
 if TYPE_CHECKING:
     from convaudit.records import AuditReport
@@ -79,8 +80,8 @@ def audit(
     from convaudit.reporters.grid import terminal_width
 
     document: Document = "models" if len(models) > 1 else "audit"
-    name = chosen_format(document, format_name, output)
     check_output(output, *models, source["data"], source["timings"], source["twin_timings"])
+    name = chosen_format(document, format_name, output)
     width = terminal_width() if output is None else None
     view = View(only=only, sort=sort, top=top, columns=columns or None, style=table_style, width=width)
     check_view(view, name, several=len(models) > 1)
@@ -90,8 +91,7 @@ def audit(
         check_before(view, name)
     reports = audited(models, audit_keywords(source))
     if reports:
-        text = FORMATS[name].render(document, reports if document == "models" else reports[0], view)
-        write_result(colored(text) if name == "table" and output is None else text, output)
+        write_document(document, reports if document == "models" else reports[0], name, output, view)
     failed = len(reports) < len(models)
     unproven = reported_unproven(reports)
     finding = any(map(failed_verification, reports)) | (strict and reported_unknowns(reports))

@@ -15,7 +15,7 @@ from convaudit.checks.config import load_config, nearest_config
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS, CheckSettings
 from convaudit.cli.baselines import Baselines
-from convaudit.cli.errors import ExitCode, failure_text, report_failure
+from convaudit.cli.errors import ExitCode, failure_text, note, report_failure
 from convaudit.cli.group import Command
 from convaudit.cli.options import (
     Decorated,
@@ -27,13 +27,13 @@ from convaudit.cli.options import (
     verify_options,
     without_verification,
 )
-from convaudit.cli.output import check_output, progress_bar, write_result
+from convaudit.cli.output import check_output, write_document, write_result
+from convaudit.cli.progress import progress_bar
 from convaudit.cli.values import FILE, Value, read_dim
 from convaudit.cli.view import file_formats, file_options
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_FORMAT, FORMATS
-from convaudit.reporters.text import printable
 
 _EPILOG = """
 Examples:
@@ -42,9 +42,10 @@ Examples:
   convaudit check model.onnx --max-removable 1%
   convaudit check model.onnx --baseline base.json --write-baseline
   convaudit check model.onnx --baseline base.json --tolerance 2%
-  convaudit check --junit convaudit.xml     all models that convaudit.toml or pyproject.toml names
+  convaudit check --junit convaudit.xml   all models of a settings file
 
-In [tool.convaudit] of pyproject.toml, or in convaudit.toml, options go by their names:
+In [tool.convaudit] of pyproject.toml, or in convaudit.toml, options go by
+their names:
   max-params = "5M"
   models."nets/*.onnx".max-macs = "600M"
 
@@ -117,7 +118,7 @@ def check(
     if any(model.error is not None for model in checked):
         click.get_current_context().exit(ExitCode.TROUBLE)
     for path in baselines.save():
-        click.echo(f"wrote {printable(str(path))}", err=True)
+        note(f"wrote {path}")
     failed = any(model.failures for model in checked)
     click.get_current_context().exit(ExitCode.FINDING if failed else ExitCode.OK)
 
@@ -164,7 +165,7 @@ def write_outputs(checked: Sequence[CheckedModel], paths: Mapping[str, str | Non
     """The text on standard output, and a file for each format that has a path."""
     for name, path in {DEFAULT_FORMAT: "-", **paths}.items():
         if path:
-            write_result(FORMATS[name].render("check", checked), path)
+            write_document("check", checked, name, path)
 
 
 def write_github(checked: Sequence[CheckedModel]) -> None:

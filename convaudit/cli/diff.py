@@ -19,11 +19,12 @@ from convaudit.cli.options import (
     threads_option,
     time_budget_option,
 )
-from convaudit.cli.output import check_output, progress_bar, write_result
+from convaudit.cli.output import check_output, write_document
+from convaudit.cli.progress import progress_bar
 from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
 from convaudit.frontends import names_code
-from convaudit.reporters import FORMATS, View, chosen_format
+from convaudit.reporters import View, chosen_format
 from convaudit.requests import diff_request
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ Examples:
   convaudit diff before.onnx after.onnx
   convaudit diff torchvision:mobilenet_v2 exported.onnx -i 1x3x224x224
   convaudit diff main.onnx branch.onnx -o comment.md
-  convaudit diff float.onnx int8.onnx --time   what the change promised and is worth, layer by layer
+  convaudit diff float.onnx int8.onnx --time   what each change is worth
 
-Layers are matched by what they compute and by name; a new name or place alone is not a difference.
+Layers are matched by what they compute and by name; a new name or place alone
+is not a difference.
 
 Exit codes:
   0  equal
@@ -72,13 +74,13 @@ def diff(before: str, after: str, format_name: str | None, output: str | None, *
     from convaudit.checks.diff import difference_of
     from convaudit.reporters.grid import terminal_width
 
-    name = chosen_format("diff", format_name, output)
     check_output(output, before, after, options["data"])
+    name = chosen_format("diff", format_name, output)
     view = View(width=terminal_width() if output is None else None)
     how = _time_request(options)
     first, second = opened_pair([before, after], {**source_keywords(options), "data": options["data"]})
     difference = _timed(first, second, how) if how else difference_of(first.report, second.report)
-    write_result(FORMATS[name].render("diff", difference, view), output)
+    write_document("diff", difference, name, output, view)
     click.get_current_context().exit(ExitCode.OK if difference.equal else ExitCode.FINDING)
 
 

@@ -15,6 +15,7 @@ import click
 from convaudit.errors import ConvauditError
 
 DEBUG_VARIABLE = "CONVAUDIT_DEBUG"
+_QUIET = "convaudit.quiet"
 _MOST_TEXT = 1000
 """Characters of one line; a message repeats what a file holds, which may be a million numbers."""
 
@@ -118,15 +119,38 @@ def fail(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """One line on stderr that is no failure."""
+    """One line on stderr that is no failure, unless ``--quiet`` is given."""
     from convaudit.reporters.text import printable
 
-    _to_stderr(printable(message))
+    if not is_quiet():
+        _to_stderr(printable(message))
+
+
+def be_quiet(context: click.Context) -> None:
+    """Write no notes until the command has ended, and show no progress."""
+    context.meta[_QUIET] = True
+
+
+def is_quiet() -> bool:
+    """Whether ``--quiet`` is given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and _QUIET in context.meta
+
+
+def color_wanted() -> bool | None:
+    """Whether the environment asks for colours, or for none; None: only a terminal gets them.
+
+    ``NO_COLOR`` (https://no-color.org) beats ``FORCE_COLOR`` (https://force-color.org); each counts unless it
+    is empty.
+    """
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
 
 
 def _to_stderr(line: str) -> None:
     """A line for people; where none can be written, the exit code says it all."""
     try:
-        click.echo(line, err=True)
+        click.echo(line, err=True, color=color_wanted())
     except OSError:
         silence(sys.stderr)

@@ -8,11 +8,11 @@ from importlib import resources
 
 import click
 
+from convaudit.cli.errors import note
 from convaudit.cli.group import Command
 from convaudit.cli.output import write_file
 from convaudit.cli.values import FILE
 from convaudit.errors import UsageError
-from convaudit.reporters.text import printable
 
 NAME = "digits.onnx"
 _EPILOG = f"""
@@ -38,8 +38,8 @@ def example(output: str) -> None:
     if os.path.isfile(output) and not _holds(output, model):
         raise UsageError(f"{output!r} exists and is another file; name a new one with --output")
     write_file(model, output)
-    again = printable(shlex.quote(output))
-    click.echo(f"wrote {printable(output)}; now try: convaudit {again} --verify", err=True)
+    again = shlex.quote(output)
+    note(f"wrote {output}; now try: convaudit {again} --verify")
 
 
 def _holds(path: str, content: bytes) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterable
 from importlib import import_module
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -12,6 +14,7 @@ import click
 from convaudit.cli.errors import (
     DEBUG_VARIABLE,
     ExitCode,
+    be_quiet,
     clean_up_when_terminated,
     fail,
     handled,
@@ -36,7 +39,11 @@ COMMANDS = {
 """Where to find each, and its help: both are listed without importing what the command needs."""
 DEFAULT = "audit"
 _OTHERS = "Options"
-_OWN_OPTIONS = ("--help", "-h", "--version")
+_OWN_OPTIONS = ("--help", "-h", "--version", "-V")
+_ANYWHERE = ("--debug", "--quiet", "-q")
+"""Options of every command, which may stand before its name as well."""
+_NEAR_OPTIONS = ("--help", "--version", "--verify", "--time")
+"""What newcomers write as if it were a command."""
 
 
 class Command(click.Command):
@@ -44,7 +51,7 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.append(_debug_option())
+        self.params += [_quiet_option(), _debug_option()]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse arguments in one line, as everything else is refused, where click would print the usage."""
@@ -53,8 +60,8 @@ class Command(click.Command):
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.NoSuchOption as error:
-            near = did_you_mean(error.option_name, error.possibilities or ())
-            refuse(ctx, f"{error.message.rstrip('.')}{near}")
+            near = _elsewhere(error.option_name) or did_you_mean(error.option_name, error.possibilities or ())
+            refuse(ctx, f"there is no option {error.option_name!r}{near}")
         except click.UsageError as error:
             refuse(ctx, error.format_message())
 
@@ -70,18 +77,28 @@ class Command(click.Command):
             return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options below the headings that they have, the others last."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is not None:
-                sections.setdefault(getattr(param, "section", _OTHERS), []).append(record)
-        for title in sorted(sections, key=_OTHERS.__eq__):
-            with formatter.section(title):
-                formatter.write_dl(sections[title])
+        write_options(self.get_params(ctx), ctx, formatter)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_epilog(self.epilog, formatter)
+
+
+def _elsewhere(option: str) -> str:
+    """The end of a message about an option that another command has."""
+    others = [
+        name
+        for name in COMMANDS
+        for param in load_command(name).params
+        if option in (*param.opts, *param.secondary_opts)
+    ]
+    return f" here; it is an option of 'convaudit {others[0]}'" if others else ""
+
+
+def load_command(name: str) -> click.Command:
+    """One of ``COMMANDS``."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    command: click.Command = getattr(import_module(module), attribute)
+    return command
 
 
 def refuse(ctx: click.Context, message: str) -> NoReturn:
@@ -89,6 +106,20 @@ def refuse(ctx: click.Context, message: str) -> NoReturn:
     sentence = message if message.endswith("?") else f"{message.rstrip('.')};"
     fail(f"{sentence} see '{ctx.command_path} --help'")
     ctx.exit(ExitCode.TROUBLE)
+
+
+def write_options(
+    params: Iterable[click.Parameter], ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    """Options below the headings that they have, the others last."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for param in params:
+        record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+        if record is not None:
+            sections.setdefault(getattr(param, "section", _OTHERS), []).append(record)
+    for title in sorted(sections, key=_OTHERS.__eq__):
+        with formatter.section(title):
+            formatter.write_dl(sections[title])
 
 
 def write_epilog(epilog: str | None, formatter: click.HelpFormatter) -> None:
@@ -113,17 +144,44 @@ def _debug_option() -> click.Option:
     )
 
 
+def _quiet_option() -> click.Option:
+    def switch_on(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            be_quiet(ctx)
+
+    return click.Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=switch_on,
+        help="Write no notes, and show no progress; errors and the result stay.",
+    )
+
+
 class DefaultGroup(click.Group):
     """``convaudit model.onnx`` is ``convaudit audit model.onnx``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        before = list(takewhile(_ANYWHERE.__contains__, args))
+        args = args[len(before) :]
         if args and args[0] not in (*COMMANDS, *_OWN_OPTIONS):
-            # a word such as "chek" names no model that anybody has; a path, a suffix or a module would
-            near = did_you_mean(args[0], COMMANDS) if args[0].isidentifier() else ""
-            if near and not os.path.lexists(args[0]):
-                refuse(ctx, f"{args[0]!r} is neither a command nor a file{near}")
+            self._refuse_commands(ctx, args)
             args = [DEFAULT, *args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [*args[:1], *before, *args[1:]])
+
+    def _refuse_commands(self, ctx: click.Context, args: list[str]) -> None:
+        """Refuse a command that is misspelt, or that stands where models do."""
+        first, *others = args
+        # a word such as "chek" names no model that anybody has; a path, a suffix or a module would
+        if first.isidentifier() and not os.path.lexists(first):
+            word = first.lower()
+            near = did_you_mean(word, COMMANDS) or did_you_mean(f"--{word}", _NEAR_OPTIONS)
+            if near:
+                refuse(ctx, f"{first!r} is neither a command nor a file{near}")
+        for word, before in zip(others, args, strict=False):
+            if word in COMMANDS and not before.startswith("-") and not os.path.lexists(word):
+                refuse(ctx, f"{word!r} is a command, and a command stands first: convaudit {word} MODEL")
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Help and version are written on the way."""
@@ -134,20 +192,12 @@ class DefaultGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-    def _default(self, ctx: click.Context) -> click.Command:
-        command = self.get_command(ctx, DEFAULT)
-        assert command is not None
-        return command
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The default command's options are this command's options."""
-        self._default(ctx).format_options(ctx, formatter)
+        *params, help_option = load_command(DEFAULT).get_params(ctx)
+        write_options([*params, *self.params, help_option], ctx, formatter)
         self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -155,7 +205,7 @@ class DefaultGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self._default(ctx).format_epilog(ctx, formatter)
+        load_command(DEFAULT).format_epilog(ctx, formatter)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands, and what the default command completes: its options and files."""
@@ -164,7 +214,7 @@ class DefaultGroup(click.Group):
         files = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]
         return [
             *super().shell_complete(ctx, incomplete),
-            *self._default(ctx).shell_complete(ctx, incomplete),
+            *load_command(DEFAULT).shell_complete(ctx, incomplete),
             *files,
         ]
 
@@ -175,16 +225,13 @@ class DefaultGroup(click.Group):
     options_metavar="",
     subcommand_metavar="MODEL... | COMMAND [OPTIONS]",
 )
-@click.version_option(__version__, prog_name="convaudit", message="%(prog)s %(version)s")
-@click.pass_context
-def cli(ctx: click.Context) -> None:
+@click.version_option(__version__, "-V", "--version", prog_name="convaudit", message="%(prog)s %(version)s")
+def cli() -> None:
     """What the convolutions of a network cost, what groups save, and whether each is right.
 
     A MODEL is a file (.onnx, .pt2, TorchScript .pt), torchvision:NAME (without weights: nothing is
     downloaded), or package.module:factory, which imports and runs the code that it names.
     """
-    if os.environ.get("NO_COLOR"):
-        ctx.color = False
 
 
 def main() -> None:

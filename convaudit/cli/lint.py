@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,13 @@ from convaudit.cli.options import (
     source_options,
     time_budget_option,
 )
-from convaudit.cli.output import check_output, colored, progress_bar, write_result
+from convaudit.cli.output import check_output, write_document, write_result
+from convaudit.cli.progress import progress_bar
 from convaudit.cli.values import Value, read_list
 from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
 from convaudit.frontends import TIME_BUDGET
-from convaudit.reporters import FORMATS, View, chosen_format
+from convaudit.reporters import View, chosen_format
 
 if TYPE_CHECKING:
     from convaudit.records.findings import LintReport
@@ -129,9 +129,9 @@ def lint(models: tuple[str, ...], exit_zero: bool, **options: Any) -> None:
     options |= _rules(options)
     _refuse_idle(models, options)
     fixing = options["fix"]
+    check_output(options["output"], *(() if fixing else models), options["data"])
     output = None if fixing else options["output"]
     name = chosen_format("lint", options["format_name"], output)
-    check_output(options["output"], *(() if fixing else models), options["data"])
     reports = [linted_model(model, options) for model in models]
     write_reports(reports, name, output)
     troubled = reported_trouble(reports)
@@ -169,8 +169,7 @@ def write_reports(reports: Sequence[LintReport], name: str, output: str | None) 
 
     view = View(width=terminal_width() if output is None else None)
     if any(report.error is None for report in reports) or name not in ("table", "csv"):
-        text = FORMATS[name].render("lint", reports, view)
-        write_result(_painted(text) if name == "table" and output is None else text, output)
+        write_document("lint", reports, name, output, view)
     for report in reports:
         for line in note_lines(report.notes):
             note(f"note: {report.source}: {line}" if len(reports) > 1 else f"note: {line}")
@@ -245,16 +244,3 @@ def _refuse_idle(models: Sequence[str], options: Mapping[str, Any]) -> None:
                 raise UsageError(
                     f"--{option.replace('_', '-')} says how to run a model; it needs --fix, --time or --data"
                 )
-
-
-def _painted(text: str) -> str:
-    """Layers in bold, codes in the colour of their severity, beside what is coloured everywhere."""
-    from convaudit.linting.rules import LINT_RULES
-
-    colors = {"error": "red", "warning": "yellow", "info": "cyan"}
-
-    def code(match: re.Match[str]) -> str:
-        rule = LINT_RULES.get(match[2])
-        return match[0] if rule is None else match[1] + click.style(match[2], fg=colors[rule.severity])
-
-    return re.sub(r"(?m)^(  )(CA\d{3})(?= )", code, colored(text))

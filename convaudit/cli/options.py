@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from convaudit.arguments import named_or_in_order, unique
-from convaudit.cli.values import DIM, FILE, INPUT, KEYWORDS, SECONDS, SEED, SIZE
+from convaudit.cli.values import DIM, FILE, INPUT, KEYWORDS, SECONDS, SEED, SIZE, Choice
 from convaudit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -127,7 +127,7 @@ def _runtime_options(doing: str, threads: str | None = None) -> Iterable[Callabl
     yield threads_option(doing, threads)
     yield click.option(
         "--opt-level",
-        type=click.Choice(["all", "extended", "basic", "disabled"]),
+        type=Choice(["all", "extended", "basic", "disabled"]),
         help=f"onnxruntime's graph optimisation while {doing}, all unless given.",
     )
 

@@ -1,33 +1,31 @@
-"""Where results go: standard output, or a file that is whole or not there; colours and progress beside it."""
+"""Where results go: standard output, or a file that is whole or not there."""
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from convaudit.cli.errors import silence
+from convaudit.cli.colors import painted
+from convaudit.cli.errors import color_wanted, silence
 from convaudit.errors import UsageError
-from convaudit.records import STATUSES, status_words
-from convaudit.reporters.text import printable, shorten
+from convaudit.reporters import DEFAULT_FORMAT, DEFAULT_VIEW, FORMATS, Document, View
 
-_ALARM: dict[str, Any] = {"fg": "red", "bold": True}
-_CAUTION: dict[str, Any] = {"fg": "yellow"}
-_STYLES = {
-    **{
-        f"{status_words(status)}:": _ALARM if meaning.proves == "wrong" else _CAUTION
-        for status, meaning in STATUSES.items()
-    },
-    "warning:": _CAUTION,
-    "total of ": {"bold": True},
-    "removable: ": {"bold": True},
-}
+
+def write_document(
+    document: Document, content: Any, name: str, output: str | None, view: View = DEFAULT_VIEW
+) -> None:
+    """Write what a command has found in the format ``name``; a table that is printed has its colours.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    text = FORMATS[name].render(document, content, view)
+    printed = output is None or output == "-"
+    write_result(painted(document, text) if printed and name == DEFAULT_FORMAT else text, output)
 
 
 def write_result(text: str, output: str | None) -> None:
@@ -80,7 +78,7 @@ def _print(text: str) -> None:
         # a name that the terminal cannot show must not end the report
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        click.echo(text, nl=False)
+        click.echo(text, nl=False, color=color_wanted())
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -111,59 +109,3 @@ def _write_atomically(data: bytes, output: str) -> None:
 def _write(data: bytes, path: str, mode: str) -> None:
     with open(path, mode) as file:
         file.write(data)
-
-
-def colored(text: str) -> str:
-    """Totals in bold, warnings and bad verdicts in colour, with the lines they continue on.
-
-    ``click.echo`` drops colours again where they do not belong: pipes, files, ``NO_COLOR``.
-    """
-    lines = []
-    style: dict[str, Any] | None = None
-    for line in text.split("\n"):
-        if not line.startswith("  "):
-            style = next((value for start, value in _STYLES.items() if line.startswith(start)), None)
-        lines.append(click.style(line, **style) if style else line)
-    return "\n".join(lines)
-
-
-_WIDEST_BAR = 36
-
-
-@contextmanager
-def progress_bar(label: str, counted: str = "layers") -> Iterator[Callable[[int, int], None] | None]:
-    """A callback for ``audit``'s ``progress``, or None where nobody watches.
-
-    Such as "m.onnx  [####----]  4/8  00:00:03  layers timed".
-
-    Args:
-        label: What is being worked on.
-        counted: What the numbers count.
-    """
-    if not sys.stderr.isatty():
-        yield None
-        return
-    bar: Any = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None:
-            columns = shutil.get_terminal_size().columns
-            short = shorten(printable(label), columns // 3)
-            rest = f"{short}  []  {total}/{total}  00:00:00  {counted} "
-            bar = click.progressbar(
-                length=total,
-                label=short,
-                file=sys.stderr,
-                show_pos=True,
-                item_show_func=lambda _: counted,
-                width=max(1, min(_WIDEST_BAR, columns - len(rest))),
-            )
-            bar.render_progress()
-        bar.update(done - bar.pos)
-
-    try:
-        yield show
-    finally:
-        if bar is not None:
-            click.echo("\r\x1b[K", file=sys.stderr, nl=False)

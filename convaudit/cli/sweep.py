@@ -9,11 +9,12 @@ import click
 from convaudit.cli.errors import ExitCode, fail
 from convaudit.cli.group import Command
 from convaudit.cli.options import source_keywords, source_options, sweep_options
-from convaudit.cli.output import check_output, colored, progress_bar, write_result
+from convaudit.cli.output import check_output, write_document
+from convaudit.cli.progress import progress_bar
 from convaudit.cli.values import Value, read_groups
 from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
-from convaudit.reporters import FORMATS, Document, View, chosen_format
+from convaudit.reporters import Document, View, chosen_format
 
 _EPILOG = """
 The layer is timed alone, with random weights, at all numbers of groups in
@@ -63,8 +64,8 @@ def sweep(
     if (layer is None) != every:
         raise UsageError("name one layer with --layer, or sweep every distinct one with --all")
     document: Document = "sweeps" if every else "sweep"
-    name = chosen_format(document, format_name, output)
     check_output(output, model)
+    name = chosen_format(document, format_name, output)
     with progress_bar(model) as progress:
         found = sweep_model(
             model,
@@ -79,8 +80,7 @@ def sweep(
             progress=progress,
         )
     view = View(width=terminal_width() if output is None else None)
-    text = FORMATS[name].render(document, found, view)
-    write_result(colored(text) if name == "table" and output is None else text, output)
+    write_document(document, found, name, output, view)
     rows = [row for one in (found if isinstance(found, list) else [found]) for row in one.rows]
     if all(row.seconds is None for row in rows):
         fail(f"{model}: nothing was timed: {rows[0].reason}")

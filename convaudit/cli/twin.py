@@ -9,7 +9,8 @@ import click
 from convaudit.cli.errors import note
 from convaudit.cli.group import Command
 from convaudit.cli.options import run_keywords, run_options, source_keywords, source_options
-from convaudit.cli.output import check_output, progress_bar, write_result
+from convaudit.cli.output import check_output, write_result
+from convaudit.cli.progress import progress_bar
 from convaudit.cli.values import FILE
 
 _EPILOG = """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convaudit.arguments import read_input
-from convaudit.errors import UsageError
+from convaudit.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -48,6 +48,16 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
 
         before, comma, last = incomplete.rpartition(",")
         return [CompletionItem(before + comma + word) for word in self.words() if word.startswith(last)]
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]  # generic only since click 8.2
+    """One of several words; of others it names the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices:
+            near = did_you_mean(str(value).lower(), self.choices)
+            self.fail(f"{value!r:.100} is none of {', '.join(self.choices)}{near}", param, ctx)
+        return value
 
 
 def kind_words() -> Iterable[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 
 from convaudit.cli.options import Decorated, decorated
-from convaudit.cli.values import FILE
+from convaudit.cli.values import FILE, Choice
 from convaudit.errors import UsageError
 from convaudit.reporters import DEFAULT_FORMAT, FORMATS, Document, Format, View, formats_of
 
@@ -18,7 +18,7 @@ def output_options(document: Document) -> Callable[[Decorated], Decorated]:
         "-f",
         "--format",
         "format_name",
-        type=click.Choice(list(formats_of(document))),
+        type=Choice(list(formats_of(document))),
         show_default=f"by FILE's suffix, else {DEFAULT_FORMAT}",
         help="How to write the result.",
     )

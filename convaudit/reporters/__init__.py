@@ -81,7 +81,7 @@ FORMATS = {
         module="convaudit.reporters.table",
         documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint"),
         about="text for a terminal",
-        suffixes=(".txt",),
+        suffixes=(".txt", ".log"),
         heeds=("columns", "style"),
     ),
     "markdown": Format(
@@ -145,17 +145,24 @@ def chosen_format(document: Document, name: str | None, path: str | None) -> str
     Args:
         document: What is to be written.
         name: The format that was asked for; None: the one that the path's suffix tells, else the default.
-        path: Where it is to be written; None: to standard output.
+        path: Where it is to be written; None: to standard output. Without a suffix it tells nothing.
 
     Raises:
-        UsageError: The suffix is that of a format that the document is not written in.
+        UsageError: The suffix is that of a format that the document is not written in, or of none at all.
     """
     if name is not None or path is None:
         return name or DEFAULT_FORMAT
     suffix = PurePath(path).suffix.lower()
-    told = [known for known, form in FORMATS.items() if suffix in form.suffixes] or [DEFAULT_FORMAT]
+    if not suffix:
+        return DEFAULT_FORMAT
     able = formats_of(document)
-    if told[0] not in able:
-        choice = "|".join(able)
-        raise UsageError(f"{path!r} is named as {told[0]}, which is not written here; use --format {choice}")
-    return told[0]
+    choice = "|".join(able)
+    told = next((known for known, form in FORMATS.items() if suffix in form.suffixes), None)
+    if told is None:
+        usual = ", ".join(form.suffixes[0] for form in able.values() if form.suffixes)
+        raise UsageError(
+            f"{path!r}: no format is named {suffix}; name the file {usual}, or give --format {choice}"
+        )
+    if told not in able:
+        raise UsageError(f"{path!r} is named as {told}, which is not written here; use --format {choice}")
+    return told

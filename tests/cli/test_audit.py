@@ -131,12 +131,12 @@ BAD = [
     pytest.param(["MODEL", "-i", "x=1x4", "-i", "x=1x4"], r"--input is given twice for 'x'", id="twice"),
     pytest.param(["MODEL", "--dim", "N=1", "--dim", "N=2"], r"--dim is given twice for 'N'", id="dim-twice"),
     pytest.param(
-        ["MODEL", "--xyzzy"], r"No such option '--xyzzy'; see 'convaudit audit --help'", id="option"
+        ["MODEL", "--xyzzy"], r"there is no option '--xyzzy'; see 'convaudit audit --help'", id="option"
     ),
     pytest.param(["MODEL", "--verfy"], r"'--verfy'; did you mean '--verify'\? see", id="near-an-option"),
     pytest.param(["chek"], r"neither a command nor a file; did you mean 'check'\?", id="near-a-command"),
     pytest.param(["chek.onnx"], r"chek\.onnx: cannot be opened: No such file", id="near-only-a-file"),
-    pytest.param(["MODEL", "-f", "jsn"], r"'jsn' is not one of 'table', .*'json'; see", id="format"),
+    pytest.param(["MODEL", "-f", "jsn"], r"'jsn' is none of .*; did you mean 'json'\? see", id="format"),
 ]
 
 

@@ -43,7 +43,9 @@ CHOSEN = [
     pytest.param("out.csv", [], "name,op,", id="csv"),
     pytest.param("out.md", [], "### ", id="markdown"),
     pytest.param("out.txt", [], "model.onnx (onnx)", id="table"),
-    pytest.param("out.log", [], "model.onnx (onnx)", id="a-suffix-of-none"),
+    pytest.param("out.log", [], "model.onnx (onnx)", id="log"),
+    pytest.param("OUT.JSON", [], "{", id="capitals"),
+    pytest.param("out.pdf", ["-f", "table"], "model.onnx (onnx)", id="a-suffix-of-none"),
     pytest.param("json", [], "model.onnx (onnx)", id="no-suffix"),
     pytest.param("out.csv", ["-f", "json"], "{", id="the-option-decides"),
 ]
@@ -72,6 +74,7 @@ def test_the_suffix_chooses_for_several_models_and_a_difference(run: Run, model:
     [
         pytest.param(["out.sarif"], "'out.sarif' is named as sarif, which is not written here", id="sarif"),
         pytest.param(["out.xml"], f"use --format {'|'.join(formats_of('audit'))}", id="junit"),
+        pytest.param(["out.pdf"], "'out.pdf': no format is named .pdf; name the file .txt, .md", id="none"),
     ],
 )
 def test_a_suffix_of_another_documents_format_is_refused(

@@ -116,7 +116,8 @@ def test_select_is_repeatable(run: Run, idle: str) -> None:
         pytest.param(["--seed", "1"], "it needs --fix, --time or --data", id="idle"),
         pytest.param(["--time-budget", "1s"], "how long --time may take", id="budget"),
         pytest.param(["-o", "idle.onnx"], "is a file that is read", id="over"),
-        pytest.param(["-o", "x.html"], "", id="suffix"),
+        pytest.param(["-o", "x.log"], "", id="suffix"),
+        pytest.param(["-o", "x.onnx"], "no format is named .onnx; name the file .txt", id="network"),
         pytest.param(["-o", "x.xml"], "named as junit, which is not written here", id="junit"),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from convaudit.errors import UsageError
+from convaudit.errors import UsageError, did_you_mean
 from convaudit.records import Network, Optimization, RuntimeInfo, Shape
 
 RUNTIMES = ("convaudit.frontends.onnx.onnxruntime",)
@@ -175,7 +175,9 @@ def find_provider(name: str) -> tuple[Runtime, str]:
         f"{runtime.name} {runtime.version} has {', '.join(map(short_name, runtime.providers()))}"
         for runtime in runtimes()
     )
-    raise UsageError(f"provider {name!r:.100} is not available; as installed here, {here}")
+    known = [short_name(provider) for runtime in runtimes() for provider in runtime.providers()]
+    near = did_you_mean(name.lower(), known)
+    raise UsageError(f"provider {name!r:.100} is not available; as installed here, {here}{near}")
 
 
 def short_name(provider: str) -> str:

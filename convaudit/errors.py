@@ -17,6 +17,13 @@ class UsageError(ConvauditError, ValueError):
     """A caller's value cannot be used: an unknown input name, a malformed shape, a wrong rank."""
 
 
+class UnknownNameError(UsageError, KeyError, AttributeError):
+    """No layer, or no chart, has this name; the message has the nearest one."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would quote it
+
+
 class LoadError(ConvauditError):
     """A model cannot be read: missing, truncated, not a model, or unsafe."""
 

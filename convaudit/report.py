@@ -11,6 +11,8 @@ from convaudit.records import AuditReport
 if TYPE_CHECKING:
     import pandas
 
+    from convaudit.reporters.charts.plots import Plots
+
 
 class Report(AuditReport):
     """An audit's findings: data first, and every way to show them."""
@@ -35,6 +37,18 @@ class Report(AuditReport):
         from convaudit.reporters.table import notebook_html
 
         return notebook_html(self)
+
+    @property
+    def plot(self) -> Plots:
+        """Charts, by the names that ``print(report.plot)`` lists: ``report.plot.macs()``.
+
+        Raises:
+            UsageError: When one is called: the report lacks what it shows; the message says what to ask for.
+            DependencyError: When one is called: Altair is not installed.
+        """
+        from convaudit.reporters.charts.plots import Plots
+
+        return Plots(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain lists, dictionaries and exact numbers, as its JSON Schema describes them."""

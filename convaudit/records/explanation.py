@@ -123,6 +123,15 @@ class ChannelBlock:
     inputs: Sequence[int]
     outputs: Sequence[int]
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many inputs and outputs; ``len`` refuses a range of a hostile number of channels."""
+        counts = [
+            channels.stop - channels.start if isinstance(channels, range) else len(channels)
+            for channels in (self.inputs, self.outputs)
+        ]
+        return counts[0], counts[1]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:

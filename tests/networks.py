@@ -12,6 +12,7 @@ from convaudit.records import (
     Branch,
     ConvLayer,
     Network,
+    OtherLayer,
     OtherOp,
     RuntimeInfo,
     TensorInfo,
@@ -104,6 +105,23 @@ def mixed_network() -> Network:
         conv_layer("up", 32, 16, (2, 2), (55, 112), transposed=True, stride=(2, 2), groups=2),
         conv_layer("looped", 16, 16, (1, 1), (8, 8), calls=None, notes=("the loop's length is unknown",)),
         conv_layer("dynamic", 16, 4, (1, 1), (8, 8), weight_name=None),
+        other_layers=(
+            OtherLayer(
+                name="head",
+                op="Gemm",
+                params=81_000,
+                macs=1_280_000,
+                input_shape=(16, 80),
+                output_shape=(16, 1000),
+                weight_shape=(1000, 80),
+                weight_name="head.weight",
+                dtype="float32",
+                stored=(
+                    TensorInfo(name="head.weight", shape=(1000, 80), dtype="float32"),
+                    TensorInfo(name="head.bias", shape=(1000,), dtype="float32"),
+                ),
+            ),
+        ),
         other_ops=(
             OtherOp(op="Gemm", count=1, macs=1_280_000),
             OtherOp(op="custom.Thing", count=2, macs=None, reason="unknown op"),

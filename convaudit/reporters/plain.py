@@ -27,9 +27,7 @@ DERIVED = {
     "activation_bytes": ("arithmetic_intensity",),
 }
 """Properties that are shown, by the field that each comes after."""
-HIDDEN = frozenset(
-    {"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "lint", "other_layers", "blocks"}
-)
+HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "lint", "blocks"})
 """Fields that are not shown: another one tells what they do."""
 LAST = ("notes", "verification", "timing")
 """Fields that come after the counts."""
@@ -42,11 +40,13 @@ def report_dict(report: AuditReport, view: View = DEFAULT_VIEW, *, lazy: bool = 
     Args:
         report: What an audit found.
         view: Which of its layers to list.
-        lazy: Whether ``layers`` is an iterator, by which only one layer's dictionary is in memory at a time.
+        lazy: Whether the lists of layers are iterators, by which only one layer's dictionary is in memory at
+            a time.
     """
-    layers = map(plain, select(report, view))
+    layers, others = map(plain, select(report, view)), map(plain, report.other_layers)
     values = {
         "layers": layers if lazy else list(layers),
+        "other_layers": others if lazy else list(others),
         "uncounted_ops": [{"op": op, "count": count} for op, count in report.uncounted_ops],
     }
     return {

@@ -22,6 +22,7 @@ from convaudit.records import (
     AuditReport,
     Branch,
     LayerCost,
+    OtherLayer,
     OtherOp,
     RuntimeInfo,
     TensorInfo,
@@ -61,7 +62,7 @@ CONTRACT = {
 }
 TOP_KEYS = {
     *("schema_version", "convaudit_version", "source", "format", "layers", "totals", "other_ops", "warnings"),
-    "runtime",
+    *("runtime", "other_layers"),
 }
 
 
@@ -80,6 +81,7 @@ RECORDS = [
     pytest.param(AuditReport, ("report",), {"schema_version", "convaudit_version"}, id="report"),
     pytest.param(TensorInfo, ("report", "properties", "inputs", "items"), set(), id="input"),
     pytest.param(OtherOp, ("report", "properties", "other_ops", "items"), set(), id="other-op"),
+    pytest.param(OtherLayer, ("other_layer",), set(), id="other-layer"),
     pytest.param(LayerCost, ("layer",), set(), id="layer"),
     pytest.param(Totals, ("totals",), set(), id="totals"),
     pytest.param(Branch, ("branches", "items"), set(), id="branch"),
@@ -186,7 +188,7 @@ def test_json_is_strict_and_keeps_what_is_finite():
 
 def test_every_null_count_comes_with_its_formula_or_with_null():
     for report in (report_dict(MIXED), report_dict(SYMBOLIC)):
-        for counts in (*report["layers"], report["totals"], *report["other_ops"]):
+        for counts in (*report["layers"], *report["other_layers"], report["totals"], *report["other_ops"]):
             formula = counts["formula"]
             assert all(counts[name] is None for name in formula)
             names = [name for name in ("params", "macs", "dense_macs", "calls") if name in counts]

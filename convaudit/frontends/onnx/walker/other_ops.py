@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from convaudit.errors import ModelError
 from convaudit.formulas import Count, add
+from convaudit.frontends.onnx.graphs import Address
 from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.walker.convolutions import NEVER, is_known
 from convaudit.frontends.onnx.walker.multiplying_ops import (
@@ -15,7 +16,7 @@ from convaudit.frontends.onnx.walker.multiplying_ops import (
     multiplies_nothing,
 )
 from convaudit.frontends.onnx.walker.names import Names
-from convaudit.frontends.onnx.walker.params import StoredParameter, parameters_of
+from convaudit.frontends.onnx.walker.params import StoredParameter
 from convaudit.frontends.onnx.walker.scopes import Node
 from convaudit.records import Branch, OtherLayer, OtherOp, TensorInfo
 from convaudit.shapes import known_elements
@@ -49,25 +50,30 @@ def count_other_ops(nodes: Iterable[Node]) -> tuple[tuple[OtherOp, ...], tuple[t
     return tuple(others), tuple(uncounted.items())
 
 
-def other_layers(nodes: Iterable[Node], names: Names) -> tuple[OtherLayer, ...]:
+def other_layers(
+    nodes: Iterable[Node], parameters: Mapping[Address, Sequence[StoredParameter]], names: Names
+) -> tuple[OtherLayer, ...]:
     """A row for each multiplying op that is not a convolution; an op that nobody knows has none.
 
     Args:
         nodes: All nodes of the model.
+        parameters: What each of them computes with, by its address.
         names: Gives each a name that no convolution has.
     """
     return tuple(
         [
-            _other_layer(node, row, names.of_layer(node.origin))
+            _other_layer(node, row, parameters[node.address], names.of_layer(node.origin))
             for node in nodes
             if node.op not in CONV_OPS and (row := MULTIPLYING_OPS.get(node.op)) is not None
         ]
     )
 
 
-def _other_layer(node: Node, row: MultiplyingOp, name: str) -> OtherLayer:
+def _other_layer(
+    node: Node, row: MultiplyingOp, operands: Sequence[StoredParameter], name: str
+) -> OtherLayer:
     macs, reason = _macs_of_a_call(node, row)
-    parameters = {parameter.name: parameter for parameter in parameters_of(node)}
+    parameters = {parameter.name: parameter for parameter in operands}
     weight = next((one for one in parameters.values() if one.index not in row.added), None)
     notes = [] if reason is None else [_unknown_sizes(node) if reason == UNKNOWN_SHAPE else reason]
     if node.scope.calls is None:

@@ -49,16 +49,11 @@ class StoredParameter:
     elements: int | None  # None: nobody can tell
 
 
-def count_parameters(nodes: Iterable[Node]) -> int | None:
-    """Elements of all stored parameters that ``nodes`` use; None if a parameter's size is unknown.
-
-    Raises:
-        ModelError: A node uses a tensor that nothing defines.
-    """
+def count_parameters(parameters: Iterable[StoredParameter]) -> int | None:
+    """Elements of all stored parameters, each once; None if the size of one is unknown."""
     found: dict[str, int | None] = {}
-    for node in nodes:
-        for parameter in parameters_of(node):
-            found.setdefault(parameter.name, parameter.elements)
+    for parameter in parameters:
+        found.setdefault(parameter.name, parameter.elements)
     return None if None in found.values() else sum(size for size in found.values() if size is not None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from convaudit.arguments import GivenInput, given_dims, inputs_by_name
 from convaudit.formulas import Count, multiply
@@ -18,7 +19,7 @@ from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_laye
 from convaudit.frontends.onnx.walker.loops import choice, iterations
 from convaudit.frontends.onnx.walker.names import Names
 from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops, other_layers
-from convaudit.frontends.onnx.walker.params import count_parameters
+from convaudit.frontends.onnx.walker.params import count_parameters, parameters_of
 from convaudit.frontends.onnx.walker.scopes import Node, Scope
 from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, ShapeSource, TensorInfo
 
@@ -76,15 +77,16 @@ def walk_onnx(
             found, before = look().telling("declared", found), found
             warnings += [_CLAIMED] if found.shapes != before.shapes else []
     warnings += found.contradictions()
+    parameters = {node.address: tuple(parameters_of(node)) for node in found.nodes}
     network = Network(
         source=model.source,
         format="onnx",
         inputs=inputs.tensors,
         layers=found.layers,
-        other_layers=other_layers(found.nodes, found.names),
+        other_layers=other_layers(found.nodes, parameters, found.names),
         other_ops=found.other_ops,
         uncounted_ops=found.uncounted_ops,
-        model_params=count_parameters(found.nodes),
+        model_params=count_parameters(chain.from_iterable(parameters.values())),
         file_bytes=model.file_bytes,
         warnings=tuple(warnings),
     )

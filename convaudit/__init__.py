@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ShapeError,
         UsageError,
     )
+    from convaudit.explanations import LayerExplanation, explain
     from convaudit.formulas import Formula
     from convaudit.lints import Findings, fix, lint
     from convaudit.records.findings import Finding
@@ -45,6 +46,7 @@ __all__ = [
     "Findings",
     "Formula",
     "GroupsError",
+    "LayerExplanation",
     "LoadError",
     "ModelError",
     "Outcome",
@@ -57,6 +59,7 @@ __all__ = [
     "audit",
     "check",
     "diff",
+    "explain",
     "fix",
     "lint",
     "sweep",
@@ -71,6 +74,8 @@ _MODULES = {
     "audit": "convaudit.api",
     "check": "convaudit.api",
     "diff": "convaudit.api",
+    "LayerExplanation": "convaudit.explanations",
+    "explain": "convaudit.explanations",
     "Finding": "convaudit.records.findings",
     "Findings": "convaudit.lints",
     "fix": "convaudit.lints",

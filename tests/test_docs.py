@@ -6,14 +6,16 @@ import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from convaudit.records import KINDS, STATUSES
+from convaudit.records.explanation import DimensionRule
 from convaudit.records.findings import Finding, LintTotals
 from convaudit.records.timing import SweepRow
 from convaudit.reporters.columns import COLUMNS
+from convaudit.reporters.explained import EXPLAIN_KEYS
 from convaudit.reporters.plain import keys_of
 from convaudit.reporters.sweeps import SWEEP_KEYS
 from tests.conftest import SLOW
@@ -49,6 +51,8 @@ TABLES = [
     pytest.param(section("json.md"), SCHEMA["$defs"]["report"]["properties"], id="report"),
     pytest.param(section("json.md", "Sweeps"), SWEEP_KEYS, id="sweep"),
     pytest.param(section("json.md", "Rows of a sweep"), keys_of(SweepRow), id="sweep-row"),
+    pytest.param(section("json.md", "Explanations"), EXPLAIN_KEYS, id="explanation"),
+    pytest.param(section("explain.md", "What it shows"), get_args(DimensionRule), id="dimension-rules"),
     pytest.param(section("json.md", "Findings"), LINT["model"]["properties"], id="lint"),
     pytest.param(section("json.md", "Findings of a model"), keys_of(Finding), id="finding"),
     pytest.param(section("json.md", "Totals of findings"), keys_of(LintTotals), id="lint-totals"),

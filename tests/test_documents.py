@@ -32,7 +32,10 @@ def folder_of(document: Path, scratch: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, pytest.param(ROOT / "docs" / "index.md", id="docs")])
+EXECUTED = [pytest.param(ROOT / "docs" / f"{name}.md", id=name) for name in ("index", "explain")]
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *EXECUTED])
 def test_commands_print_what_the_document_shows(
     document: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -30,7 +30,7 @@ FLOORS = (
     {"reporters"},
     {"report", "requests", "alternating"},
     {"api"},
-    {"twins", "sweeps"},
+    {"twins", "sweeps", "explanations"},
     {"lints"},
     {"testing"},
     {"cli"},
@@ -195,6 +195,7 @@ SAME_NAMES = {
     "diff": "as audit",
     "twin": "as audit",
     "sweep": "as audit",
+    "explain": "as audit",
     "lint": "as audit",
     "render_sweep": "as render_audit",
     "render_sweeps": "as render_audit",
@@ -204,6 +205,7 @@ SAME_NAMES = {
     "render_check": "as render_audit",
     "render_diff": "as render_audit",
     "render_lint": "as render_audit",
+    "render_explain": "as render_audit",
 }
 """Public names that two modules may define, with the reason."""
 

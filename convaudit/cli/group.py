@@ -30,6 +30,7 @@ COMMANDS = {
     "audit": ("convaudit.cli.audit:audit", "List every convolution of each MODEL; the default command."),
     "check": ("convaudit.cli.check:check", "Check models against budgets and a baseline, in CI."),
     "diff": ("convaudit.cli.diff:diff", "Compare two models layer by layer."),
+    "explain": ("convaudit.cli.explain:explain", "Explain a layer: its wiring, every number's arithmetic."),
     "lint": ("convaudit.cli.lint:lint", "Find what a network carries for nothing, and take it out."),
     "rule": ("convaudit.cli.rule:rule", "Say what a rule of lint means and how it is proven."),
     "sweep": ("convaudit.cli.sweep:sweep", "Time one layer at every number of groups."),

@@ -65,15 +65,11 @@ def _weight_axes(layer: LayerCost, *, dense: bool) -> tuple[Factor, ...]:
         sizes, kernel = layer.weight_shape[:2], layer.weight_shape[2:]
     elif layer.kernel_size is None:
         kernel = (None,)
-    factor = layer.groups if dense else 1
-    taps = [name.name for name in spatial_names(len(kernel))] if layer.kernel_size is not None else ["all"]
+    axes = [name.name for name in spatial_names(len(kernel))] if layer.kernel_size is not None else ["taps"]
     return (
         Factor(name=names[0], value=sizes[0]),
-        Factor(name=grouped, value=multiply(sizes[1], factor)),
-        *(
-            Factor(name=f"taps along the {axis}" if axis != "all" else "taps", value=size)
-            for axis, size in zip(taps, kernel, strict=False)
-        ),
+        Factor(name=grouped, value=multiply(sizes[1], layer.groups if dense else 1)),
+        *(Factor(name=f"kernel {axis}", value=size) for axis, size in zip(axes, kernel, strict=False)),
     )
 
 

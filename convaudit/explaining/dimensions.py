@@ -65,8 +65,8 @@ def _channels(layer: LayerCost, size: Count | None) -> Dimension:
         rule="weight" if size is not None else "unknown",
         size=size,
         derived=derived,
-        symbols="groups * output channels of a group",
-        text=f"{groups}*{bracketed(each)} = {number(size)}",
+        symbols="groups*(output channels of a group)",
+        text=number(size) if groups == 1 else f"{groups}*{bracketed(each)} = {number(size)}",
         reason=_why(layer, derived, size),
     )
 

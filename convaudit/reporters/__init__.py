@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeAlias
 
 from convaudit.errors import UsageError
 
-Document: TypeAlias = Literal["audit", "models", "diff", "check", "sweep", "sweeps", "lint"]
+Document: TypeAlias = Literal["audit", "models", "diff", "check", "sweep", "sweeps", "lint", "explain"]
 """An ``AuditReport``; several of them; a ``Difference``; the ``CheckedModel`` records of a check; a ``Sweep``
-of one layer; those of all distinct layers of a model; the ``LintReport`` records of models."""
+of one layer; those of all distinct layers of a model; the ``LintReport`` records of models; the
+``Explanation`` records of layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +80,14 @@ DEFAULT_FORMAT = "table"
 FORMATS = {
     "table": Format(
         module="convaudit.reporters.table",
-        documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint"),
+        documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint", "explain"),
         about="text for a terminal",
         suffixes=(".txt", ".log"),
         heeds=("columns", "style"),
     ),
     "markdown": Format(
         module="convaudit.reporters.markdown",
-        documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint"),
+        documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint", "explain"),
         about="Markdown, for a comment on a pull request",
         suffixes=(".md", ".markdown"),
         heeds=("columns",),
@@ -100,7 +101,7 @@ FORMATS = {
     ),
     "json": Format(
         module="convaudit.reporters.json",
-        documents=("audit", "models", "diff", "sweep", "sweeps", "lint"),
+        documents=("audit", "models", "diff", "sweep", "sweeps", "lint", "explain"),
         about="JSON with exact integers",
         suffixes=(".json",),
         lists_layers=True,

@@ -20,6 +20,7 @@ from convaudit.reporters.text import json_text
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
+    from convaudit.records.explanation import Explanation
     from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
 
@@ -76,6 +77,14 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
     from convaudit.reporters.sweeps import sweep_dict
 
     return json_text([sweep_dict(sweep) for sweep in sweeps])
+
+
+def render_explain(explanations: Sequence[Explanation], view: View = DEFAULT_VIEW) -> str:
+    """The explanation as an object; several as a list of them."""
+    from convaudit.reporters.explained import explanation_dict
+
+    several = [explanation_dict(told) for told in explanations]
+    return json_text(several[0] if len(several) == 1 else several)
 
 
 def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:

@@ -21,6 +21,7 @@ from convaudit.reporters.times import time_lines
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
     from convaudit.checks.outcome import CheckedModel
+    from convaudit.records.explanation import Explanation
     from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
 
@@ -100,6 +101,30 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
     from convaudit.reporters.sweeps import summary_columns, summary_lines
 
     return _document([_table(summary_columns(sweeps), code=("name",)), _list(summary_lines(sweeps))])
+
+
+def render_explain(explanations: Sequence[Explanation], view: View = DEFAULT_VIEW) -> str:
+    """For each layer a heading, a list, its wiring and window drawn, and a table of its arithmetic."""
+    from convaudit.reporters.explained import explained_heading, explained_lines, explained_sections
+    from convaudit.reporters.sketches import sketched
+
+    parts = []
+    for told in explanations:
+        parts += [f"### {markdown_text(explained_heading(told))}", _list(explained_lines(told))]
+        parts += [f"{title}:\n\n{_fenced(lines)}" for title, lines in sketched(told).items()]
+        for title, rows in explained_sections(told).items():
+            cells = "\n".join(f"| {markdown_text(name)} | {markdown_code(text)} |" for name, text in rows)
+            parts.append(f"| {markdown_text(title)} |  |\n|---|---|\n{cells}")
+    return _document(parts)
+
+
+def _fenced(lines: Sequence[str]) -> str:
+    """A block of code, which nothing in it can end."""
+    text = "\n".join(lines)
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:

@@ -17,6 +17,7 @@ from convaudit.reporters.times import time_lines
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
     from convaudit.checks.outcome import CheckedModel
+    from convaudit.records.explanation import Explanation
     from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
 
@@ -77,6 +78,27 @@ def render_sweeps(sweeps: Sequence[Sweep], view: View = DEFAULT_VIEW) -> str:
     from convaudit.reporters.sweeps import summary_columns, summary_lines
 
     return laid_out(summary_columns(sweeps), view) + "\n\n" + wrapped(summary_lines(sweeps), view.width)
+
+
+def render_explain(explanations: Sequence[Explanation], view: View = DEFAULT_VIEW) -> str:
+    """What each layer is, its wiring and its window drawn, and the arithmetic of every number."""
+    return "\n\n".join(_explained(told, view) for told in explanations)
+
+
+def _explained(told: Explanation, view: View) -> str:
+    from convaudit.reporters.explained import explained_heading, explained_lines, explained_sections
+    from convaudit.reporters.sketches import sketched
+
+    text = wrapped([explained_heading(told)], view.width) + "\n"
+    text += wrapped(explained_lines(told), view.width, "- ")
+    for title, lines in sketched(told).items():
+        text += f"\n{title}\n" + "".join(f"  {line}".rstrip() + "\n" for line in lines)
+    for title, rows in explained_sections(told).items():
+        text += "\n" + wrapped([title], view.width)
+        indent = max(len(name) for name, _ in rows) + 4
+        for name, line in rows:
+            text += wrapped([line], view.width, f"  {name}".ljust(indent), " " * indent)
+    return text
 
 
 def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str:

@@ -22,6 +22,7 @@ NEEDED = {
     "check": ["m.onnx", "--max-macs", "1G"],
     "diff": ["m.onnx", "m.onnx"],
     "example": [],
+    "explain": ["m.onnx", "--dim", "x=1"],
     "lint": ["m.onnx", "--dim", "x=1"],
     "sweep": ["m.onnx", "--layer", "conv", "--dim", "x=1", "--time-budget", "10ms"],
     "twin": ["m.onnx", "-o", "d.onnx"],

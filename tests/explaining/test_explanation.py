@@ -146,8 +146,8 @@ def test_counts_have_their_numbers_filled_in():
     assert [factor.name for factor in told.weight] == [
         "output channels",
         "input channels of a group",
-        "taps along the height",
-        "taps along the width",
+        "kernel height",
+        "kernel width",
     ]
     assert told.factor == 4
 

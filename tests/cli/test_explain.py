@@ -1,0 +1,106 @@
+"""``convaudit explain``: which layer, in which format, and how it is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner, Result
+
+import convaudit
+from convaudit.cli.group import cli
+from tests.cli.conftest import save_model
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def digits() -> str:
+    return str(Path(convaudit.__file__).parent / "cli" / "digits.onnx")
+
+
+def test_a_layer_is_explained_at_eighty_columns(run: Run, digits: str):
+    result = run("explain", digits, "--layer", "grouped", env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "floor((8 + 1 + 1 - 1*(3 - 1) - 1)/2) + 1 = 4" in result.stdout
+    assert "8 times as many" in result.stdout
+    assert "█ 8 blocks of" in result.stdout
+    assert result.stderr == ""
+
+
+def test_without_a_name_the_costliest_is_explained_and_says_so(run: Run, digits: str):
+    result = run("explain", digits)
+    report = convaudit.audit(digits)
+    costliest = max(report.layers, key=lambda layer: layer.macs * layer.calls)
+    assert result.stdout.startswith(f"{costliest.name} of ")
+    assert f"the costliest of {len(report.layers)} layers; --layer NAME" in result.stderr
+    assert run("explain", digits, "-q").stderr == ""
+
+
+def test_several_layers_are_explained_once_each(run: Run, digits: str):
+    chosen = ("--layer", "stem", "--layer", "grouped", "--layer", "stem")
+    documents = json.loads(run("explain", digits, *chosen, "-f", "json").stdout)
+    assert [one["layer"] for one in documents] == ["stem", "grouped"]
+    assert json.loads(run("explain", digits, "--layer", "stem", "-f", "json").stdout)["layer"] == "stem"
+
+
+def test_a_terminal_without_unicode_gets_ascii(digits: str):
+    arguments = ["explain", digits, "--layer", "grouped"]
+    result = CliRunner(charset="ascii").invoke(cli, arguments, prog_name="convaudit")
+    assert result.exit_code == 0
+    assert result.stdout.isascii()
+    assert "-+--------+-" in result.stdout
+
+
+def test_a_files_suffix_tells_the_format(run: Run, digits: str, tmp_path: Path):
+    target = tmp_path / "grouped.md"
+    assert run("explain", digits, "--layer", "grouped", "-o", str(target)).exit_code == 0
+    text = target.read_text(encoding="utf-8")
+    assert text.startswith("### grouped of")
+    assert "```text\n" in text
+
+
+REFUSED = [
+    pytest.param(("--layer", "groupd"), "no layer is called 'groupd'; did you mean 'grouped'?", id="near"),
+    pytest.param(("--layer", "xyz"), "no layer is called 'xyz'; an audit lists them", id="far"),
+    pytest.param(("-o", "x.csv"), "'x.csv' is named as csv, which is not written here", id="format"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_refusals_are_one_line(run: Run, digits: str, options: tuple[str, ...], message: str):
+    result = run("explain", digits, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_model_without_convolutions_has_nothing_to_explain(run: Run, tmp_path: Path):
+    import onnx
+    from onnx import helper
+
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    path = tmp_path / "relu.onnx"
+    onnx.save(helper.make_model(graph), path)
+    result = run("explain", str(path))
+    assert result.exit_code == 2
+    assert "nothing to explain" in result.stderr
+
+
+def test_open_sizes_are_explained_by_formulas(run: Run, tmp_path: Path):
+    path = save_model(tmp_path / "model.onnx", batch="N")
+    result = run("explain", str(path))
+    assert result.exit_code == 0
+    assert "N batch     N, the input's" in result.stdout
+
+
+def test_the_shell_completes_the_names_of_layers(digits: str):
+    complete = ShellComplete(cli, {}, "convaudit", "_CONVAUDIT_COMPLETE")
+    words = complete.get_completions(["explain", digits, "--layer"], "g")
+    assert [word.value for word in words] == ["grouped"]
+    assert complete.get_completions(["explain", "absent.onnx", "--layer"], "g") == []

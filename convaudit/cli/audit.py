@@ -12,7 +12,7 @@ from convaudit.cli.group import Command
 from convaudit.cli.options import audit_keywords, source_options, time_options, verify_options
 from convaudit.cli.output import check_output, write_document
 from convaudit.cli.progress import progress_bar
-from convaudit.cli.values import COLUMN_LIST, KIND, SORT_KEY
+from convaudit.cli.values import COLUMN_LIST, KIND, MODEL, SORT_KEY, STYLE
 from convaudit.cli.view import check_before, check_untimed, check_view, output_options
 from convaudit.reporters import Document, View, chosen_format
 
@@ -44,7 +44,7 @@ Exit codes:
 
 
 @click.command(cls=Command, epilog=_EPILOG)
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, type=MODEL, metavar="MODEL...")
 @source_options
 @verify_options
 @time_options
@@ -62,7 +62,7 @@ Exit codes:
 )
 @click.option("--columns", type=COLUMN_LIST, help="Columns of the table or of the CSV: name,kernel,macs.")
 @output_options("audit")
-@click.option("--table-style", help="compact, as it is unless given, or any style of tabulate.")
+@click.option("--table-style", type=STYLE, help="compact, as it is unless given, or any style of tabulate.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is unknown.")
 def audit(
     models: tuple[str, ...],

@@ -29,7 +29,7 @@ from convaudit.cli.options import (
 )
 from convaudit.cli.output import check_output, write_document, write_result
 from convaudit.cli.progress import progress_bar
-from convaudit.cli.values import FILE, Value, read_dim
+from convaudit.cli.values import FILE, MODEL, Value, read_dim
 from convaudit.cli.view import file_formats, file_options
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport
@@ -77,7 +77,7 @@ def _option(name: str) -> Callable[[Decorated], Decorated]:
 
 
 @click.command(cls=Command, epilog=_EPILOG)
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, type=MODEL, metavar="[MODEL]...")
 @budget_options
 @click.option("--write-baseline", is_flag=True, help="Write the baseline instead of comparing with it.")
 @click.option("--config", type=FILE, help="Settings; else of the nearest convaudit.toml or pyproject.toml.")

@@ -21,6 +21,7 @@ from convaudit.cli.options import (
 )
 from convaudit.cli.output import check_output, write_document
 from convaudit.cli.progress import progress_bar
+from convaudit.cli.values import MODEL
 from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
 from convaudit.frontends import names_code
@@ -64,8 +65,8 @@ def _time_options(command: Decorated) -> Decorated:
 
 
 @click.command(cls=Command, epilog=_EPILOG)
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", type=MODEL, metavar="A")
+@click.argument("after", type=MODEL, metavar="B")
 @source_options
 @_time_options
 @output_options("diff")

@@ -56,6 +56,8 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse arguments in one line, as everything else is refused, where click would print the usage."""
+        if ctx.resilient_parsing and args and self._wants_value(args[-1]):
+            args = args[:-1]  # the shell completes its value; click would forget the MODEL before it
         try:
             return super().parse_args(ctx, args)
         except click.exceptions.NoArgsIsHelpError:
@@ -65,6 +67,10 @@ class Command(click.Command):
             refuse(ctx, f"there is no option {error.option_name!r}{near}")
         except click.UsageError as error:
             refuse(ctx, error.format_message())
+
+    def _wants_value(self, word: str) -> bool:
+        options = (param for param in self.params if isinstance(param, click.Option))
+        return any(word in option.opts and not option.is_flag for option in options)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Help is written on the way."""
@@ -166,8 +172,9 @@ class DefaultGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         before = list(takewhile(_ANYWHERE.__contains__, args))
         args = args[len(before) :]
-        if args and args[0] not in (*COMMANDS, *_OWN_OPTIONS):
-            self._refuse_commands(ctx, args)
+        if (args or before) and args[:1] not in ([name] for name in (*COMMANDS, *_OWN_OPTIONS)):
+            if args and not ctx.resilient_parsing:  # completion asks about half a line
+                self._refuse_commands(ctx, args)
             args = [DEFAULT, *args]
         return super().parse_args(ctx, [*args[:1], *before, *args[1:]])
 
@@ -209,15 +216,20 @@ class DefaultGroup(click.Group):
         load_command(DEFAULT).format_epilog(ctx, formatter)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands, and what the default command completes: its options and files."""
+        """Commands, and what the default command completes: its options, or models."""
         from click.shell_completion import CompletionItem
 
-        files = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]
-        return [
-            *super().shell_complete(ctx, incomplete),
-            *load_command(DEFAULT).shell_complete(ctx, incomplete),
-            *files,
+        default = load_command(DEFAULT)
+        if incomplete.startswith("-"):
+            found = [*default.shell_complete(ctx, incomplete), *super().shell_complete(ctx, incomplete)]
+            return list({item.value: item for item in found}.values())
+        models = next(param for param in default.params if isinstance(param, click.Argument))
+        commands = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
         ]
+        return [*commands, *models.shell_complete(ctx, incomplete)]
 
 
 @click.group(
@@ -240,6 +252,8 @@ def main() -> None:
     # What a short process imports lives until its end. Searching it for garbage, on the way and once more
     # at exit, takes a tenth of the time of an audit.
     gc.set_threshold(50_000)
+    if "_CONVAUDIT_COMPLETE" in os.environ:
+        import convaudit.cli.completion  # noqa: F401  # registers itself
     open_standard_streams()
     clean_up_when_terminated()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +20,9 @@ from convaudit.cli.options import (
 )
 from convaudit.cli.output import check_output, write_document, write_result
 from convaudit.cli.progress import progress_bar
-from convaudit.cli.values import Value, read_list
+from convaudit.cli.values import MODEL, Value, read_list
 from convaudit.cli.view import output_options
+from convaudit.cli.words import lint_words
 from convaudit.errors import UsageError
 from convaudit.frontends import TIME_BUDGET
 from convaudit.reporters import View, chosen_format
@@ -53,14 +54,7 @@ Exit codes:
 """
 
 
-def _rule_words() -> Iterable[str]:
-    """What selects rules."""
-    from convaudit.linting.selection import rule_words
-
-    return rule_words()
-
-
-RULE_LIST = Value("RULES", read_list, _rule_words)
+RULE_LIST = Value("RULES", read_list, lint_words)
 
 
 def rule_options(command: Decorated) -> Decorated:
@@ -117,7 +111,7 @@ def punished_options(command: Decorated) -> Decorated:
 
 
 @click.command(cls=Command, epilog=_EPILOG)
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, type=MODEL, metavar="MODEL...")
 @rule_options
 @fix_options
 @source_options

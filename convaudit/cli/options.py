@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from convaudit.arguments import named_or_in_order, unique
-from convaudit.cli.values import DIM, FILE, INPUT, KEYWORDS, SECONDS, SEED, SIZE, Choice
+from convaudit.cli.values import DIM, FILE, INPUT, KEYWORDS, PROVIDER, SECONDS, SEED, SIZE, Choice
 from convaudit.errors import UsageError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -51,7 +51,7 @@ data_option = click.option(
 )
 provider_option = click.option(
     "--provider",
-    metavar="NAME",
+    type=PROVIDER,
     help="What onnxruntime runs on: cpu unless given; openvino, cuda, ... if installed.",
 )
 

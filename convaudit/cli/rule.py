@@ -6,8 +6,11 @@ import click
 
 from convaudit.cli.group import Command
 from convaudit.cli.output import write_result
+from convaudit.cli.values import Value
+from convaudit.cli.words import lint_words
 from convaudit.errors import UsageError, did_you_mean
 
+RULE = Value("CODE", words=lint_words)
 _EPILOG = """
 Examples:
   convaudit rule
@@ -21,7 +24,7 @@ Exit codes:
 
 
 @click.command(cls=Command, epilog=_EPILOG)
-@click.argument("code", required=False, metavar="[CODE]")
+@click.argument("code", required=False, type=RULE, metavar="[CODE]")
 def rule(code: str | None) -> None:
     """What a rule of lint means, why it matters and how it is proven; without CODE, all of them."""
     from convaudit.linting.rules import LINT_RULES

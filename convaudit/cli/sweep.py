@@ -11,7 +11,7 @@ from convaudit.cli.group import Command
 from convaudit.cli.options import source_keywords, source_options, sweep_options
 from convaudit.cli.output import check_output, write_document
 from convaudit.cli.progress import progress_bar
-from convaudit.cli.values import Value, read_groups
+from convaudit.cli.values import LAYER, MODEL, Value, read_groups
 from convaudit.cli.view import output_options
 from convaudit.errors import UsageError
 from convaudit.reporters import Document, View, chosen_format
@@ -37,8 +37,8 @@ Exit codes:
 
 
 @click.command(cls=Command, epilog=_EPILOG)
-@click.argument("model", metavar="MODEL")
-@click.option("--layer", metavar="NAME", help="The layer, named as the audit prints it.")
+@click.argument("model", type=MODEL, metavar="MODEL")
+@click.option("--layer", type=LAYER, help="The layer, named as the audit prints it.")
 @click.option("--all", "every", is_flag=True, help="Every distinct layer: where a better groups exists.")
 @click.option(
     "--groups",

@@ -11,7 +11,7 @@ from convaudit.cli.group import Command
 from convaudit.cli.options import run_keywords, run_options, source_keywords, source_options
 from convaudit.cli.output import check_output, write_result
 from convaudit.cli.progress import progress_bar
-from convaudit.cli.values import FILE
+from convaudit.cli.values import FILE, LAYER, MODEL
 
 _EPILOG = """
 The weights of the twin are block-diagonal, so it computes the same function:
@@ -32,11 +32,12 @@ Exit codes:
 
 
 @click.command(cls=Command, epilog=_EPILOG)
-@click.argument("model", metavar="MODEL.onnx")
+@click.argument("model", type=MODEL, metavar="MODEL.onnx")
 @click.option("-o", "--output", type=FILE, required=True, help="The file to write.")
 @click.option(
     "--layers",
     multiple=True,
+    type=LAYER,
     metavar="NAME[,NAME]",
     help="Change these alone, named as the audit prints them; may be repeated.",
 )

@@ -10,10 +10,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convaudit.arguments import read_input
+from convaudit.cli.words import (
+    column_words,
+    completed_model,
+    dim_words,
+    input_words,
+    kind_words,
+    layer_words,
+    model_words,
+    offered,
+    provider_words,
+    sort_words,
+    style_words,
+)
 from convaudit.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from convaudit.report import Report
 
 
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
@@ -23,14 +38,20 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
         name: What kind of value it is, for ``--help``.
         read: Makes the value of its text.
         words: Tells which words the shell may complete it to; asked when it does.
+        of_model: Tells which of a model's words it may, where MODEL stands before it.
     """
 
     def __init__(
-        self, name: str, read: Callable[[str], Any] = str, words: Callable[[], Iterable[str]] = tuple
+        self,
+        name: str,
+        read: Callable[[str], Any] = str,
+        words: Callable[[], Iterable[str]] = tuple,
+        of_model: Callable[[Report], Iterable[str]] | None = None,
     ) -> None:
         self.name = name
         self.read = read
         self.words = words
+        self.of_model = of_model
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -43,11 +64,30 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The words that begin so; of a list, those for its last item."""
+        """The words that begin so; of a list, those for its last item that are not in it yet."""
+        before, comma, _ = incomplete.rpartition(",")
+        report = completed_model(ctx) if self.of_model is not None else None
+        words = self.words() if self.of_model is None or report is None else self.of_model(report)
+        there = set(before.split(","))
+        return offered((before + comma + word for word in words if word not in there), incomplete)
+
+
+class ModelSource(click.ParamType):  # type: ignore[type-arg]
+    """A file, or what names a model otherwise."""
+
+    name = "MODEL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Files, and architectures by name."""
         from click.shell_completion import CompletionItem
 
-        before, comma, last = incomplete.rpartition(",")
-        return [CompletionItem(before + comma + word) for word in self.words() if word.startswith(last)]
+        names = offered(model_words(incomplete), incomplete)
+        return names if ":" in incomplete and names else [*names, CompletionItem(incomplete, type="file")]
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]  # generic only since click 8.2
@@ -58,27 +98,6 @@ class Choice(click.Choice):  # type: ignore[type-arg]  # generic only since clic
             near = did_you_mean(str(value).lower(), self.choices)
             self.fail(f"{value!r:.100} is none of {', '.join(self.choices)}{near}", param, ctx)
         return value
-
-
-def kind_words() -> Iterable[str]:
-    """The kinds of convolutions."""
-    from convaudit.records import KINDS
-
-    return KINDS
-
-
-def column_words() -> Iterable[str]:
-    """The columns of the tables."""
-    from convaudit.reporters.columns import COLUMNS
-
-    return COLUMNS
-
-
-def sort_words() -> Iterable[str]:
-    """The columns that layers can be sorted by."""
-    from convaudit.reporters.columns import COLUMNS
-
-    return [name for name, column in COLUMNS.items() if column.order is not None]
 
 
 def read_dim(text: str) -> tuple[str, int]:
@@ -138,8 +157,12 @@ def read_keywords(text: str) -> dict[str, Any]:
     return keywords
 
 
-INPUT = Value("[NAME=]SHAPE", read_input)
-DIM = Value("NAME=VALUE", read_dim)
+MODEL = ModelSource()
+INPUT = Value("[NAME=]SHAPE", read_input, of_model=input_words)
+DIM = Value("NAME=VALUE", read_dim, of_model=dim_words)
+LAYER = Value("NAME", of_model=layer_words)
+PROVIDER = Value("NAME", words=provider_words)
+STYLE = Value("STYLE", words=style_words)
 KEYWORDS = Value("JSON", read_keywords)
 KIND = Value("KIND", words=kind_words)
 SORT_KEY = Value("KEY", words=sort_words)

@@ -1,4 +1,4 @@
-"""The program as a process: streams, pipes, help, completion."""
+"""The program as a process: streams, pipes, help."""
 
 from __future__ import annotations
 
@@ -64,30 +64,3 @@ def test_the_width_follows_columns(tmp_path):
     path = save_model(tmp_path / "m.onnx", name="n" * 120)
     assert max(map(len, program(str(path), COLUMNS="80").stdout.splitlines()[2:5])) <= 80
     assert "n" * 120 in program(str(path), COLUMNS="").stdout
-
-
-@pytest.mark.parametrize(
-    ("words", "index", "offers"),
-    [
-        pytest.param("convaudit --ver", 1, "--verify", id="option"),
-        pytest.param("convaudit model.onnx --form", 2, "--format", id="option-after-the-model"),
-        pytest.param("convaudit model.onnx --format j", 3, "json", id="choice"),
-        pytest.param("convaudit model.onnx --only dep", 3, "depthwise", id="kind"),
-        pytest.param("convaudit check --forbid dep", 3, "depthwise", id="choice-of-a-budget"),
-        pytest.param("convaudit model.onnx --columns na", 3, "name", id="column"),
-        pytest.param("convaudit model.onnx --columns name,ker", 3, "kernel", id="next-column"),
-        pytest.param("convaudit model.onnx --sort gr", 3, "groups", id="sort-key"),
-        pytest.param("convaudit lint --select zero", 3, "zero-border", id="rule"),
-        pytest.param("convaudit lint --ignore CA301,CA10", 3, "CA101", id="next-rule"),
-        pytest.param("convaudit mod", 1, "file", id="model"),
-        pytest.param("convaudit au", 1, "audit", id="command"),
-    ],
-)
-def test_completion(words, index, offers):
-    result = program(_CONVAUDIT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(index))
-    assert offers in {part for line in result.stdout.splitlines() for part in line.split(",")}
-
-
-def test_completion_scripts():
-    for shell in ("bash", "zsh", "fish"):
-        assert "_CONVAUDIT_COMPLETE" in program(_CONVAUDIT_COMPLETE=f"{shell}_source").stdout

@@ -16,7 +16,7 @@ from convaudit.version import __version__
 
 if TYPE_CHECKING:
     from convaudit.api import audit, check, diff
-    from convaudit.checks import Budgets, Difference, Outcome
+    from convaudit.checks import Budgets, CheckedModel, Difference, Outcome, Outcomes
     from convaudit.errors import (
         ConvauditError,
         DependencyError,
@@ -25,19 +25,23 @@ if TYPE_CHECKING:
         LoadError,
         ModelError,
         ShapeError,
+        UnknownNameError,
         UsageError,
     )
     from convaudit.explanations import LayerExplanation, explain
     from convaudit.formulas import Formula
     from convaudit.lints import Findings, fix, lint
+    from convaudit.records import LayerCost, LayerCosts, OtherLayer, Totals, Verification
     from convaudit.records.findings import Finding
+    from convaudit.records.timing import Timing
     from convaudit.report import Report
-    from convaudit.sweeps import SweepReport, sweep
+    from convaudit.sweeps import SweepReport, SweepReports, sweep
     from convaudit.testing import assert_within
     from convaudit.twins import twin
 
 __all__ = [
     "Budgets",
+    "CheckedModel",
     "ConvauditError",
     "DependencyError",
     "Difference",
@@ -46,14 +50,23 @@ __all__ = [
     "Findings",
     "Formula",
     "GroupsError",
+    "LayerCost",
+    "LayerCosts",
     "LayerExplanation",
     "LoadError",
     "ModelError",
+    "OtherLayer",
     "Outcome",
+    "Outcomes",
     "Report",
     "ShapeError",
     "SweepReport",
+    "SweepReports",
+    "Timing",
+    "Totals",
+    "UnknownNameError",
     "UsageError",
+    "Verification",
     "__version__",
     "assert_within",
     "audit",
@@ -69,7 +82,9 @@ __all__ = [
 _MODULES = {
     "Budgets": "convaudit.checks",
     "Difference": "convaudit.checks",
+    "CheckedModel": "convaudit.checks",
     "Outcome": "convaudit.checks",
+    "Outcomes": "convaudit.checks",
     "assert_within": "convaudit.testing",
     "audit": "convaudit.api",
     "check": "convaudit.api",
@@ -81,8 +96,15 @@ _MODULES = {
     "fix": "convaudit.lints",
     "Formula": "convaudit.formulas",
     "lint": "convaudit.lints",
+    "LayerCost": "convaudit.records",
+    "LayerCosts": "convaudit.records",
+    "OtherLayer": "convaudit.records",
+    "Totals": "convaudit.records",
+    "Verification": "convaudit.records",
+    "Timing": "convaudit.records.timing",
     "Report": "convaudit.report",
     "SweepReport": "convaudit.sweeps",
+    "SweepReports": "convaudit.sweeps",
     "sweep": "convaudit.sweeps",
     "twin": "convaudit.twins",
 }

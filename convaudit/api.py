@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-    from convaudit.checks import Budgets, Difference, Outcome
+    from convaudit.checks import Budgets, Difference, Outcomes
     from convaudit.records.findings import Linted
 
     Source: TypeAlias = str | os.PathLike[str] | ModelProto | nn.Module | ExportedProgram
@@ -156,7 +156,7 @@ def check(
     input_shape: Shapes = None,
     inputs: Any = None,
     dims: Mapping[str, int] | None = None,
-) -> list[Outcome]:
+) -> Outcomes:
     """Every budget that a model breaks; an empty list says that it keeps all of them.
 
     Args:
@@ -171,11 +171,14 @@ def check(
     Raises:
         UsageError: ``budgets`` limits nothing, since then every model would pass; else as ``audit``.
     """
+    from convaudit.checks import Outcomes
     from convaudit.checks.budgets import check_budgets
 
     asked = {"input_shape": input_shape, "inputs": inputs, "dims": dims, **runs_for(model, budgets)}
-    outcomes = check_budgets(report_of(model, asked), budgets)
-    return [outcome for outcome in outcomes if outcome.status == "failed"]
+    report = report_of(model, asked)
+    outcomes = check_budgets(report, budgets)
+    failed = (outcome for outcome in outcomes if outcome.status == "failed")
+    return Outcomes(failed, report.source)
 
 
 def diff(

@@ -22,6 +22,7 @@ from convaudit.frontends import (
 from convaudit.linting.report import lint_report
 from convaudit.linting.selection import TIMED, selected_rules
 from convaudit.linting.timed import punished_groups, untimed
+from convaudit.records.displayed import terminal_text
 from convaudit.records.findings import Finding, Fixed, Linted, LintReport, LintTotals
 from convaudit.requests import run_settings
 
@@ -49,7 +50,7 @@ class Findings(list[Finding]):
         return self.report.notes
 
     def _repr_html_(self) -> str:
-        from convaudit.reporters.findings import lint_html
+        from convaudit.reporters.notebook import lint_html
 
         return lint_html(self.report)
 
@@ -69,10 +70,7 @@ class Findings(list[Finding]):
         return f"<convaudit.Findings of {self.report.source!r}: {len(self)}>"
 
     def __str__(self) -> str:
-        from convaudit.reporters import FORMATS, View
-        from convaudit.reporters.grid import terminal_width
-
-        return FORMATS["table"].render("lint", [self.report], View(width=terminal_width())).rstrip("\n")
+        return terminal_text("lint", [self.report])
 
 
 def lint(

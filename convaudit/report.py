@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from convaudit.errors import DependencyError
-from convaudit.records import AuditReport
+from convaudit.errors import DependencyError, UnknownNameError, did_you_mean
+from convaudit.records import AuditReport, LayerCost, LayerCosts
+from convaudit.records.displayed import terminal_text
 
 if TYPE_CHECKING:
     import pandas
@@ -22,16 +25,47 @@ class Report(AuditReport):
     @classmethod
     def of(cls, report: AuditReport) -> Report:
         """The same findings as a Report."""
-        return cls(**{field.name: getattr(report, field.name) for field in fields(AuditReport)})
+        values = {field.name: getattr(report, field.name) for field in fields(AuditReport)}
+        return cls(**values | {"layers": LayerCosts(report.layers)})
+
+    def __getitem__(self, key: str | int) -> LayerCost:
+        """A layer by its name, or by its place: ``report["layer1.0.conv2"]``, ``report[-1]``.
+
+        Raises:
+            UnknownNameError: No layer has this name; the message has the nearest one. It is a KeyError too.
+        """
+        if isinstance(key, str):
+            for layer in self.layers:
+                if layer.name == key:
+                    return layer
+            near = did_you_mean(key, [layer.name for layer in self.layers])
+            raise UnknownNameError(f"{self.source}: no layer is called {key!r:.100}{near or _listed(self)}")
+        return self.layers[operator.index(key)]
+
+    def __len__(self) -> int:
+        """How many convolutions it has."""
+        return len(self.layers)
+
+    def __bool__(self) -> bool:
+        """True: a report of a model without convolutions is a report all the same."""
+        return True
+
+    def __iter__(self) -> Iterator[LayerCost]:
+        """Its convolutions, in the model's order."""
+        return iter(self.layers)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a convolution has this name, or is this record."""
+        return any(key in (layer.name, layer) for layer in self.layers)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [layer.name for layer in self.layers]
 
     def __repr__(self) -> str:
         return f"<convaudit.Report of {self.source!r}: {self.totals.layers} convolutions>"
 
     def __str__(self) -> str:
-        from convaudit.reporters import FORMATS, View
-        from convaudit.reporters.grid import terminal_width
-
-        return FORMATS["table"].render("audit", self, View(width=terminal_width())).rstrip("\n")
+        return terminal_text("audit", self)
 
     def _repr_html_(self) -> str:
         from convaudit.reporters.table import notebook_html
@@ -63,15 +97,24 @@ class Report(AuditReport):
         return FORMATS["json"].render("audit", self)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a layer, columns as in the CSV; counts in symbolic dimensions are text.
+        """One row a layer, columns as in the CSV, shapes as tuples.
+
+        Counts are of one call; ``macs_total``, ``flops_total``, ``dense_macs_total`` and ``macs_saved_total``
+        are of all calls of a run, and add up to the report's totals. What does not add up: MACs of
+        exclusive branches, of which a run takes one, and parameters that layers share. ``share`` is of the
+        model's MACs, ``share_conv`` of those of all convolutions. Counts that depend on open dimensions are
+        text, and what is unknown is missing, which pandas leaves out of a sum.
 
         Raises:
             DependencyError: pandas is not installed.
         """
-        from convaudit.reporters.csv import CSV_COLUMNS, flat_layer
-
         try:
-            import pandas
+            from convaudit.reporters.frames import frame_of
+
+            return frame_of(self)
         except ImportError as error:
             raise DependencyError("to_pandas needs pandas: pip install 'convaudit[pandas]'") from error
-        return pandas.DataFrame([flat_layer(layer) for layer in self.layers], columns=list(CSV_COLUMNS))
+
+
+def _listed(report: Report) -> str:
+    return f"; it has {len(report)} layers, which report.layers lists" if report.layers else "; it has none"

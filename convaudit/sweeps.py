@@ -14,6 +14,7 @@ from convaudit.errors import ConvauditError, UsageError, did_you_mean
 from convaudit.formulas import Formula
 from convaudit.frontends import TIME_BUDGET, OpenedModel, Request, TimeRequest, open_model
 from convaudit.records import ConvLayer, LayerCost, Optimization
+from convaudit.records.displayed import terminal_text
 from convaudit.records.timing import Sweep, Swept
 from convaudit.requests import positive_seconds, run_settings
 from convaudit.shapes import as_text
@@ -46,13 +47,10 @@ class SweepReport(Sweep):
         return f"<convaudit.SweepReport of {self.layer!r}: {len(self.rows)} numbers of groups>"
 
     def __str__(self) -> str:
-        from convaudit.reporters import FORMATS, View
-        from convaudit.reporters.grid import terminal_width
-
-        return FORMATS["table"].render("sweep", self, View(width=terminal_width())).rstrip("\n")
+        return terminal_text("sweep", self)
 
     def _repr_html_(self) -> str:
-        from convaudit.reporters.sweeps import sweep_html
+        from convaudit.reporters.notebook import sweep_html
 
         return sweep_html(self)
 
@@ -67,6 +65,18 @@ class SweepReport(Sweep):
         from convaudit.reporters import FORMATS
 
         return FORMATS["json"].render("sweep", self)
+
+
+class SweepReports(list[SweepReport]):
+    """Sweeps of all distinct layers of a model; printed, a row each."""
+
+    def __str__(self) -> str:
+        return terminal_text("sweeps", self) if self else "nothing was swept"
+
+    def _repr_html_(self) -> str:
+        from convaudit.reporters.notebook import sweeps_html
+
+        return sweeps_html(self)
 
 
 @overload
@@ -108,7 +118,7 @@ def sweep(
     threads: int | None = ...,
     optimization: Optimization | None = ...,
     progress: Callable[[int, int], None] | None = ...,
-) -> list[SweepReport]: ...
+) -> SweepReports: ...
 
 
 def sweep(
@@ -128,7 +138,7 @@ def sweep(
     threads: int | None = None,
     optimization: Optimization | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> SweepReport | list[SweepReport]:
+) -> SweepReport | SweepReports:
     """How long a convolution takes at every number of groups that its channels allow.
 
     It is timed alone, with random weights, at all of them in turn. What another number of groups does to the
@@ -230,7 +240,7 @@ def _all(
     chosen: _Chosen,
     how: TimeRequest,
     progress: Callable[[int, int], None] | None,
-) -> list[SweepReport]:
+) -> SweepReports:
     """A sweep of each distinct layer, each given its part of what is left of the budget."""
     found: dict[tuple[object, ...], LayerCost] = {}
     for layer in layers:
@@ -252,7 +262,7 @@ def _all(
         sweep_within_budget([layer for layer in left_out if len(done[layer.name].rows) > 1])
     if progress is not None:
         progress(len(distinct), len(distinct))
-    return [done[layer.name] for layer in found.values()]
+    return SweepReports(done[layer.name] for layer in found.values())
 
 
 def _first_due(layer: LayerCost) -> tuple[bool, float]:

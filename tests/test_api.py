@@ -212,8 +212,63 @@ def test_to_pandas():
     frame = REPORT.to_pandas()
     assert list(frame["name"]) == [layer.name for layer in REPORT.layers]
     assert frame["macs"].sum() == sum(layer.macs for layer in REPORT.layers)
+    assert frame["weight_shape"][0] == REPORT.layers[0].weight_shape
+    assert frame["padding"][0] == REPORT.layers[0].padding
     assert frame["verification_status"].value_counts()["exact"] == 2
     assert list(convaudit.Report.of(analyze(network())).to_pandas().columns) == list(frame.columns)
+
+
+def test_totals_of_to_pandas_sum():
+    pytest.importorskip("pandas")
+    layers = [conv_layer("twice", calls=2, groups=3, size=(4, 5)), conv_layer("once", size=(3, 3))]
+    report = convaudit.Report.of(analyze(network(*layers)))
+    frame = report.to_pandas()
+    for column in ("macs", "flops", "dense_macs", "macs_saved"):
+        assert frame[f"{column}_total"].sum() == getattr(report.totals, column)
+    assert frame["share_conv"].sum() == pytest.approx(1)
+    assert frame["share"].sum() == pytest.approx(report.totals.macs / report.totals.model_macs)
+
+
+def test_what_is_unknown_leaves_integers_of_to_pandas_exact():
+    pytest.importorskip("pandas")
+    layers = [conv_layer("known", size=(2**27 + 1, 2**27 + 1)), conv_layer("unknown", calls=None)]
+    frame = convaudit.Report.of(analyze(network(*layers))).to_pandas()
+    assert frame["macs_total"][0] == layers_macs(layers[0])
+    assert str(frame["macs_total"][1]) == "<NA>"
+
+
+def layers_macs(layer):
+    return analyze(network(layer)).totals.macs
+
+
+def test_a_report_is_a_collection_of_its_layers():
+    first = REPORT.layers[0]
+    assert REPORT[first.name] is REPORT[0] is first
+    assert REPORT[-1] is REPORT.layers[-1]
+    assert len(REPORT) == len(REPORT.layers) == len(list(REPORT))
+    assert first.name in REPORT
+    assert first in REPORT
+    assert "no such layer" not in REPORT
+    assert REPORT._ipython_key_completions_() == [layer.name for layer in REPORT.layers]
+
+
+def test_an_unknown_layer_is_named_with_the_nearest_one():
+    name = REPORT.layers[0].name
+    with pytest.raises(
+        convaudit.UnknownNameError, match=f"^demo.onnx: no layer is called .*mean '{name}'"
+    ) as e:
+        REPORT[name + "x"]
+    assert isinstance(e.value, KeyError | convaudit.UsageError)
+    with pytest.raises(KeyError, match="it has none"):
+        convaudit.Report.of(analyze(network()))["conv"]
+    with pytest.raises(TypeError):
+        REPORT[1.5]
+
+
+def test_a_report_without_layers_is_true():
+    report = convaudit.Report.of(analyze(network()))
+    assert len(report) == 0
+    assert report
 
 
 def test_to_pandas_without_pandas(monkeypatch):

@@ -10,6 +10,7 @@ from convaudit.checks.quantities import params_elsewhere
 from convaudit.checks.speed import Speed, Turns, layers_speed, model_speed
 from convaudit.formulas import Count, subtract
 from convaudit.records import AuditReport, LayerCost, Totals
+from convaudit.records.displayed import Displayed, terminal_text
 
 FIELDS: dict[str, Callable[[LayerCost], Hashable]] = {
     **OPERATION,
@@ -74,7 +75,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Difference:
+class Difference(Displayed):
     """All that differs between two audits. A new name or place alone is not a difference, only noted."""
 
     before: AuditReport
@@ -92,6 +93,9 @@ class Difference:
         """Whether the models' convolutions, and all totals, are the same."""
         layers = self.added or self.removed or self.changed
         return not layers and all(total.before == total.after for total in self.totals)
+
+    def __str__(self) -> str:
+        return terminal_text("diff", self)
 
     def __repr__(self) -> str:
         return (

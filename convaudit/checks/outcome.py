@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from convaudit.formulas import Count
+from convaudit.records.displayed import Displayed, terminal_text
 
 OutcomeStatus = Literal["passed", "failed", "skipped"]
 Measured: TypeAlias = Count | Fraction | float | None
@@ -23,7 +25,7 @@ class Contributor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Displayed):
     """One rule's verdict on one model."""
 
     rule: str  # as the option is spelled: "max-params", "baseline-macs"
@@ -35,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedModel:
+class CheckedModel(Displayed):
     """All verdicts on one model, or why there are none."""
 
     source: str
@@ -46,6 +48,21 @@ class CheckedModel:
     def failures(self) -> tuple[Outcome, ...]:
         """The outcomes that failed."""
         return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")
+
+
+class Outcomes(list[Outcome], Displayed):
+    """Verdicts on one model, as ``check`` hands them back: none of them says that every budget is kept."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, outcomes: Iterable[Outcome], source: str) -> None:
+        super().__init__(outcomes)
+        self.source = source
+
+    def __str__(self) -> str:
+        if not self:
+            return f"{self.source}: every budget is kept"
+        return terminal_text("check", [CheckedModel(source=self.source, outcomes=tuple(self))])
 
 
 def percent(share: Fraction) -> str:

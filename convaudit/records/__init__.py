@@ -21,7 +21,7 @@ from convaudit.records.network import (
     ShapeSource,
     TensorInfo,
 )
-from convaudit.records.report import COSTS, AuditReport, LayerCost, Totals
+from convaudit.records.report import COSTS, AuditReport, LayerCost, LayerCosts, Totals
 from convaudit.records.verification import (
     STATUSES,
     Optimization,
@@ -42,6 +42,7 @@ __all__ = [
     "ConvLayer",
     "Kind",
     "LayerCost",
+    "LayerCosts",
     "Network",
     "Optimization",
     "OtherLayer",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convaudit.formulas import Count, Formula, multiply, subtract
+from convaudit.records.displayed import Displayed
 from convaudit.records.network import ConvLayer, OtherLayer, OtherOp, TensorInfo
 from convaudit.records.verification import RuntimeInfo, Verification
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCost(ConvLayer):
+class LayerCost(ConvLayer, Displayed):
     """A layer with what it costs. Every count is of one call; ``calls`` says how often it runs."""
 
     params: Count | None  # weight elements + bias elements
@@ -61,7 +62,7 @@ COSTS = tuple(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
+class Totals(Displayed):
     """Sums over a network's convolutions, and the whole model's beside them.
 
     A sum in which one part is unknown is ``None``; ``macs_at_least`` sums the parts that are known.
@@ -94,6 +95,16 @@ class Totals:
     def macs_saved(self) -> Count | None:
         """``dense_macs - macs``."""
         return subtract(self.dense_macs, self.macs)
+
+
+class LayerCosts(tuple[LayerCost, ...], Displayed):
+    """A model's convolutions in its order: a tuple, that a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        # what a notebook keeps as text beside the table: not the fields of thousands of layers
+        printer.text(f"<convaudit.LayerCosts: {len(self)}>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ drawn each kind has a shape of its own as well.
 
 from __future__ import annotations
 
-from convaudit.records import KINDS, Status
+from convaudit.records import KINDS, STATUSES, Status
+from convaudit.records.verification import Meaning
 
 OTHER = "other"
 """What stands for a kind where the row is of another multiplying op."""
@@ -32,20 +33,19 @@ KIND_SHAPES: dict[str, str] = {
     OTHER: "stroke",
 }
 """Vega's name of the shape that a point of the kind has."""
-STATUS_COLOURS: dict[Status, str] = {
-    "exact": "#26763f",
-    "within_rounding": "#2b62e3",
-    "low_accuracy": "#cf7d10",
-    "vacuous": "#848484",
-    "not_executed": "#848484",
-    "not_supported": "#848484",
-    "miscounted": "#c9281a",
-    "mismatch": "#c9281a",
-}
-"""By the status of a verification."""
 QUIET = "#848484"
 """What stands beside the matter itself: groups=1, roofs, a rest."""
-GOOD, BAD = "#26763f", "#c9281a"
+GOOD, BAD, DOUBTFUL = "#26763f", "#c9281a", "#cf7d10"
+
+
+def _colour_of(meaning: Meaning) -> str:
+    if meaning.proves == "right":
+        return "#2b62e3" if meaning.told == "counted" else DOUBTFUL
+    return BAD if meaning.proves == "wrong" else QUIET
+
+
+STATUS_COLOURS: dict[Status, str] = {status: _colour_of(meaning) for status, meaning in STATUSES.items()}
+"""By the status of a verification: right, right in a format that is named, wrong, nothing proven."""
 _DARK_TEXT_FROM = 0.18  # relative luminance from which black reads better than white
 
 

@@ -92,14 +92,18 @@ def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str
 
 def flat_layer(layer: LayerCost) -> dict[str, Scalar]:
     """The JSON layer without nesting: ``1x3x224x224``, ``118013952*batch``, ``verification_status``."""
+    return {key: _flat(value) for key, value in nested_columns(layer).items()}
+
+
+def nested_columns(layer: LayerCost) -> dict[str, Any]:
+    """The same, its shapes still lists."""
     nested = plain(layer)
     verdict = nested["verification"] or {}
     flat = {key: nested["formula"].get(key, value) for key, value in nested.items() if key not in _NESTED}
     flat["notes"] = "; ".join(nested["notes"])
     flat |= {f"verification_{key}": verdict.get(key) for key in _VERDICT}
     times = _with_ends(nested["timing"] or {})
-    flat |= {f"timing_{key}": times.get(key) for key in _TIMING}
-    return {key: _flat(value) for key, value in flat.items()}
+    return flat | {f"timing_{key}": times.get(key) for key in _TIMING}
 
 
 def _with_ends(times: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from convaudit.formulas import Count, Formula, add
 from convaudit.formulas.growth import ratio
 from convaudit.reporters.filling import Column
-from convaudit.reporters.grid import tabulated
 from convaudit.reporters.plain import plain
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.units import human
@@ -190,14 +188,6 @@ def finding_columns(report: LintReport) -> dict[str, Column]:
         key: Column(header=key, cells=[printable(cell) for cell in texts], left=key not in numbers)
         for key, texts in cells.items()
     }
-
-
-def lint_html(report: LintReport) -> str:
-    """Findings for a notebook's cell; every text from the model is escaped."""
-    table = tabulated(list(finding_columns(report).values()), "html") if report.findings else ""
-    lines = [*removable_lines(report), *note_lines(report.notes)]
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<p><b>{escape(lint_heading(report))}</b></p>{table}<ul>{items}</ul>"
 
 
 def finding_text(finding: Finding) -> str:

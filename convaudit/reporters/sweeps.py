@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from html import escape
 from math import ceil, floor
 from typing import Any
 
 from convaudit.records.timing import Sweep, SweepRow
 from convaudit.reporters.cells import channels_text, kernel_text
 from convaudit.reporters.filling import Column
-from convaudit.reporters.grid import tabulated
 from convaudit.reporters.plain import plain
 from convaudit.reporters.text import listed, printable
 from convaudit.reporters.time_cells import NONE, factor_text, realised_text, spread_text
@@ -122,13 +120,6 @@ def sweep_dict(sweep: Sweep) -> dict[str, Any]:
     own = {"schema_version": SWEEP_SCHEMA_VERSION, "convaudit_version": __version__}
     own |= {key: getattr(sweep.cost, key) for key in (*_SHAPE, *_SIZES)}
     return {key: plain(own[key] if key in own else getattr(sweep, key)) for key in SWEEP_KEYS}
-
-
-def sweep_html(sweep: Sweep) -> str:
-    """A sweep for a notebook's cell; every text from the model is escaped."""
-    table = tabulated(list(sweep_columns(sweep).values()), "html")
-    items = "".join(f"<li>{escape(line)}</li>" for line in sweep_lines(sweep))
-    return f"<p><b>{escape(sweep_heading(sweep))}</b></p>{table}<ul>{items}</ul>"
 
 
 def _share(row: SweepRow, by: SweepRow) -> str:

@@ -27,7 +27,7 @@ from convaudit.reporters.charts.rows import (
     data_of,
     safe,
 )
-from convaudit.reporters.colours import GOOD, STATUS_COLOURS
+from convaudit.reporters.colours import DOUBTFUL, GOOD, STATUS_COLOURS
 from convaudit.units import human, human_percentage
 
 _VERDICTS = {"status": "verdict", "bits_text": "bits carried", "reason": "why"}
@@ -156,7 +156,7 @@ def _removable(report: AuditReport) -> str:
 
 
 def _finding_bars(data: Sequence[Datum], rows: Sequence[Datum], report: AuditReport) -> alt.LayerChart:
-    scale = alt.Scale(domain=["taken out by --fix", "to be judged"], range=[GOOD, "#cf7d10"])
+    scale = alt.Scale(domain=["taken out by --fix", "to be judged"], range=[GOOD, DOUBTFUL])
     colour = alt.Color("fixable:N", title=None, scale=scale, legend=alt.Legend(orient="top"))
     by_layer: dict[int, list[Datum]] = {}
     for datum in data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from torch import Tensor
@@ -27,6 +27,11 @@ class _PlacedOp(OtherLayer):
 
     module: str  # dotted path of the submodule; "" the model itself
     number: int  # among those of its kind in the submodule, from 1 on
+
+    @property
+    def plain(self) -> OtherLayer:
+        """The row alone, as it leaves the walk."""
+        return OtherLayer(**{field.name: getattr(self, field.name) for field in fields(OtherLayer)})
 
 
 class OtherLayers:
@@ -89,7 +94,7 @@ class OtherLayers:
             row = _with_sizes(symbolic, calls, sizes or {})
             row = replace(row, name=self._free_name(row, alone[row.module] == 1, named))
             named[row.name] = row
-            rows.append(row)
+            rows.append(row.plain)
         return tuple(rows)
 
     def _free_name(self, row: _PlacedOp, alone: bool, taken: Mapping[str, OtherLayer | None]) -> str:

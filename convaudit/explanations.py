@@ -10,7 +10,7 @@ from convaudit.analyzer.totals import calls_macs
 from convaudit.api import report_of
 from convaudit.errors import UsageError, did_you_mean
 from convaudit.explaining import explanation
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records import AuditReport, LayerCost
 from convaudit.records.explanation import Explanation
 

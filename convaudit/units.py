@@ -7,14 +7,15 @@ Everything is exact until it is shown. ``K``, ``M``, ``G`` and ``T`` are powers 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from math import floor, log10
 
 from convaudit.errors import UsageError
-from convaudit.formulas import Count, Formula, Monomial
-from convaudit.formulas.growth import is_exact, leading_terms
+from convaudit.formulas import Count, symbol
+from convaudit.formulas.examples import example_sizes, factor_of, sizes_text
+from convaudit.formulas.values import value_at
 
 _DECIMAL = {letter: 1000**power for power, letter in enumerate(("", "k", "m", "g", "t"))}
 _BINARY = {f"{letter}i": 1024**power for power, letter in enumerate("kmgt", start=1)}
@@ -84,43 +85,27 @@ def parse_seconds(text: str) -> float:
 
 
 def human(count: Count | None, unit: str = "") -> str:
-    """Three significant digits with a prefix; a formula by its leading terms, ``?`` for what is unknown.
+    """Three significant digits with a prefix; ``?`` for what is unknown.
+
+    Of a formula the exact multiple of a dimension, where it is one; else its value at plausible sizes, which
+    are named.
 
     >>> human(4_089_184_256), human(999), human(20_500_000, "B"), human(None)
     ('4.09 G', '999', '20.5 MB', '?')
+    >>> from convaudit.formulas import parse
+    >>> human(parse("118013952*batch")), human(parse("9*H*W + 2*H"))
+    ('118 M*batch', '452 k at H=224, W=224')
     """
     if count is None:
         return "?"
     if isinstance(count, int):
         return _three_digits(Fraction(count), unit)
-    terms = " + ".join(
-        _term(monomial, coefficient, unit) for monomial, coefficient in leading_terms(count).items()
-    ).replace("+ -", "- ")
-    return terms if is_exact(count) else f"~{terms}"
-
-
-def human_multiples(counts: Sequence[Count | None]) -> tuple[str, list[str]]:
-    """What all counts are multiples of, and how often: a shorter column where every size is per batch.
-
-    The first text is empty when the counts have no common dimensions, and begins with ``~`` when only their
-    leading terms do.
-
-    >>> from convaudit.formulas import parse
-    >>> human_multiples([parse("12*N*H"), parse("36000*N*H"), 0])
-    ('*H*N', ['12', '36.0 k', '0'])
-    """
-    leading = [leading_terms(count) if count is not None else {} for count in counts]
-    monomials = {
-        tuple(terms) for terms, count in zip(leading, counts, strict=True) if count != 0 and count is not None
-    }
-    if len(monomials) != 1 or len(common := monomials.pop()) != 1 or common == ((),):
-        return "", [human(count) for count in counts]
-    exact = all(is_exact(count) for count in counts if isinstance(count, Formula))
-    texts = [
-        "?" if count is None else _three_digits(sum(terms.values(), Fraction(0)), "")
-        for terms, count in zip(leading, counts, strict=True)
-    ]
-    return f"{'' if exact else '~'}*{Formula(((common[0], 1),))}", texts
+    if factor := factor_of(count):
+        coefficient, name = factor
+        times = "" if coefficient == 1 and not unit else f"{_three_digits(Fraction(coefficient), unit)}*"
+        return f"{times}{symbol(name)}"
+    sizes = example_sizes(count)
+    return f"{_three_digits(Fraction(value_at(count, sizes)), unit)} at {sizes_text(sizes)}"
 
 
 def human_percentage(share: float | None) -> str:
@@ -171,11 +156,6 @@ def _quantity(text: str, units: Mapping[str, int] | Mapping[str, Fraction], exam
     if match is None or factor is None:
         raise UsageError(f"{text!r} is not a number that can be read here; write {example}")
     return Fraction(match[1]) * factor
-
-
-def _term(monomial: Monomial, coefficient: Fraction, unit: str) -> str:
-    dimensions = str(Formula(((monomial, 1),)))
-    return dimensions if coefficient == 1 and not unit else f"{_three_digits(coefficient, unit)}*{dimensions}"
 
 
 def _three_digits(value: Fraction, unit: str) -> str:

@@ -25,4 +25,4 @@ def test_examples(name):
 
 
 def test_the_examples_are_found():
-    assert {"convaudit.units", "convaudit.formulas.growth", "convaudit.analyzer"} <= set(MODULES)
+    assert {"convaudit.units", "convaudit.formulas.proportion", "convaudit.analyzer"} <= set(MODULES)

@@ -8,7 +8,7 @@ the tree is built without recursion, and what lies deeper than ``DEEPEST`` parts
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -80,6 +80,13 @@ def blocks(report: AuditReport, sizes: Mapping[str, int]) -> tuple[BlockCost, ..
     unseen = any(other.macs is None for other in report.other_ops)
     found = _summed(found, sizes)
     return (replace(found[0], macs=None), *found[1:]) if unseen else tuple(found)
+
+
+def cost_of_all(members: Iterable[Member], sizes: Mapping[str, int]) -> BlockCost:
+    """What some ops of a model add up to, as a block of them would: shared tensors once, calls multiplied."""
+    root = BlockCost(path=(), label="", parent=None, depth=0)
+    leaves = [BlockCost(path=(), label="", parent=0, depth=1, member=member) for member in members]
+    return _summed([root, *leaves], sizes)[0]
 
 
 def path_of(member: Member) -> tuple[str, ...]:

@@ -5,33 +5,23 @@ Nobody's sizes are known here. These are plausible ones, and always named beside
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import lcm
 
 from convaudit.formulas import Count, Formula
-from convaudit.formulas.values import divisors_of, value_at
-from convaudit.records import AuditReport, LayerCost, Shape, TensorInfo
-
-_WORDS = (
-    ("batch", r"batch.*|b|n|bs|num|unk__\d+"),
-    ("time", r"(seq|sentence|token|text|src|tgt|source|target|time|frame|past|context).*|t|l|len|length"),
-    ("samples", r"(sample|audio|signal|wave|pcm).*"),
-    ("image", r".*(height|width|image|img).*|h|w|size|s"),
-    ("volume", r"d|depth"),
+from convaudit.formulas.examples import (
+    example_size,
+    factor_of,
+    role_of,
+    role_of_axis,
+    sizes_text,
+    strides_of,
 )
-"""What a dimension is, as its name tells."""
-_SIZES = {"batch": 1, "time": 128, "samples": 16_000, "image": 224, "volume": 32, "other": 64}
-_BY_AXIS = {
-    3: ("batch", "other", "samples"),
-    4: ("batch", "other", "image", "image"),
-    5: ("batch", "other", "volume", "image", "image"),
-}
-"""What the axes of an input are that a convolution may read, by their number."""
-_LARGEST_STRIDE = 2048
+from convaudit.formulas.values import value_at
+from convaudit.records import AuditReport, LayerCost, Shape
+from convaudit.units import human
+
 _TRIES = 6  # each with twice the sizes
-_LONGEST_FACTOR = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +44,17 @@ class Example:
 
     def __str__(self) -> str:
         """``batch=1, H=224, W=224``."""
-        return ", ".join(f"{name}={self.sizes[name]}" for name in self.shown)
+        return sizes_text(self.sizes, self.shown)
 
     def value(self, count: Count | None) -> int | None:
         """What a count is at these sizes; None where it is unknown."""
         return value_at(count, self.sizes)
+
+    def text(self, count: Count | None, unit: str = "") -> str:
+        """A count as people read it: ``4.09 G``, ``118 M*batch``; what is neither is its value there."""
+        if isinstance(count, Formula) and not (self.factor and factor_of(count)):
+            return human(value_at(count, self.sizes), unit) + (f" at {self}" if self.factor else "")
+        return human(count, unit)
 
     def shape(self, shape: Shape | None) -> Shape | None:
         """A tensor's sizes there."""
@@ -87,8 +83,8 @@ def example_of(*reports: AuditReport) -> Example:
     names = list(dict.fromkeys([*_of_inputs(reports), *sorted(counted)]))
     shown = tuple(name for name in names if name in counted)
     factor = _common_factor(reports) if len(shown) == 1 else None
-    roles, strides = _roles(names, reports), _strides(counts)
-    sizes = {name: _rounded(_SIZES[roles[name]], strides.get(name, 1)) for name in names}
+    roles, strides = _roles(names, reports), strides_of(counts)
+    sizes = {name: example_size(roles[name], strides.get(name, 1)) for name in names}
     if factor is not None:
         return Example({**sizes, factor: 1}, shown, factor)
     outputs = {size for report in reports for layer in report.layers for size in _open_sizes(layer)}
@@ -129,17 +125,9 @@ def _common_factor(reports: Iterable[AuditReport]) -> str | None:
     """The dimension that all MACs are multiples of, if it is one and has a short name."""
     macs = [layer.macs for report in reports for layer in report.layers]
     macs += [other.macs for report in reports for other in report.other_ops]
-    factors = {_factor(count) for count in macs if count is not None and count != 0}
-    factor = factors.pop() if len(factors) == 1 else None
-    return factor if factor is not None and len(factor) <= _LONGEST_FACTOR else None
-
-
-def _factor(count: Count) -> str | None:
-    """``batch`` of ``18*batch``; None of everything else."""
-    if not isinstance(count, Formula) or len(count.terms) != 1:
-        return None
-    monomial = count.terms[0][0]
-    return monomial[0] if len(monomial) == 1 and isinstance(monomial[0], str) else None
+    factors = {factor_of(count) if isinstance(count, Formula) else None for count in macs if count}
+    names = {factor and factor[1] for factor in factors}
+    return names.pop() if len(names) == 1 else None
 
 
 def _roles(names: Iterable[str], reports: Iterable[AuditReport]) -> dict[str, str]:
@@ -147,38 +135,8 @@ def _roles(names: Iterable[str], reports: Iterable[AuditReport]) -> dict[str, st
     places: dict[str, str] = {}
     for report in reports:
         for tensor in report.inputs:
-            for name, role in _placed(tensor):
-                places.setdefault(name, role)
-    return {name: _told(name) or places.get(name, "other") for name in names}
-
-
-def _told(name: str) -> str | None:
-    word = name.strip().lower()
-    last = re.split(r"[^a-z0-9]", word)[-1]
-    for role, words in _WORDS:
-        if re.fullmatch(words, word) or re.fullmatch(words, last):
-            return role
-    return None
-
-
-def _placed(tensor: TensorInfo) -> Iterator[tuple[str, str]]:
-    shape = tensor.shape or ()
-    roles = _BY_AXIS.get(len(shape), ("batch", *["other"] * len(shape)))
-    for size, role in zip(shape, roles, strict=False):
-        for name in size.symbols if isinstance(size, Formula) else ():
-            yield name, role
-
-
-def _strides(counts: Iterable[Formula]) -> dict[str, int]:
-    """What each dimension is divided by, all together, as far as that is a plausible stride."""
-    strides: dict[str, int] = {}
-    for count in counts:
-        for name, divisors in divisors_of(count).items():
-            together = lcm(strides.get(name, 1), *divisors)
-            if together <= _LARGEST_STRIDE:
-                strides[name] = together
-    return strides
-
-
-def _rounded(size: int, stride: int) -> int:
-    return -(-size // stride) * stride
+            shape = tensor.shape or ()
+            for axis, size in enumerate(shape):
+                for name in size.symbols if isinstance(size, Formula) else ():
+                    places.setdefault(name, role_of_axis(axis, len(shape)))
+    return {name: role_of(name) or places.get(name, "other") for name in names}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from convaudit.analyzer.totals import calls_macs
 from convaudit.formulas import Count, add
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records import AuditReport, LayerCost
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _promised(
     """By how many times the MACs became less, or where they are equal the bytes of the weights."""
     before, after = macs
     if before is not None and before == after and weight_bytes[0] != weight_bytes[1]:
-        return ratio(*weight_bytes), "weight_bytes"
+        return ratio(weight_bytes[0], weight_bytes[1]), "weight_bytes"
     return ratio(before, after), "macs"
 
 

@@ -60,6 +60,18 @@ Exit codes:
     metavar="N",
     help="List the first N; unless sorted, those of the most MACs, or time.",
 )
+@click.option("--all", "every", is_flag=True, help="List every row, however many there are.")
+@click.option(
+    "--all-ops",
+    is_flag=True,
+    help="List the other multiplying ops too: Gemm, MatMul, LSTM, ..., in one ranking.",
+)
+@click.option(
+    "--depth",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Subtotals by block of the name, N levels deep: layer1, layer1.0, ...",
+)
 @click.option("--columns", type=COLUMN_LIST, help="Columns of the table or of the CSV: name,kernel,macs.")
 @output_options("audit")
 @click.option("--table-style", type=STYLE, help="compact, as it is unless given, or any style of tabulate.")
@@ -69,6 +81,9 @@ def audit(
     only: str | None,
     sort: str | None,
     top: int | None,
+    every: bool,
+    all_ops: bool,
+    depth: int | None,
     columns: tuple[str, ...] | None,
     format_name: str | None,
     output: str | None,
@@ -83,7 +98,17 @@ def audit(
     check_output(output, *models, source["data"], source["timings"], source["twin_timings"])
     name = chosen_format(document, format_name, output)
     width = terminal_width() if output is None else None
-    view = View(only=only, sort=sort, top=top, columns=columns or None, style=table_style, width=width)
+    view = View(
+        only=only,
+        all_ops=all_ops,
+        depth=depth,
+        every=every,
+        sort=sort,
+        top=top,
+        columns=columns or None,
+        style=table_style,
+        width=width,
+    )
     check_view(view, name, several=len(models) > 1)
     if not (source["time"] or source["timings"]):
         check_untimed(view)

@@ -34,6 +34,7 @@ class View:
         columns: The columns to show; None: those that say most, as far as they fit.
         style: The table style, compact or one of tabulate's; None: compact.
         width: Characters of a line; None: no limit.
+        remarks: Whether warnings and notes are in the text; the command line writes them to standard error.
     """
 
     only: str | None = None
@@ -45,6 +46,7 @@ class View:
     columns: tuple[str, ...] | None = None
     style: str | None = None
     width: int | None = None
+    remarks: bool = True
 
 
 DEFAULT_VIEW = View()

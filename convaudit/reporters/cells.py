@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convaudit.analyzer.totals import calls_macs
-from convaudit.formulas.growth import ratio
-from convaudit.records import ConvLayer, LayerCost, Totals
-from convaudit.reporters.text import printable
+from convaudit.analyzer.examples import Example
+from convaudit.records import ConvLayer, LayerCost
 from convaudit.shapes import as_text
-from convaudit.units import human
 
 
 def kernel_text(layer: ConvLayer) -> str:
@@ -51,21 +48,13 @@ def channels_text(layer: ConvLayer) -> str:
     return f"{as_text((layer.in_channels,))}->{as_text((layer.out_channels,))}"
 
 
-def share_of(layer: LayerCost, totals: Totals) -> float | None:
-    """The layer's part of the MACs of all convolutions, over all its calls."""
-    return ratio(calls_macs(layer), totals.macs)
-
-
-def macs_text(totals: Totals) -> str:
-    """MACs of all convolutions, or what they are at least."""
-    known = human(totals.macs) if totals.macs is not None else f">={human(totals.macs_at_least)}"
-    return printable(known)
-
-
-def intensity_text(layer: LayerCost) -> str:
-    """FLOPs per byte."""
-    intensity = layer.arithmetic_intensity
-    return "?" if intensity is None else f"{intensity:.1f}"
+def intensity_at(layer: LayerCost, example: Example) -> float | None:
+    """FLOPs per byte, at the example's sizes."""
+    flops = example.value(layer.flops)
+    weights, activations = example.value(layer.weight_bytes), example.value(layer.activation_bytes)
+    if flops is None or weights is None or not activations:
+        return None
+    return flops / (weights + activations)
 
 
 def status_text(layer: LayerCost) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from convaudit.records import AuditReport, LayerCost, Verification
 from convaudit.records.timing import Timing
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.columns import lookup, select
+from convaudit.reporters.columns import lookup
 from convaudit.reporters.plain import keys_of, plain
+from convaudit.reporters.selection import selected_layers
 from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
 
@@ -45,7 +46,10 @@ def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
     """
     for column in view.columns or ():
         lookup(dict.fromkeys(CSV_COLUMNS), column, "CSV column")
-    return _written([flat_layer(layer) for layer in select(report, view)], view.columns or CSV_COLUMNS)
+    return _written(
+        [flat_layer(layer) for layer in selected_layers(report, view)],
+        view.columns or CSV_COLUMNS,
+    )
 
 
 def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:

@@ -8,7 +8,7 @@ from convaudit.checks.diff import Difference, LayerChange, Total, value_text
 from convaudit.checks.matching import SHAPES
 from convaudit.checks.speed import Speed
 from convaudit.formulas import Count, Formula
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters.cells import channels_text, kernel_text
 from convaudit.reporters.filling import Column

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from convaudit.formulas import Count, Formula, add
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.reporters.filling import Column
 from convaudit.reporters.plain import plain
 from convaudit.reporters.text import counted, listed, printable

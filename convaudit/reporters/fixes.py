@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from convaudit.analyzer import analyze
 from convaudit.formulas import Count
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.linting.rules import LINT_RULES
 from convaudit.records.findings import Fixed
 from convaudit.records.twins import OutputDifference

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from convaudit.formulas import Count, multiply
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters.csv import CSV_COLUMNS, nested_columns
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 
 from convaudit.reporters import DEFAULT_VIEW, View
 from convaudit.reporters.columns import lookup
-from convaudit.reporters.filling import Column
+from convaudit.reporters.filling import INDENT, Column
 from convaudit.reporters.text import shorten_all
 
 COMPACT = "compact"
 _NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B|[num]?s)\b|%)|(?<=[sx]) (?=±)")
 _SHORTEST_NAME, _LONGEST_NAME = 16, 32
-_DROP_FIRST = ("output", "kind", "channels", "bits", "share", "kernel", "calls")
+_DROP_FIRST = ("share_conv", "output", "kind", "channels", "bits", "kernel", "calls", "share")
 _DROP_FIRST_OF_TIMES = (
     *("model_params", "model_macs", "layers", "params"),  # of several models
     *("kind", "macs", "calls", "kernel", "reorders", "channels", "ran", "bound", "verified", "time_share"),
@@ -65,16 +65,18 @@ def tabulated(columns: Sequence[Column], style: str) -> str:
     lookup(dict.fromkeys((COMPACT, *tabulate.tabulate_formats)), style, "table style")
     headers = [column.header for column in columns]
     rows = [list(row) for row in zip(*(column.cells for column in columns), strict=True)]
-    total = [column.total for column in columns]
+    listed = [[column.listed for column in columns]] if any(column.listed for column in columns) else []
+    total = [[column.total for column in columns]] if any(column.total for column in columns) else []
     if style == COMPACT:
         # tabulate pads every header by two, which costs a column; as rows they are not padded
         rule = ["-" * _width(column) for column in columns]
-        rows = [headers, rule, *rows, *([rule, total] if any(total) else [])]
+        rows = [headers, rule, *rows, *([rule] if listed or total else []), *listed, *total]
         headers, style = [], "plain"
-    elif any(total):
-        rows.append(total)
+    else:
+        rows += listed + total
     alignment = ["left" if column.left else "right" for column in columns]
-    return tabulate.tabulate(rows, headers, style, disable_numparse=True, colalign=alignment)
+    text = tabulate.tabulate(rows, headers, style, disable_numparse=True, colalign=alignment)
+    return text.replace(INDENT, " ")
 
 
 def wrapped(lines: Sequence[str], width: int | None, start: str = "", more: str = "  ") -> str:
@@ -139,11 +141,13 @@ def _with_names(columns: Mapping[str, Column], width: int) -> dict[str, Column]:
 def _width_of(columns: Mapping[str, Column], style: str) -> int:
     """How wide the table is, measured on one row of the widest cells."""
     widest = [
-        replace(column, cells=[max((*column.cells, column.total), key=len)], total="")
+        replace(
+            column, cells=[max((*column.cells, column.listed, column.total), key=len)], listed="", total=""
+        )
         for column in columns.values()
     ]
     return max(map(len, tabulated(widest, style).splitlines()))
 
 
 def _width(column: Column) -> int:
-    return max(map(len, (*column.cells, column.total, *column.header.split("\n"))))
+    return max(map(len, (*column.cells, column.listed, column.total, *column.header.split("\n"))))

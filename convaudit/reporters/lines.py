@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from convaudit.analyzer.examples import Example, example_of
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records import STATUSES, AuditReport, RuntimeInfo, Verification, status_words
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.reporters.times import time_remarks
 from convaudit.shapes import as_text
-from convaudit.units import human, human_percentage
+from convaudit.units import human_percentage
+
+if TYPE_CHECKING:
+    from convaudit.reporters.selection import Tables
 
 CONVENTION = (
     "MACs: multiply-accumulates of one call, taps on padding included, bias not; FLOPs = 2*MACs. "
     "Transposed layers count input positions. saved: against the same layer with groups=1."
+    " share: of the model's MACs."
 )
 TIME_CONVENTION = (
     "time: of one call in the model, with the layout reorders that it causes. promised: MACs with groups=1 / "
@@ -25,7 +31,7 @@ TIME_CONVENTION = (
     "their 95% interval; ~: neither gain nor loss is shown, since the interval holds 1.00x or is not known."
 )
 _ALONE, _IN_MODELS = "of layer and twin alone, in turn", "of layer and twin each in its model"
-_MAX_FORMULA = 200
+_MAX_FORMULA = 80
 _MOST_LINES = 10  # of one sort
 
 
@@ -41,13 +47,27 @@ def heading(report: AuditReport) -> str:
     return printable(f"{report.source} ({report.format}){tail}")
 
 
-def summary(report: AuditReport, shown: int) -> list[str]:
-    """What the table adds up to: shares, savings, what else the model multiplies, the convention."""
+def example_lines(report: AuditReport) -> list[str]:
+    """At which sizes the counts of open dimensions are shown."""
+    example = example_of(report)
+    if not example or example.factor is not None:
+        return []
+    return [printable(f"at {example} (an example: give -i or --dim; --format json has the formulas)")]
+
+
+def summary(report: AuditReport, shown: Tables | None = None) -> list[str]:
+    """What the table adds up to: shares, savings, what else the model multiplies, the convention.
+
+    Args:
+        report: What an audit found.
+        shown: What is listed of it; None: all its layers.
+    """
+    example = example_of(report)
     lines = [
-        *_shown(report, shown),
-        *_shares(report),
-        *_savings(report),
-        *_others(report),
+        *([] if shown is None else _shown(report, shown)),
+        *_shares(report, example),
+        *_savings(report, example),
+        *_others(report, example),
         *_formulas(report),
     ]
     lines.append(CONVENTION)
@@ -135,44 +155,51 @@ def _placed(runtime: RuntimeInfo, verdicts: Sequence[Verification]) -> Iterator[
         yield f"{compiled} of {layers} compiled together with others"
 
 
-def _shown(report: AuditReport, shown: int) -> Iterator[str]:
-    if shown != len(report.layers):
-        yield f"{shown} of {len(report.layers)} layers shown; the totals are those of all"
+def _shown(report: AuditReport, shown: Tables) -> Iterator[str]:
+    if shown.columns is None:
+        return
+    if shown.left_out:
+        yield (
+            f"The {shown.listed} costliest of {shown.listed + shown.left_out} are listed, and the blocks: "
+            "--all lists all, --depth N says how deep blocks go."
+        )
+    elif shown.listed != shown.all_rows:
+        yield f"{shown.listed} of {shown.all_rows} layers shown; the totals are those of all"
 
 
-def _shares(report: AuditReport) -> Iterator[str]:
+def _shares(report: AuditReport, example: Example) -> Iterator[str]:
     totals = report.totals
-    parts = [_part_of(totals.params, totals.model_params, "parameters", "the model's ")]
+    parts = [_part_of(totals.params, totals.model_params, "parameters", example, "the model's ")]
     if totals.macs is None:
-        parts.append(f"at least {human(totals.macs_at_least)} MACs")
+        parts.append(f"at least {example.text(totals.macs_at_least)} MACs")
     elif report.other_ops:
-        parts.append(_part_of(totals.macs, totals.model_macs, "MACs", "its "))
+        parts.append(_part_of(totals.macs, totals.model_macs, "MACs", example, "its "))
     if report.layers:
         yield f"Convolutions hold {' and '.join(parts)}."
         weights, peak = (
-            "an unknown size" if size is None else human(size, "B")
+            "an unknown size" if size is None else example.text(size, "B")
             for size in (totals.weight_bytes, totals.peak_activation_bytes)
         )
         yield f"Their weights take {weights}; input and output of the largest layer take {peak}."
 
 
-def _savings(report: AuditReport) -> Iterator[str]:
+def _savings(report: AuditReport, example: Example) -> Iterator[str]:
     totals = report.totals
     grouped = sum(layer.groups > 1 for layer in report.layers)
     if grouped:
         yield (
-            f"Groups save {_part_of(totals.macs_saved, totals.dense_macs, 'MACs')} and "
-            f"{_part_of(totals.params_saved, totals.dense_params, 'parameters')}, "
+            f"Groups save {_part_of(totals.macs_saved, totals.dense_macs, 'MACs', example)} and "
+            f"{_part_of(totals.params_saved, totals.dense_params, 'parameters', example)}, "
             f"in {grouped} of {len(report.layers)} layers."
         )
 
 
-def _others(report: AuditReport) -> Iterator[str]:
+def _others(report: AuditReport, example: Example) -> Iterator[str]:
     texts = []
     for op in dict.fromkeys(other.op for other in report.other_ops):
         same = [other for other in report.other_ops if other.op == op]
         macs = exclusive_sum((other.branches, other.macs) for other in same)
-        texts.append(f"{sum(other.count for other in same)} {op} ({human(macs)} MACs)")
+        texts.append(f"{sum(other.count for other in same)} {op} ({example.text(macs)} MACs)")
     if texts:
         yield f"Other multiplying ops: {', '.join(texts)}."
     if report.uncounted_ops:
@@ -181,11 +208,8 @@ def _others(report: AuditReport) -> Iterator[str]:
 
 def _formulas(report: AuditReport) -> Iterator[str]:
     for name, count in (("MACs", report.totals.macs), ("parameters", report.totals.params)):
-        if isinstance(count, Formula):
-            text = str(count)
-            if len(text) > _MAX_FORMULA:
-                text = f"{human(count)}, by the leading term; --format json gives the exact formula"
-            yield f"Total {name}: {text}"
+        if isinstance(count, Formula) and len(text := str(count)) <= _MAX_FORMULA:
+            yield f"Total {name} of the convolutions: {text}"
 
 
 def _first(lines: list[str], what: str) -> list[str]:
@@ -193,12 +217,12 @@ def _first(lines: list[str], what: str) -> list[str]:
     return lines if rest <= 0 else [*lines[:_MOST_LINES], f"and {rest} more {what}: see --format json"]
 
 
-def _part_of(part: Count | None, whole: Count | None, unit: str, owner: str = "") -> str:
+def _part_of(part: Count | None, whole: Count | None, unit: str, example: Example, owner: str = "") -> str:
     """``1.2 M of the model's 4.8 M parameters (25.0%)``."""
     if part is None:
         return f"an unknown number of {unit}"
     if whole is None:
-        return f"{human(part)} of {owner}{unit}, whose number is unknown"
-    share = ratio(part, whole)
+        return f"{example.text(part)} of {owner}{unit}, whose number is unknown"
+    share = ratio(part, whole, example.sizes)
     percentage = "" if share is None else f" ({human_percentage(share)})"
-    return f"{human(part)} of {owner}{human(whole)} {unit}{percentage}"
+    return f"{example.text(part)} of {owner}{example.text(whole)} {unit}{percentage}"

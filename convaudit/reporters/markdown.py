@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.columns import filled_columns, model_columns, select
 from convaudit.reporters.filling import Column
 from convaudit.reporters.grid import tabulated
-from convaudit.reporters.lines import cautions, heading, remarks, summary, verdicts
+from convaudit.reporters.lines import cautions, example_lines, heading, remarks, summary, verdicts
+from convaudit.reporters.model_columns import model_columns, selected_models
+from convaudit.reporters.selection import tables
 from convaudit.reporters.text import markdown_code, markdown_text
 from convaudit.reporters.times import time_lines
 
@@ -36,12 +37,11 @@ _SIGNS = {"passed": ":white_check_mark:", "failed": ":x:", "skipped": ":heavy_mi
 
 def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
     """Heading, table and lists."""
-    layers = select(report, view)
-    parts = [f"### {markdown_text(heading(report))}"]
-    if report.layers:
-        parts.append(_table(filled_columns(report, layers, view.columns), code=("name",)))
+    shown = tables(report, view, paths=True)
+    parts = [f"### {markdown_text(heading(report))}", *map(markdown_text, example_lines(report))]
+    parts += [_table(columns, code=("name",)) for columns in (shown.columns, shown.blocks) if columns]
     parts += [
-        _list(summary(report, len(layers))),
+        _list(summary(report, shown)),
         _list([*cautions(report), *verdicts(report), *time_lines(report)]),
     ]
     return _document(parts)
@@ -49,8 +49,9 @@ def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
 
 def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
     """One row a model, and a list of what to be wary of in each."""
-    lines = [f"{report.source}: {line}" for report in reports for line in remarks(report)]
-    return _document([_table(model_columns(reports), code=("name",)), _list(lines)])
+    listed = selected_models(reports, view)
+    lines = [f"{report.source}: {line}" for report in listed for line in remarks(report)]
+    return _document([_table(model_columns(listed, view.columns), code=("name",)), _list(lines)])
 
 
 def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
@@ -207,5 +208,6 @@ def _escaped(column: Column, code: bool) -> Column:
         column,
         header=markdown_text(column.header.replace("\n", "")),
         cells=[style(cell) for cell in column.cells],
+        listed=f"**{markdown_text(column.listed)}**" if column.listed else "",
         total=f"**{markdown_text(column.total)}**" if column.total else "",
     )

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 from convaudit.formulas import Formula
 from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.columns import select
+from convaudit.reporters.selection import selected_layers
 from convaudit.version import __version__
 
 SCHEMA_VERSION = 2
@@ -43,7 +43,7 @@ def report_dict(report: AuditReport, view: View = DEFAULT_VIEW, *, lazy: bool = 
         lazy: Whether the lists of layers are iterators, by which only one layer's dictionary is in memory at
             a time.
     """
-    layers, others = map(plain, select(report, view)), map(plain, report.other_layers)
+    layers, others = map(plain, selected_layers(report, view)), map(plain, report.other_layers)
     values = {
         "layers": layers if lazy else list(layers),
         "other_layers": others if lazy else list(others),

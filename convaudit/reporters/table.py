@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
 from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.columns import filled_columns, model_columns, select
+from convaudit.reporters.columns import filled_columns
 from convaudit.reporters.grid import laid_out, tabulated, wrapped
-from convaudit.reporters.lines import cautions, heading, remarks, summary, verdicts
+from convaudit.reporters.lines import cautions, example_lines, heading, remarks, summary, verdicts
+from convaudit.reporters.model_columns import model_columns, selected_models
+from convaudit.reporters.selection import tables
 from convaudit.reporters.text import printable
 from convaudit.reporters.times import time_lines
 
@@ -23,19 +26,22 @@ if TYPE_CHECKING:
 
 
 def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
-    """Heading, table with a total row, the summary, warnings, and the verdicts."""
-    layers = select(report, view)
-    table = ""
-    if report.layers:
-        table = "\n" + laid_out(filled_columns(report, layers, view.columns), view) + "\n"
-    lines = [*summary(report, len(layers)), *cautions(report), *verdicts(report), *time_lines(report)]
-    return wrapped([heading(report)], view.width) + table + "\n" + wrapped(lines, view.width)
+    """Heading, the rows with their totals, the blocks, the summary, warnings, and the verdicts."""
+    shown = tables(report, view)
+    text = wrapped([heading(report), *example_lines(report)], view.width)
+    for columns, chosen in ((shown.columns, view.columns), (shown.blocks, None)):
+        if columns is not None:
+            text += "\n" + laid_out(columns, replace(view, columns=chosen)) + "\n"
+    noted = cautions(report) if view.remarks else []
+    lines = [*summary(report, shown), *noted, *verdicts(report), *time_lines(report)]
+    return text + "\n" + wrapped(lines, view.width)
 
 
 def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
     """One row a model, then what to be wary of in each."""
-    lines = [f"{printable(report.source)}: {line}" for report in reports for line in remarks(report)]
-    table = laid_out(model_columns(reports), view) + "\n"
+    listed = selected_models(reports, view)
+    lines = [f"{printable(report.source)}: {line}" for report in listed for line in remarks(report)]
+    table = laid_out(model_columns(listed, view.columns), view) + "\n"
     return table + ("\n" + wrapped(lines, view.width) if lines else "")
 
 
@@ -155,6 +161,12 @@ def notebook_html(report: AuditReport) -> str:
     """An audit for a notebook's cell; every text from the model is escaped."""
     columns = filled_columns(report, report.layers)
     table = tabulated(list(columns.values()), "html") if report.layers else ""
-    lines = [*summary(report, len(report.layers)), *cautions(report), *verdicts(report), *time_lines(report)]
+    lines = [
+        *example_lines(report),
+        *summary(report),
+        *cautions(report),
+        *verdicts(report),
+        *time_lines(report),
+    ]
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<p><b>{escape(heading(report))}</b></p>{table}<ul>{items}</ul>"

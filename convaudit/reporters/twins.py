@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from convaudit.analyzer import analyze
 from convaudit.formulas import Count
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records.twins import OutputDifference, Twinned
 from convaudit.records.verification import status_words
 from convaudit.reporters.text import counted, listed, printable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records import LayerCost
 from convaudit.records.timing import Bound, LayerSamples, Roofs, Samples, Timing
 from convaudit.timing.estimates import (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 from convaudit.analyzer.costs import layer_cost
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records import ConvLayer, LayerCost
 from convaudit.records.timing import Samples, Sweep, SweepRow, Swept
 from convaudit.timing.estimates import Estimate, median_of, ratio_of_rounds

@@ -16,7 +16,8 @@ from convaudit.records import AuditReport
 from convaudit.records.network import TensorInfo
 from convaudit.records.timing import ModelTiming, TimePart, Timing
 from convaudit.reporters import FORMATS, View
-from convaudit.reporters.columns import COLUMNS, filled_columns, select
+from convaudit.reporters.columns import COLUMNS, filled_columns
+from convaudit.reporters.selection import select
 from convaudit.reporters.time_cells import TIME_COLUMNS, realised_text, spread_text
 from convaudit.reporters.times import time_lines
 from tests.networks import MODEL_TIMING, TIMED_ON, TIMINGS, conv_layer, mixed_network, network, timed

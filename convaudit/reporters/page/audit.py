@@ -8,7 +8,7 @@ from typing import Any
 
 from convaudit.records import KINDS, AuditReport
 from convaudit.reporters import View
-from convaudit.reporters.lines import cautions, heading, summary, verdicts
+from convaudit.reporters.lines import cautions, example_lines, heading, summary, verdicts
 from convaudit.reporters.page.panels import layer_panels
 from convaudit.reporters.page.rows import MOST_ROWS, layer_table
 from convaudit.reporters.page.tiles import report_tiles
@@ -49,7 +49,7 @@ def model_context(
         "panels": layer_panels(report, [(row.id, row.layer) for row in table.rows]),
         "costliest": _costliest(table),
         "cautions": cautions(report),
-        "lines": [*summary(report, len(table.rows)), *verdicts(report), *time_lines(report)],
+        "lines": [*example_lines(report), *summary(report), *verdicts(report), *time_lines(report)],
         "warned": len(report.warnings),
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from convaudit.records import AuditReport
 from convaudit.reporters import View
-from convaudit.reporters.columns import model_columns
+from convaudit.reporters.model_columns import model_columns
 from convaudit.reporters.page.audit import model_context
 from convaudit.reporters.page.rows import MOST_ROWS
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from convaudit.records import STATUSES, AuditReport, LayerCost
 from convaudit.records.findings import Finding
-from convaudit.reporters.cells import bits_text, intensity_text, kernel_text, share_of
+from convaudit.reporters.cells import bits_text, intensity_at, kernel_text
 from convaudit.reporters.findings import finding_lines
 from convaudit.reporters.page.tiles import Tone
+from convaudit.reporters.shown import Shown, shown
 from convaudit.reporters.text import printable
 from convaudit.reporters.time_cells import factor_text, realised_text, spread_text
 from convaudit.shapes import as_text
-from convaudit.units import human, human_percentage, human_seconds
+from convaudit.units import human_percentage, human_seconds
 
 Named = tuple[str, str]
 
@@ -51,18 +52,19 @@ def layer_panels(report: AuditReport, layers: Sequence[tuple[str, LayerCost]]) -
     findings: dict[str, list[Finding]] = {}
     for finding in report.lint.findings if report.lint is not None else ():
         findings.setdefault(finding.layer, []).append(finding)
-    return [_panel(row, layer, report, findings.get(layer.name, ())) for row, layer in layers]
+    about = shown(report)
+    return [_panel(row, layer, about, findings.get(layer.name, ())) for row, layer in layers]
 
 
-def _panel(row: str, layer: LayerCost, report: AuditReport, findings: Sequence[Finding]) -> Panel:
+def _panel(row: str, layer: LayerCost, about: Shown, findings: Sequence[Finding]) -> Panel:
     return Panel(
         id=row,
         layer=layer,
-        facts=_printable(_facts(layer, report)),
+        facts=_printable(_facts(layer, about)),
         verdict=_printable(_verdict(layer)),
         tone=_tone(layer),
         times=_printable(_times(layer)),
-        findings=tuple(_shown(finding, report) for finding in findings),
+        findings=tuple(_shown(finding, about.report) for finding in findings),
         notes=tuple(map(printable, layer.notes)),
     )
 
@@ -71,7 +73,8 @@ def _printable(facts: Iterator[Named]) -> tuple[Named, ...]:
     return tuple((name, printable(value)) for name, value in facts)
 
 
-def _facts(layer: LayerCost, report: AuditReport) -> Iterator[Named]:
+def _facts(layer: LayerCost, about: Shown) -> Iterator[Named]:
+    human = about.example.text
     yield "operator", layer.op
     yield "input", f"{as_text(layer.input_shape)} {layer.dtype}"
     yield "output", f"{as_text(layer.output_shape)} {layer.output_dtype}"
@@ -82,10 +85,13 @@ def _facts(layer: LayerCost, report: AuditReport) -> Iterator[Named]:
         yield "calls in a run", "?" if layer.calls is None else str(layer.calls)
     yield "parameters", _beside_dense(human(layer.params), human(layer.dense_params), layer)
     yield "MACs", _beside_dense(human(layer.macs), human(layer.dense_macs), layer)
-    yield "share of the convolutions", human_percentage(share_of(layer, report.totals))
+    known = "" if about.model_macs is not None else "<="
+    yield "share of the model's MACs", f"{known}{human_percentage(about.share(layer))}"
+    yield "share of the convolutions' MACs", human_percentage(about.share_conv(layer))
     yield "weights", human(layer.weight_bytes, "B")
     yield "input and output", human(layer.activation_bytes, "B")
-    yield "FLOPs per byte", intensity_text(layer)
+    intensity = intensity_at(layer, about.example)
+    yield "FLOPs per byte", "?" if intensity is None else f"{intensity:.1f}"
 
 
 def _beside_dense(count: str, dense: str, layer: LayerCost) -> str:

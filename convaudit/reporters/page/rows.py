@@ -9,8 +9,9 @@ from typing import Any
 
 from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters import View
-from convaudit.reporters.cells import share_of
-from convaudit.reporters.columns import COLUMNS, filled_columns, select
+from convaudit.reporters.columns import COLUMNS, filled_columns
+from convaudit.reporters.selection import selected_layers
+from convaudit.reporters.shown import Shown, shown
 
 MOST_ROWS = 2000
 """Rows of a page. Beyond it, a browser takes seconds to lay the table out."""
@@ -60,12 +61,12 @@ def layer_table(report: AuditReport, view: View, prefix: str = "layer", most: in
     Raises:
         UsageError: A kind, a column or a key is unknown.
     """
-    chosen = select(report, view)
-    layers = _costliest(chosen, report, most)
+    chosen, about = selected_layers(report, view), shown(report)
+    layers = _costliest(chosen, about, most)
     positions = {id(layer): index for index, layer in enumerate(report.layers)}
     columns = filled_columns(report, layers, view.columns or _columns(report))
     findings = _findings(report)
-    ranks = [_ranks(_order(key, column.cells, layers, report)) for key, column in columns.items()]
+    ranks = [_ranks(_order(key, column.cells, layers, about)) for key, column in columns.items()]
     headings = [
         Heading(key=key, text=column.header.replace("\n", " "), left=column.left, total=column.total)
         for key, column in columns.items()
@@ -78,7 +79,7 @@ def layer_table(report: AuditReport, view: View, prefix: str = "layer", most: in
         )
         texts.append([str(number) if number else "" for number in found])
         ranks.append(_ranks([-number for number in found]))
-    shares = [share_of(layer, report.totals) for layer in layers]
+    shares = [about.share(layer) for layer in layers]
     largest = max((share for share in shares if share), default=1.0)
     rows = [
         Row(
@@ -100,7 +101,7 @@ def layer_table(report: AuditReport, view: View, prefix: str = "layer", most: in
 def _columns(report: AuditReport) -> tuple[str, ...]:
     """What a page shows when nobody chose: it is wider than a terminal."""
     layers = report.layers
-    shown = {
+    told = {
         "calls": any(layer.calls != 1 for layer in layers),
         "macs_saved": any(layer.groups != 1 for layer in layers),
         "share": report.totals.macs is not None,
@@ -114,15 +115,15 @@ def _columns(report: AuditReport) -> tuple[str, ...]:
     }
     costs = ("calls", "macs", "share", "macs_saved", "time", "time_share", "promised", "realised", "params")
     keys = ("name", "kind", *costs, "verified", "bits", "groups", "channels", "kernel", "output")
-    return tuple(key for key in keys if shown.get(key, True))
+    return tuple(key for key in keys if told.get(key, True))
 
 
-def _costliest(layers: Sequence[LayerCost], report: AuditReport, most: int) -> Sequence[LayerCost]:
+def _costliest(layers: Sequence[LayerCost], about: Shown, most: int) -> Sequence[LayerCost]:
     if len(layers) <= most:
         return layers
     order = COLUMNS["macs"].order
     assert order is not None
-    kept = sorted(range(len(layers)), key=lambda index: order(layers[index], report.totals))[:most]
+    kept = sorted(range(len(layers)), key=lambda index: order(layers[index], about))[:most]
     return [layers[index] for index in sorted(kept)]
 
 
@@ -147,12 +148,12 @@ def _findings(report: AuditReport) -> dict[str, int]:
     return found
 
 
-def _order(key: str, cells: Sequence[str], layers: Sequence[LayerCost], report: AuditReport) -> list[Any]:
+def _order(key: str, cells: Sequence[str], layers: Sequence[LayerCost], about: Shown) -> list[Any]:
     """What to sort a column by: what ``--sort`` does, else its text, numbers in it by their size."""
     order: Callable[..., Any] | None = COLUMNS[key].order if key != "name" else None
     if order is None:
         return [_natural(cell) for cell in cells]
-    return [order(layer, report.totals) for layer in layers]
+    return [order(layer, about) for layer in layers]
 
 
 def _natural(text: str) -> Hashable:

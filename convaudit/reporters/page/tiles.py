@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from convaudit.analyzer.examples import example_of
 from convaudit.formulas import Count
-from convaudit.formulas.growth import ratio
+from convaudit.formulas.proportion import ratio
 from convaudit.records import KINDS, AuditReport
-from convaudit.reporters.cells import macs_text
+from convaudit.reporters.model_columns import macs_text
 from convaudit.reporters.text import counted, printable
 from convaudit.reporters.time_cells import factor_text, realised_text, spread_text
 from convaudit.units import human, human_percentage, human_seconds
@@ -43,14 +44,15 @@ def report_tiles(report: AuditReport) -> list[Fact]:
 
 
 def _costs(report: AuditReport) -> Iterator[Fact]:
-    totals = report.totals
+    totals, example = report.totals, example_of(report)
+    human = example.text
     if report.other_ops and totals.model_macs is not None:
-        share = _share(totals.macs, totals.model_macs)
+        share = _share(example.value(totals.macs), example.value(totals.model_macs))
         yield Fact(label="MACs", value=human(totals.model_macs), detail=f"{share} in convolutions")
     else:
         detail = "" if totals.flops is None else f"{human(totals.flops)} FLOPs"
         others = "of the convolutions; others are unknown" if report.other_ops else detail
-        yield Fact(label="MACs", value=macs_text(totals), detail=others)
+        yield Fact(label="MACs", value=macs_text(report, example), detail=others)
     whole = totals.model_params if totals.model_params is not None else totals.params
     share = _share(totals.params, totals.model_params)
     yield Fact(label="Parameters", value=human(whole), detail=f"{share} in convolutions")
@@ -58,7 +60,7 @@ def _costs(report: AuditReport) -> Iterator[Fact]:
     if grouped:
         yield Fact(
             label="Saved by groups",
-            value=human_percentage(ratio(totals.macs_saved, totals.dense_macs)),
+            value=human_percentage(ratio(totals.macs_saved, totals.dense_macs, example.sizes)),
             detail=f"of {human(totals.dense_macs)} MACs with groups=1, in {_number(grouped, 'layer')}",
         )
     kinds = Counter(layer.kind for layer in report.layers)

@@ -121,8 +121,8 @@ def test_of_too_many_layers_the_costliest_are_listed() -> None:
 
 
 def test_ranks_are_the_order_of_sort() -> None:
-    from convaudit.reporters.columns import select
     from convaudit.reporters.page.rows import layer_table
+    from convaudit.reporters.selection import select
 
     table = layer_table(MIXED, View(columns=("name", "macs", "groups")))
     for place, key in ((2, "macs"), (3, "groups")):

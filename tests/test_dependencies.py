@@ -19,12 +19,13 @@ from tests import smoke
 PACKAGE = Path(convaudit.__file__).parent
 ROOT = PACKAGE.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DISTRIBUTIONS = {"google": "protobuf"}
+DISTRIBUTIONS = {"google": "protobuf", "vl-convert": "vl-convert-python"}
 """What brings a package that is called otherwise."""
 
 
 def normal(name: str) -> str:
-    return DISTRIBUTIONS.get(name, name).lower().replace("_", "-")
+    name = name.lower().replace("_", "-")
+    return DISTRIBUTIONS.get(name, name)
 
 
 def imported(source: str) -> Iterator[str]:

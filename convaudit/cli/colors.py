@@ -40,6 +40,13 @@ _DIFF = (
     (r"^~ .*(?:\n  .*)*$", _CAUTION),
 )
 
+_EXPLAIN = (
+    (r"^\S.*(?:\n  .*)*(?=\n\n- )", _BOLD),
+    (r"^(?:Which channels reach which|Where the taps lie|Weight|Output .*|Multiply-accumulates)$", _BOLD),
+    (r"█+", {"fg": "cyan"}),
+    (r"[░·]+", {"dim": True}),
+)
+
 
 def painted(document: Document, text: str) -> str:
     """A table with what matters in colour, which ``click.echo`` drops again where none is wanted."""
@@ -84,5 +91,6 @@ def _findings(text: str) -> str:
 _PAINTERS: dict[Document, Callable[[str], str]] = {
     "check": _marked(_CHECK),
     "diff": _marked(_DIFF),
+    "explain": _marked(_EXPLAIN),
     "lint": _findings,
 }

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from convaudit.cli.colors import painted
 from convaudit.cli.errors import note
 from convaudit.cli.group import Command
 from convaudit.cli.options import source_keywords, source_options
 from convaudit.cli.output import check_output, write_result
+from convaudit.cli.values import LAYER, MODEL
 from convaudit.cli.view import output_options
 from convaudit.reporters import DEFAULT_FORMAT, FORMATS, View, chosen_format
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 _EPILOG = """
 Why a layer has its parameters, how each dimension of its output follows,
@@ -36,36 +35,12 @@ Exit codes:
 """
 
 
-class LayerName(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """The name of a layer; the shell completes it from the ONNX file on the line."""
-
-    name = "NAME"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Names of the model's layers; none where it is no ONNX file that can be read at once."""
-        from click.shell_completion import CompletionItem
-
-        from convaudit.api import audit
-
-        # where the line ends with --layer, click has not yet told arguments from options
-        model = str(ctx.params.get("model") or next(iter(ctx.args), ""))
-        if not model.endswith(".onnx"):
-            return []
-        try:
-            names = [layer.name for layer in audit(model, allow_run=False).layers]
-        except Exception:  # a shell's line is no place for errors
-            return []
-        return [CompletionItem(name) for name in names if name.startswith(incomplete) and name.isprintable()]
-
-
 @click.command(cls=Command, epilog=_EPILOG)
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", type=MODEL)
 @click.option(
     "--layer",
     "names",
-    type=LayerName(),
+    type=LAYER,
     multiple=True,
     help="A layer, named as the audit prints it, or several; the costliest one unless given.",
 )
@@ -91,19 +66,17 @@ def explain(
     told = explained_layers(report, names)
     printed = output is None or output == "-"
     text = FORMATS[name].render("explain", told, View(width=terminal_width() if printed else None))
-    if printed and name == DEFAULT_FORMAT and not _shows(text):
-        from convaudit.reporters.sketches import in_ascii
-
-        text = in_ascii(text)
-    write_result(text, output)
+    write_result(_printable(text) if printed and name == DEFAULT_FORMAT else text, output)
     if not names and len(report.layers) > 1:
         note(f"the costliest of {len(report.layers)} layers; --layer NAME explains another")
 
 
-def _shows(text: str) -> bool:
-    """Whether standard output has all characters of a text."""
+def _printable(text: str) -> str:
+    """The text with its colours, drawn in characters that standard output has."""
+    from convaudit.reporters.sketches import in_ascii
+
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+        text = in_ascii(text)
+    return painted("explain", text)

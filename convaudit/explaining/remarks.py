@@ -19,7 +19,7 @@ def remarks_on(layer: LayerCost, dimensions: Sequence[Dimension], wiring: Wiring
         yield _removed(layer)
         yield _forbids(wiring)
     if wiring is not None and wiring.latent:
-        yield f"its weight hides {len(wiring.latent)} groups: all kernels between them are zero (CA204)"
+        yield _hidden(wiring)
     if wiring is not None and wiring.shared:
         names = ", ".join(wiring.shared[:3])
         more = f" and {len(wiring.shared) - 3} more" if len(wiring.shared) > 3 else ""
@@ -59,6 +59,15 @@ def _field(layer: LayerCost, dimensions: Sequence[Dimension]) -> Iterator[str]:
         yield "pointwise: one output position reads one input position; it mixes channels, not positions"
     else:
         yield f"receptive field: one output position reads {spans} input positions{dilated}"
+
+
+def _hidden(wiring: Wiring) -> str:
+    ins, outs = wiring.latent[0].sizes
+    count = number(len(wiring.latent))
+    return (
+        f"yet its weight hides {count} groups (CA204): all kernels between them are zero, so that in each "
+        f"{_channels(outs, 'output')} really read{'s' if outs == 1 else ''} {_channels(ins, 'input')}"
+    )
 
 
 def _removed(layer: LayerCost) -> str:

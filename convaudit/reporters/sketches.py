@@ -238,7 +238,7 @@ def _strip(window: AxisWindow) -> Iterator[str]:
 
 def _strip_legend(window: AxisWindow, padded: bool) -> Iterator[str]:
     one = "one input position is added to" if window.transposed else "one output position reads"
-    yield f"█ what {one}; the next one is {_size(window.stride)} to the right (stride)"
+    yield f"█ what {one}; the next is {_size(window.stride)} to the right (stride)"
     if padded:
         yield "░ padding" + (", which is cut off" if window.transposed else ", which counts as zeros")
 

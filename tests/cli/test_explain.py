@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
+from onnx import helper, numpy_helper
 
 import convaudit
 from convaudit.cli.group import cli
@@ -80,9 +83,6 @@ def test_refusals_are_one_line(run: Run, digits: str, options: tuple[str, ...], 
 
 
 def test_a_model_without_convolutions_has_nothing_to_explain(run: Run, tmp_path: Path):
-    import onnx
-    from onnx import helper
-
     x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
     path = tmp_path / "relu.onnx"
@@ -104,3 +104,34 @@ def test_the_shell_completes_the_names_of_layers(digits: str):
     words = complete.get_completions(["explain", digits, "--layer"], "g")
     assert [word.value for word in words] == ["grouped"]
     assert complete.get_completions(["explain", "absent.onnx", "--layer"], "g") == []
+
+
+@pytest.mark.parametrize("permuted", [False, True], ids=["in-order", "permuted"])
+def test_hidden_groups_are_found_in_the_weight(run: Run, tmp_path: Path, permuted: bool):
+    """A dense layer of 8 channels whose kernels join only 4 pairs of them."""
+    order = np.array([3, 0, 6, 1, 7, 4, 2, 5]) if permuted else np.arange(8)
+    weight = np.zeros((8, 8, 3, 3), np.float32)
+    pairs = order.reshape(4, 2)
+    for pair in pairs:
+        weight[np.ix_(pair, pair)] = 1.0
+    path = tmp_path / "model.onnx"
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 8, 6, 6]) for name in "xy")
+    conv = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    graph = helper.make_graph([conv], "g", [x], [y], [numpy_helper.from_array(weight, "w")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    found = json.loads(run("explain", str(path), "--lint", "-f", "json").stdout)["wiring"]["hidden_groups"]
+    expected = [{"inputs": sorted(pair), "outputs": sorted(pair)} for pair in pairs.tolist()]
+    assert sorted(found, key=str) == sorted(expected, key=str)
+    assert "CA204" not in run("explain", str(path)).stdout
+
+
+def test_a_report_is_explained_without_another_audit(digits: str):
+    report = convaudit.audit(digits)
+    told = convaudit.explain(report, layer="grouped")
+    assert told.macs.total == 73_728
+    assert str(told).startswith("grouped of ")
+    assert told.to_dict()["layer"] == json.loads(told.to_json())["layer"] == "grouped"
+    with pytest.raises(convaudit.UsageError, match="dims is for a model; a report was audited already"):
+        convaudit.explain(report, dims={"N": 1})
+    with pytest.raises(convaudit.UsageError, match="layer must be a layer's name, got 3"):
+        convaudit.explain(report, layer=3)

@@ -106,7 +106,7 @@ def channel_range(channels: Sequence[int]) -> str:
     first, last = channels[0], channels[-1]
     if isinstance(channels, range) or last - first == len(channels) - 1:
         return short_count(first) if first == last else f"{short_count(first)}–{short_count(last)}"
-    return ", ".join(map(short_count, channels[:3])) + (", …" if len(channels) > 3 else "")
+    return ", ".join(map(short_count, channels[:2])) + (", …" if len(channels) > 2 else "")
 
 
 def _fan(wiring: Wiring) -> list[str]:

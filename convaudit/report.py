@@ -68,9 +68,9 @@ class Report(AuditReport):
         return terminal_text("audit", self)
 
     def _repr_html_(self) -> str:
-        from convaudit.reporters.table import notebook_html
+        from convaudit.reporters.notebook import report_html
 
-        return notebook_html(self)
+        return report_html(self)
 
     @property
     def plot(self) -> Plots:

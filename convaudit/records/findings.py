@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any, Literal, TypeAlias
 
 from convaudit.formulas import Count
+from convaudit.records.displayed import Displayed
 from convaudit.records.network import Network
 from convaudit.records.twins import OutputDifference
 from convaudit.records.verification import Verified
@@ -97,7 +98,7 @@ class Linted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LintReport:
+class LintReport(Displayed):
     """What was found in one model.
 
     Attributes:

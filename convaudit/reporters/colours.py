@@ -46,6 +46,8 @@ def _colour_of(meaning: Meaning) -> str:
 
 STATUS_COLOURS: dict[Status, str] = {status: _colour_of(meaning) for status, meaning in STATUSES.items()}
 """By the status of a verification: right, right in a format that is named, wrong, nothing proven."""
+THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#14171c", "#e8eaed")}
+"""Background and text of pictures that stand alone."""
 _DARK_TEXT_FROM = 0.18  # relative luminance from which black reads better than white
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from html import escape
 
 from convaudit.reporters.filling import Column
@@ -53,15 +53,15 @@ def folded_html(title: str, inner: str) -> str:
     return f"<details><summary>{_text(title)}</summary>{inner}</details>" if inner else ""
 
 
-def table_html(columns: Mapping[str, Column], wrapped: str = "") -> str:
+def table_html(columns: Mapping[str, Column], wrapped: Collection[str] = ()) -> str:
     """Columns as a table, that scrolls where it is long; text at the left, numbers at the right.
 
     Args:
         columns: They have equally many cells.
-        wrapped: The key of the one column whose cells may be several lines long.
+        wrapped: The keys of columns whose cells may be several lines long.
     """
     classes = {
-        key: " ".join([*(["left"] if column.left else []), *(["wrap"] if key == wrapped else [])])
+        key: " ".join([*(["left"] if column.left else []), *(["wrap"] if key in wrapped else [])])
         for key, column in columns.items()
     }
     head = ""

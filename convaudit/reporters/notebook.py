@@ -7,12 +7,17 @@ from typing import Any
 
 from convaudit.checks import CheckedModel, Difference, Outcome, Outcomes
 from convaudit.explaining import explanation
-from convaudit.records import LayerCost, LayerCosts, Totals
+from convaudit.records import AuditReport, LayerCost, LayerCosts, Totals
 from convaudit.records.findings import LintReport
 from convaudit.records.timing import Sweep
+from convaudit.reporters import DEFAULT_VIEW
 from convaudit.reporters.cells import channels_text, kernel_text
+from convaudit.reporters.columns import filled_columns
 from convaudit.reporters.filling import Column
-from convaudit.reporters.html import framed, heading_html, list_html, table_html
+from convaudit.reporters.html import folded_html, framed, heading_html, list_html, table_html
+from convaudit.reporters.lines import cautions, example_lines, heading, summary, verdicts
+from convaudit.reporters.selection import tables
+from convaudit.reporters.times import time_lines
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
 
@@ -29,6 +34,18 @@ def html_of(record: Any) -> str:
         if kind in HTML:
             return HTML[kind](record)
     raise TypeError(f"{type(record).__name__} has no HTML")
+
+
+def report_html(report: AuditReport) -> str:
+    """An audit: its layers, or of many the costliest, the blocks and all of them on demand; the sums."""
+    about = tables(report, DEFAULT_VIEW)
+    parts = [f"<div>{table_html(columns)}</div>" for columns in (about.columns, about.blocks) if columns]
+    if about.left_out:
+        every = filled_columns(report, report.layers)
+        parts.append(folded_html(f"all {len(report.layers):,} layers", table_html(every)))
+    lines = [*summary(report, about), *cautions(report), *verdicts(report), *time_lines(report)]
+    example = ", ".join(example_lines(report))
+    return framed(heading_html(heading(report), example), *parts, list_html(lines))
 
 
 def layer_html(layer: LayerCost) -> str:
@@ -133,7 +150,7 @@ def difference_html(difference: Difference) -> str:
                 "name": Column(header="layer", cells=names, left=True),
                 "change": Column(header="change", cells=changes, left=True),
             },
-            wrapped="change",
+            wrapped=("change",),
         )
     return framed(
         heading_html(f"{before.source} ({before.format}) → {after.source} ({after.format})"),
@@ -159,7 +176,7 @@ def _outcome_table(outcomes: Sequence[Outcome]) -> str:
         "rule": Column(header="check", cells=[outcome.rule for outcome in outcomes], left=True),
         "message": Column(header="finding", cells=[_message(outcome) for outcome in outcomes], left=True),
     }
-    return table_html(columns, wrapped="message")
+    return table_html(columns, wrapped=("message",))
 
 
 def _message(outcome: Outcome) -> str:
@@ -181,7 +198,7 @@ def lint_html(report: LintReport) -> str:
     """What a network carries for nothing, one row a finding."""
     from convaudit.reporters.findings import finding_columns, lint_heading, note_lines, removable_lines
 
-    table = table_html(finding_columns(report), wrapped="finding") if report.findings else ""
+    table = table_html(finding_columns(report), wrapped=("finding", "certainty")) if report.findings else ""
     lines = [*removable_lines(report), *note_lines(report.notes)]
     return framed(heading_html(lint_heading(report)), table, list_html(lines))
 
@@ -206,6 +223,7 @@ def sweeps_html(sweeps: Sequence[Sweep]) -> str:
 
 
 HTML: dict[type, Callable[[Any], str]] = {
+    AuditReport: report_html,
     LayerCost: layer_html,
     LayerCosts: layers_html,
     Totals: totals_html,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING
 
 from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.columns import filled_columns
-from convaudit.reporters.grid import laid_out, tabulated, wrapped
+from convaudit.reporters.grid import laid_out, wrapped
 from convaudit.reporters.lines import cautions, example_lines, heading, remarks, summary, verdicts
 from convaudit.reporters.model_columns import model_columns, selected_models
 from convaudit.reporters.selection import tables
@@ -155,18 +153,3 @@ def _checked(model: CheckedModel) -> Iterator[str]:
         for line in contributor_lines(outcome):
             yield f"{'':{width + 13}}{line}"
     yield ""
-
-
-def notebook_html(report: AuditReport) -> str:
-    """An audit for a notebook's cell; every text from the model is escaped."""
-    columns = filled_columns(report, report.layers)
-    table = tabulated(list(columns.values()), "html") if report.layers else ""
-    lines = [
-        *example_lines(report),
-        *summary(report),
-        *cautions(report),
-        *verdicts(report),
-        *time_lines(report),
-    ]
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<p><b>{escape(heading(report))}</b></p>{table}<ul>{items}</ul>"

@@ -6,7 +6,7 @@ import pytest
 
 from convaudit.analyzer import analyze
 from convaudit.reporters import FORMATS, View, formats_of
-from convaudit.reporters.table import notebook_html
+from convaudit.reporters.notebook import report_html
 from convaudit.version import __version__
 from tests.networks import mixed_network, network, symbolic_network, timed, verified
 
@@ -50,8 +50,8 @@ def test_golden(name, golden):
 
 
 def test_golden_notebook(golden):
-    golden("mixed.html", notebook_html(MIXED))
-    golden("timed.html", notebook_html(TIMED))
+    golden("mixed.html", report_html(MIXED))
+    golden("timed.html", report_html(TIMED))
 
 
 @pytest.mark.parametrize(

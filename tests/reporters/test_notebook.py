@@ -81,6 +81,7 @@ RECORDS = {
     "kept": (Outcomes([], HOSTILE), "every budget is kept"),
     "model": (CheckedModel(source=HOSTILE, outcomes=(FAILED,)), "1 of 1 checks failed"),
     "broken model": (CheckedModel(source=HOSTILE, error=f"not {HOSTILE}"), "not "),
+    "lint report": (EVIL.lint, "CA200"),
     "findings": (convaudit.Findings(EVIL.lint), "CA200"),
     "sweep": (SweepReport.of(sweep_of(EVIL)), "not measured"),
     "sweeps": (SweepReports([SweepReport.of(sweep_of(EVIL))]), "1 distinct layer"),

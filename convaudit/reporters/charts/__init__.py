@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from convaudit.errors import DependencyError, UnknownNameError, UsageError, did_you_mean
 from convaudit.records import AuditReport
+from convaudit.reporters.colours import THEMES
 
 if TYPE_CHECKING:
     import altair
@@ -122,23 +123,32 @@ def charts_of(report: AuditReport) -> dict[str, Chart]:
     return {name: chart for name, chart in CHARTS.items() if chart.applies(report)}
 
 
-def make_chart(name: str, report: AuditReport) -> altair.TopLevelMixin:
+def make_chart(name: str, report: AuditReport, theme: str | None = None) -> altair.LayerChart:
     """A chart of a report.
+
+    Args:
+        name: One of ``CHARTS``.
+        report: What an audit found.
+        theme: "light" or "dark", for a picture that stands alone; None: as the page that it is in.
 
     Raises:
         UnknownNameError: There is no chart of that name.
-        UsageError: The report lacks what it shows.
+        UsageError: The report lacks what it shows, or there is no such theme.
         DependencyError: Altair is not installed.
     """
     if name not in CHARTS:
         hint = did_you_mean(name, CHARTS) or ";"
         raise UnknownNameError(f"no chart is called {name!r:.100}{hint} choose from {', '.join(CHARTS)}")
+    if theme is not None and theme not in THEMES:
+        raise UsageError(f"theme must be {' or '.join(map(repr, THEMES))}, got {theme!r:.100}")
     chart = CHARTS[name]
     if not chart.applies(report):
         raise UsageError(f"{report.source}: no {name} chart: {chart.otherwise}")
     try:
-        made: Callable[[AuditReport], altair.TopLevelMixin]
+        made: Callable[[AuditReport], altair.LayerChart]
         made = getattr(import_module(chart.module), f"make_{name}")
+        drawing = import_module("convaudit.reporters.charts.drawing")
     except ImportError as error:
         raise DependencyError("charts need altair: pip install 'convaudit[html]'") from error
-    return made(report)
+    drawn: altair.LayerChart = drawing.with_theme(made(report), theme)
+    return drawn

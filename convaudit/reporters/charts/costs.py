@@ -12,6 +12,7 @@ from convaudit.reporters.charts import CHARTS
 from convaudit.reporters.charts.drawing import (
     LAYER_TOOLTIP,
     ROW_HEIGHT,
+    counts_axis,
     finished,
     if_chosen,
     inline,
@@ -59,7 +60,7 @@ def _said(subject: Subject) -> str:
 
 def _bars(data: Sequence[Datum]) -> alt.LayerChart:
     base = alt.Chart(inline(data)).encode(y=names_axis(data))
-    axis = alt.Axis(format="~s", orient="top", tickCount=6)
+    axis = counts_axis()
     bars = base.mark_bar().encode(
         x=alt.X("macs:Q", title="MACs of one run", axis=axis),
         color=kind_colour(data),

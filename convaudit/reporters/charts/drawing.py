@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from convaudit.reporters.charts.rows import Datum, kinds_of
-from convaudit.reporters.colours import KIND_COLOURS, KIND_SHAPES, QUIET
+from convaudit.reporters.colours import KIND_COLOURS, KIND_SHAPES, QUIET, THEMES
 
 CHART_WIDTH = 720
 ROW_HEIGHT = 17
@@ -74,6 +74,11 @@ def names_axis(data: Sequence[Datum]) -> alt.Y:
     )
 
 
+def counts_axis() -> alt.Axis:
+    """An axis of counts from 0 on, above the rows."""
+    return alt.Axis(labelExpr="datum.value ? format(datum.value, '~s') : '0'", orient="top", tickCount=6)
+
+
 def log_scale(padding: int = 24) -> alt.Scale:
     """A logarithmic scale that ends where the data does, with room for labels in pixels."""
     return alt.Scale(type="log", nice=False, padding=padding)
@@ -103,6 +108,7 @@ def finished(
         height=height,
         title=alt.Title(title, subtitle=subtitle),
         description=f"{title}: {about}",
+        usermeta={"embedOptions": {"renderer": "svg"}},  # a canvas takes no colour from the page it is in
     ).add_params(alt.param(name="chosen", value=-1))
     configured: alt.LayerChart = (
         chart.configure(background="transparent", font="system-ui, sans-serif", padding=4)
@@ -125,3 +131,22 @@ def finished(
         .configure_text(color=_INK)
     )
     return configured
+
+
+def with_theme(chart: alt.LayerChart, theme: str | None) -> alt.LayerChart:
+    """The chart in the colours of a theme, or of the page that it is in."""
+    if theme is None:
+        return chart
+    background, ink = THEMES[theme]
+    spec = _inked(chart.to_dict(), ink)
+    spec["config"]["background"] = background
+    themed: alt.LayerChart = alt.LayerChart.from_dict(spec)
+    return themed
+
+
+def _inked(value: Any, ink: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _inked(item, ink) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_inked(item, ink) for item in value]
+    return ink if value == _INK else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convaudit.errors import UnknownNameError, did_you_mean
 from convaudit.records import AuditReport
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 class Plots:
-    """The charts of one report: ``report.plot.macs()``; ``dir`` lists those that say something."""
+    """The charts of one report: ``report.plot.macs()``; ``dir`` lists those that say something.
+
+    Each takes a ``theme``, "light" or "dark", for a picture that stands alone: ``.save("macs.png")``. Without
+    one it has the colours of the notebook that it is shown in.
+    """
 
     def __init__(self, report: AuditReport) -> None:
         self._report = report
 
-    def __getattr__(self, name: str) -> Callable[[], altair.TopLevelMixin]:
+    def __getattr__(self, name: str) -> Callable[..., altair.LayerChart]:
         if name.startswith("_"):  # what notebooks ask of every object
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if name not in CHARTS:
@@ -27,8 +31,8 @@ class Plots:
             raise UnknownNameError(f"no chart is called {name!r:.100}{hint} choose from {', '.join(CHARTS)}")
         report = self._report
 
-        def plot() -> Any:
-            return make_chart(name, report)
+        def plot(theme: str | None = None) -> altair.LayerChart:
+            return make_chart(name, report, theme)
 
         plot.__name__ = plot.__qualname__ = name
         plot.__doc__ = CHARTS[name].about

@@ -12,6 +12,7 @@ from convaudit.reporters.charts import CHARTS
 from convaudit.reporters.charts.drawing import (
     LAYER_TOOLTIP,
     ROW_HEIGHT,
+    counts_axis,
     finished,
     if_chosen,
     inline,
@@ -156,7 +157,9 @@ def _removable(report: AuditReport) -> str:
 
 
 def _finding_bars(data: Sequence[Datum], rows: Sequence[Datum], report: AuditReport) -> alt.LayerChart:
-    scale = alt.Scale(domain=["taken out by --fix", "to be judged"], range=[GOOD, DOUBTFUL])
+    fixable = {"taken out by --fix": GOOD, "to be judged": DOUBTFUL}
+    told = [text for text in fixable if any(datum["fixable"] == text for datum in data)]
+    scale = alt.Scale(domain=told, range=[fixable[text] for text in told])
     colour = alt.Color("fixable:N", title=None, scale=scale, legend=alt.Legend(orient="top"))
     by_layer: dict[int, list[Datum]] = {}
     for datum in data:
@@ -176,7 +179,7 @@ def _finding_bars(data: Sequence[Datum], rows: Sequence[Datum], report: AuditRep
         .mark_bar(stroke="transparent")
         .encode(
             y=y,
-            x=alt.X("start:Q", title="parameters", axis=alt.Axis(format="~s", orient="top", tickCount=6)),
+            x=alt.X("start:Q", title="parameters", axis=counts_axis()),
             x2="end:Q",
             color=colour,
             stroke=if_chosen("currentColor", "transparent"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convaudit.records.findings import Linted
 
     Source: TypeAlias = str | os.PathLike[str] | ModelProto | nn.Module | ExportedProgram
-    Shape: TypeAlias = Sequence[int] | str | float
+    Shape: TypeAlias = Sequence[int | str] | str | float
     Shapes: TypeAlias = Shape | Sequence[Shape] | Mapping[str, Shape] | None
 
 
@@ -57,9 +57,10 @@ def audit(
         source: A path to a model file, a ModelProto, a torch module or exported program, or the text
             ``package.module:factory`` or ``torchvision:NAME``, which run the Python code that they name.
         input_shape: Sizes of the input, of several in a list, or by name; what it leaves open stays symbolic.
-            With an element type as text, ``"1x20:int64"``; a scalar's value as ``{"sr": 16000}``.
+            With an element type as text, ``"1x20:int64"``; a scalar's value as ``{"sr": 16000}``. Of a torch
+            module a size can be a name, ``("batch", 3, "H", "W")`` or ``"32*h"``: counts are formulas then.
         inputs: For a torch module, instead: a tensor, a tuple of arguments, a mapping of keyword arguments.
-        dims: Values of an ONNX model's symbolic dimensions, by name.
+        dims: Values of symbolic dimensions by name: an ONNX model's own, or those in ``input_shape``.
         kwargs: Arguments of the factory.
         allow_run: Whether the model may be run once where its structure does not determine a shape.
         fake: False runs a torch module's forward for real at once, where one without values cannot do or

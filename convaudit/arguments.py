@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, prod
-from typing import Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from convaudit.errors import ShapeError, UsageError
+
+if TYPE_CHECKING:
+    from convaudit.formulas import Count
 
 LARGEST_TENSOR = 2**48
 """Elements. More than any memory holds; shape inference's 64-bit products wrap where files claim more."""
@@ -81,9 +84,12 @@ class GivenInput:
     shape: tuple[int, ...] | None  # None: not said
     dtype: str | None = None
     value: Number | None = None  # of a scalar, or of every element
+    open_shape: tuple[Count, ...] | None = None  # in place of a shape: sizes with names of the caller's own
 
     def __str__(self) -> str:
         size = "" if self.shape is None else "x".join(map(str, self.shape)) or "scalar"
+        if self.open_shape is not None:
+            size = ",".join(str(part).replace(" ", "") for part in self.open_shape)
         text = size or str(self.value)
         return f"{text}:{self.dtype}" if self.dtype else text
 
@@ -112,6 +118,8 @@ class GivenInput:
         Raises:
             UsageError: It may be a size or a value, and the rank is not known.
         """
+        if self.open_shape is not None:
+            return self
         if self.shape is None:
             return replace(self, shape=()) if rank is None else self
         if self.value is None:
@@ -133,9 +141,11 @@ def read_input(text: str) -> tuple[str, GivenInput]:
     """One input as the command line writes it; without a name the name is empty.
 
     >>> read_input("ids=1x20:int64")
-    ('ids', GivenInput(shape=(1, 20), dtype='int64', value=None))
+    ('ids', GivenInput(shape=(1, 20), dtype='int64', value=None, open_shape=None))
     >>> read_input("sr=value:16000")
-    ('sr', GivenInput(shape=None, dtype=None, value=16000))
+    ('sr', GivenInput(shape=None, dtype=None, value=16000, open_shape=None))
+    >>> str(read_input("x=batch,3,32*h,W")[1])
+    'batch,3,32*h,W'
 
     Raises:
         UsageError: The text is not an input's shape or value.
@@ -146,21 +156,24 @@ def read_input(text: str) -> tuple[str, GivenInput]:
     shape = _read_sizes(body) if kind != "value" else None
     too_long = kind is None and shape is None and body.isdigit()
     value = _read_value(body) if kind != "shape" and not too_long else None
-    if shape is None and value is None:
+    by_name = "," in body or (kind == "shape" and body != "scalar")
+    named = _read_named(body) if shape is None and kind != "value" and by_name else None
+    if shape is None and value is None and named is None:
         raise UsageError(
             f"{text!r:.200} is not an input; write it as 1x3x224x224 or NAME=1x3x224x224, with a type as "
-            "NAME=1x20:int64, a scalar's value as NAME=16000"
+            "NAME=1x20:int64, a scalar's value as NAME=16000, and sizes with names, of a torch module, with "
+            "commas: NAME=batch,3,H,W"
         )
     if dtype is not None and dtype not in DTYPES:
         raise UsageError(f"{text!r:.200}: unknown element type {dtype!r}; write one of {', '.join(DTYPES)}")
-    return name, _bounded(GivenInput(shape, dtype, value), repr(text))
+    return name, checked_input(GivenInput(shape, dtype, value, named), repr(text))
 
 
 def given_inputs(given: Any) -> Given | None:
     """Whatever ``input_shape=`` may be: one shape, several in a list, or by name; each also as text.
 
     >>> given_inputs((1, 3, 224, 224))
-    (GivenInput(shape=(1, 3, 224, 224), dtype=None, value=None),)
+    (GivenInput(shape=(1, 3, 224, 224), dtype=None, value=None, open_shape=None),)
 
     Raises:
         UsageError: A size is not a non-negative integer, or there is no shape at all in it.
@@ -173,6 +186,8 @@ def given_inputs(given: Any) -> Given | None:
     if isinstance(given, str):
         given = [given]
     several = list(given) if is_several(given) else None
+    if several and all(isinstance(one, str) and _names_size(one) for one in several):
+        return (_one(given, "input_shape"),)
     if not several or not all(isinstance(one, str | GivenInput) or is_several(one) for one in several):
         return (_one(given, "input_shape"),)
     pairs = [read_input(one) if isinstance(one, str) else ("", _one(one, "input_shape")) for one in several]
@@ -233,15 +248,55 @@ def _one(given: Any, what: str) -> GivenInput:
             raise UsageError(f"{what}: {given!r:.200} names an input itself; leave out one of the names")
         return one
     if isinstance(given, float | bool):
-        return _bounded(GivenInput(None, value=given), what)
+        return checked_input(GivenInput(None, value=given), what)
     if not is_several(given):
         size = whole(given, what, least=None)
         return GivenInput((size,) if size >= 0 else None, value=size)
-    sizes = tuple(whole(size, f"each size in {what}") for size in given)
-    return _bounded(GivenInput(sizes), what)
+    parts = list(given)
+    if any(isinstance(part, str) for part in parts):
+        return GivenInput(None, open_shape=tuple(_named_or_number(part, what) for part in parts))
+    sizes = tuple(whole(size, f"each size in {what}") for size in parts)
+    return checked_input(GivenInput(sizes), what)
 
 
-def _bounded(given: GivenInput, what: str) -> GivenInput:
+def _named_or_number(size: Any, what: str) -> Count:
+    if not isinstance(size, str):
+        return whole(size, f"each size in {what}")
+    from convaudit.named_sizes import named_size
+
+    return named_size(size, what)
+
+
+def _names_size(text: str) -> bool:
+    from convaudit.named_sizes import is_size_name
+
+    return is_size_name(text)
+
+
+def _read_named(text: str) -> tuple[Count, ...] | None:
+    """``batch,3,32*h,W``; None if it is not that."""
+    from convaudit.named_sizes import named_size
+
+    try:
+        sizes = tuple(named_size(part.strip(), "") for part in text.split(","))
+    except UsageError:
+        return None
+    return None if all(isinstance(size, int) for size in sizes) else sizes
+
+
+def refuse_names(given: Any, who: str, instead: str) -> None:
+    """Refuse sizes with names where there is nothing that they could mean.
+
+    Raises:
+        UsageError: There are some; it says what to do instead.
+    """
+    for one in given.values() if isinstance(given, Mapping) else given or ():
+        if isinstance(one, GivenInput) and one.open_shape is not None:
+            raise UsageError(f"{who}: {one} names sizes, which is for torch modules; {instead}")
+
+
+def checked_input(given: GivenInput, what: str) -> GivenInput:
+    """The same input, where its value is finite and a memory may hold it; raises as ``given_inputs`` does."""
     if given.value is not None and not isfinite(given.value):
         raise UsageError(f"{what}: {given.value} is not finite; give such input with --data (data=)")
     if given.value is None and prod(given.shape or ()) > LARGEST_TENSOR:

@@ -17,7 +17,9 @@ from tests.cli.conftest import save_model
 ROOT = Path(convaudit.__file__).parent
 FLOORS = (
     {"errors", "version"},
-    {"arguments", "files", "formulas"},
+    {"files", "formulas"},
+    {"named_sizes"},
+    {"arguments"},
     {"units"},
     {"apart"},
     {"shapes"},

@@ -24,7 +24,8 @@ def source_options(command: Decorated) -> Decorated:
             "input_shapes",
             type=INPUT,
             multiple=True,
-            help="Fix an input: its sizes as 1x3x224x224 or NAME=1x20:int64, a scalar's value as NAME=16000.",
+            help="Fix an input: its sizes as 1x3x224x224 or NAME=1x20:int64, a scalar's value as NAME=16000; "
+            "of a torch module also with names for sizes: batch,3,H,W.",
         ),
         click.option("--dim", "dims", type=DIM, multiple=True, help="Fix a symbolic dimension: batch=1."),
         click.option(

@@ -90,7 +90,9 @@ def test_a_programs_dimension_is_fixed_by_name(tmp_path: Path) -> None:
         pytest.param(["nets_of_mine:small", "--kwargs", "4"], "is not a JSON object", id="wrong-kwargs"),
         pytest.param(["missing.pt2"], "No such file", id="missing"),
         pytest.param(
-            ["nets_of_mine:small", "-i", "1x3x8x8", "--dim", "b=1"], "no symbolic dimensions", id="dim"
+            ["nets_of_mine:small", "-i", "1x3x8x8", "--dim", "b=1"],
+            "no size of its inputs is called 'b'",
+            id="dim",
         ),
     ],
 )

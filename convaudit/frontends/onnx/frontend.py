@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from convaudit.arguments import Given, GivenInput
+from convaudit.arguments import Given, GivenInput, refuse_names
 from convaudit.errors import UsageError
 from convaudit.frontends import (
     REAL_RUN,
@@ -107,6 +107,9 @@ class OnnxFrontend:
         """Load the model's structure and walk it."""
         from convaudit.frontends.onnx.loader.onnx_file import load_onnx
         from convaudit.frontends.onnx.walker import walk_onnx
+
+        who = os.fspath(source) if isinstance(source, str | os.PathLike) else type(source).__name__
+        refuse_names(request.input_shape, who, "what an ONNX model leaves open has a name: leave it open")
 
         if not request.fake:
             raise UsageError(

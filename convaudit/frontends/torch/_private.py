@@ -127,6 +127,33 @@ _ROWS = (
         "keeps the symbolic sizes of an exported program",
         "none: C++ turns some of them into numbers",
     ),
+    PrivateName(
+        "torch.fx.experimental.symbolic_shapes:ShapeEnv",
+        "follows sizes that have names",
+        "torch.export makes one for itself; its Dims know no multiples, and it refuses what fixes one",
+    ),
+    PrivateName(
+        "torch.fx.experimental.symbolic_shapes:DimDynamic",
+        "gives a size a name",
+        "torch.export.Dim is for its own programs",
+    ),
+    PrivateName(
+        "torch._dynamo.source:ConstantSource",
+        "gives a size a name",
+        "torch.export.Dim is for its own programs",
+    ),
+    PrivateName(
+        "torch.fx.experimental._config:patch",
+        "keeps named sizes from being taken for other than 1 where it does not matter",
+        "torch.onnx.export sets it for itself alone",
+        "more is demanded of named sizes",
+    ),
+    PrivateName(
+        "ShapeEnv._get_sloc",
+        "says where a forward fixes a size",
+        "none: guards keep no traceback",
+        "the place is not told",
+    ),
     # --- files and TorchScript
     PrivateName(
         "torch._C:_jit_get_schemas_for_operator",
@@ -234,6 +261,8 @@ NAMES = {row.path.replace(":", ".").rpartition(".")[2]: row for row in _ROWS}
 """By their last part."""
 FAKE_LOGGER = _FAKE.rstrip(":")
 """Logger of the warnings that a fake forward makes; a logger of another name stays silent."""
+SIZES_LOGGER = "torch.fx.experimental.symbolic_shapes"
+"""Logger of what is asked of named sizes."""
 WRAPPED = "_orig_mod"
 """The segment that ``torch.compile`` puts into the paths of a wrapped module."""
 CONV_FORWARD = "_conv_forward"
@@ -389,6 +418,33 @@ def python_dispatcher() -> AbstractContextManager[Any]:
     """Have operators keep symbolic sizes as they are."""
     made: AbstractContextManager[Any] = find("enable_python_dispatcher")()
     return made
+
+
+def size_environment(where: Callable[[], str]) -> Any:
+    """What follows the sizes of one forward that have names, each apart from the others and from 1.
+
+    Args:
+        where: Says at which line the forward is; torch's own way imports its compiler.
+    """
+    environment = find("ShapeEnv")(duck_shape=False, specialize_zero_one=False)
+    own = attribute_or(environment, "_get_sloc", None)
+    if own is not None:
+        setattr(environment, _attribute_name("_get_sloc"), lambda place=None: own(place or where()))
+    return environment
+
+
+def general_sizes() -> AbstractContextManager[Any]:
+    """Have torch take the way that is right for all sizes, wherever it asks only to save work."""
+    patch = find_or("patch", None)
+    made: AbstractContextManager[Any] = nullcontext() if patch is None else patch(backed_size_oblivious=True)
+    return made
+
+
+def symbolic_size(environment: Any, name: str, hint: int) -> tuple[str, Any]:
+    """torch's own name of a new size, and the size; ``hint`` decides what is asked of it."""
+    source = find("ConstantSource")(name)
+    expression = environment.create_symbol(hint, source, dynamic_dim=find("DimDynamic").DYNAMIC)
+    return str(expression), environment.create_symintnode(expression, hint=hint, source=source)
 
 
 # --- files and TorchScript ------------------------------------------------------------------------------

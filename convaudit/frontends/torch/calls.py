@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convaudit.formulas import Count, parse
+from convaudit.formulas import Count
 from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.sizes import count_of
 
 Arguments = Mapping[str, Any]
 """An operator's arguments by the names of its schema, defaults filled in."""
@@ -55,11 +56,6 @@ def bind(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments
     return bound
 
 
-def size(value: Any) -> Count:
-    """An ``int`` as it is; a symbolic size of an exported program as a formula of its names."""
-    return value if isinstance(value, int) else parse(str(value))
-
-
 def dtype_name(tensor: Tensor) -> str:
     """NumPy's name of the type; torch's quantised ones go by the integers that they hold."""
     return str(tensor.dtype).removeprefix("torch.").removeprefix("q")
@@ -67,4 +63,4 @@ def dtype_name(tensor: Tensor) -> str:
 
 def shape(tensor: Tensor) -> tuple[Count, ...]:
     """A tensor's sizes, symbolic ones as formulas."""
-    return tuple(size(value) for value in tensor.shape)
+    return tuple(map(count_of, tensor.shape))

@@ -20,6 +20,9 @@ class SharedFakeMode(private.FakeTensorMode):
     A thread that was running before may be given fake tensors in a queue: torch then enters the mode for each
     operator, and ``stray`` makes the context in which the operator belongs to the forward, if it needs one.
 
+    Args:
+        environment: Follows sizes that have names; None: all sizes are numbers.
+
     Attributes:
         before: Is told of each operator that is about to run, and its arguments.
         closed: Whether the forward is over: a thread that goes on gets real tensors again.
@@ -27,13 +30,13 @@ class SharedFakeMode(private.FakeTensorMode):
 
     supports_higher_order_operators = True
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Any = None) -> None:
         self._thread = threading.local()
         self.stray: Callable[[], AbstractContextManager[Any] | None] | None = None
         self.before: Callable[[Any, Any, Any], None] | None = None
         self.closed = False
         self._made: list[ref[Tensor]] = []
-        super().__init__(allow_non_fake_inputs=True)
+        super().__init__(allow_non_fake_inputs=True, shape_env=environment)
 
     @property
     def enter_stack(self) -> list[Any]:

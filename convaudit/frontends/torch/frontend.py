@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from convaudit.apart import call_apart, file_limits, user_code_runs_apart
-from convaudit.arguments import GivenInput
+from convaudit.arguments import GivenInput, given_inputs
 from convaudit.errors import ConvauditError, ExecutionError, LoadError, UsageError, first_line
 from convaudit.files import open_regular, regular_size
 from convaudit.frontends import (
@@ -209,13 +209,39 @@ def _open_here(source: Any, request: Request) -> OpenedTorch:
         input_shape = _shaped_as(data)
     elif data and (request.verify is None or request.verify.isolated):
         raise UsageError("data would do nothing beside the inputs' shapes, unless it is run on: leave it out")
+    input_shape, dims = _fixed(model, input_shape, request, weights)
     called_with = {"input_shape": input_shape, "inputs": request.inputs}
     network = walk_torch(
-        model, **called_with, dims=request.dims, source=name, allow_run=request.allow_run, fake=request.fake
+        model, **called_with, dims=dims, source=name, allow_run=request.allow_run, fake=request.fake
     )
     if name is not None:
         network = replace(network, file_bytes=regular_size(Path(name)))
     return OpenedTorch(source, model, network, called_with, data)
+
+
+def _fixed(
+    model: TorchModel, input_shape: Any, request: Request, runs: bool
+) -> tuple[Any, Mapping[str, int]]:
+    """A module's input shapes with the sizes that ``dims`` fixes, and what of ``dims`` a program is to fix.
+
+    Raises:
+        UsageError: There is no such name, or the module is to be run and sizes have no number.
+    """
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        return input_shape, request.dims
+    from convaudit.frontends.torch.inputs import fixed_sizes, named_sizes
+
+    fixed = fixed_sizes(given_inputs(input_shape), request.dims, type(model).__name__)
+    names = named_sizes(fixed)
+    if names and runs:
+        raise UsageError(
+            f"{type(model).__name__}: it is to be run on values, and {', '.join(names)} "
+            f"{'have no numbers' if len(names) > 1 else 'has no number'}; give them: --dim {names[0]}=1 "
+            f"(dims={{{names[0]!r}: 1}})"
+        )
+    return fixed, {}
 
 
 def _swept(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convaudit.arguments import Given, GivenInput, Number, given_inputs
-from convaudit.errors import UsageError
+from convaudit.arguments import Given, GivenInput, Number, checked_input, given_inputs, whole
+from convaudit.errors import UsageError, did_you_mean
+from convaudit.formulas import Count
 from convaudit.frontends.torch._private import tree_map
+from convaudit.named_sizes import names_in, replaced
 from convaudit.records import TensorInfo
 
 
@@ -23,7 +25,7 @@ from convaudit.records import TensorInfo
 class RandomTensor:
     """Stands for an input of which only the shape is given, or one value for all of its elements."""
 
-    shape: tuple[int, ...]
+    shape: tuple[Count, ...]  # formulas of names only in a forward with open sizes
     dtype: torch.dtype
     device: torch.device
     value: Number | None = None
@@ -31,16 +33,21 @@ class RandomTensor:
     def draw(self, generator: torch.Generator) -> Tensor:
         """Standard normal values; of an integer type zeros and ones, which every embedding can look up."""
         if self.value is not None:
-            return torch.full(self.shape, self.value, dtype=self.dtype, device=self.device)
+            return torch.full(self._numbers, self.value, dtype=self.dtype, device=self.device)
         if self.dtype.is_floating_point or self.dtype.is_complex:
-            values = torch.randn(self.shape, dtype=self.dtype, generator=generator)
+            values = torch.randn(self._numbers, dtype=self.dtype, generator=generator)
         else:
-            values = torch.randint(0, 2, self.shape, dtype=self.dtype, generator=generator)
+            values = torch.randint(0, 2, self._numbers, dtype=self.dtype, generator=generator)
         return values.to(self.device)
 
-    def empty(self) -> Tensor:
-        """A tensor without values, under a mode that allocates none."""
-        return torch.empty(self.shape, dtype=self.dtype, device=self.device)
+    def empty(self, sizes: Sequence[Any] | None = None) -> Tensor:
+        """A tensor without values, under a mode that allocates none; of ``sizes`` in place of its own."""
+        shape = self._numbers if sizes is None else sizes
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        return tuple(whole(size, "a size") for size in self.shape)
 
 
 def from_array(array: Any) -> Tensor:
@@ -110,6 +117,28 @@ class Inputs:
             for name, leaf in _leaves(top, value)
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the user gave to sizes, in order."""
+        leaves = [leaf for value in (*self.args, *self.kwargs.values()) for _, leaf in _leaves("", value)]
+        return names_in(size for leaf in leaves if isinstance(leaf, RandomTensor) for size in leaf.shape)
+
+    def fixed(self, sizes: Mapping[str, int]) -> Inputs:
+        """The same with named sizes replaced."""
+
+        def fixed(leaf: Any) -> Any:
+            return (
+                replace(leaf, shape=replaced(leaf.shape, sizes)) if isinstance(leaf, RandomTensor) else leaf
+            )
+
+        args, kwargs = tree_map(fixed, (self.args, self.kwargs))
+        return Inputs(args, kwargs)
+
+    def named_shapes(self) -> list[tuple[Count, ...]]:
+        """The shapes, with those names."""
+        leaves = [leaf for value in (*self.args, *self.kwargs.values()) for _, leaf in _leaves("", value)]
+        return [leaf.shape for leaf in leaves if isinstance(leaf, RandomTensor)]
+
     def as_text(self) -> str:
         """The shapes, for a message: ``x 1x3x224x224``."""
         leaves = [leaf for value in (*self.args, *self.kwargs.values()) for _, leaf in _leaves("", value)]
@@ -143,6 +172,49 @@ def make_inputs(module: nn.Module, input_shape: Any = None, inputs: Any = None) 
     return Inputs(tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,), {})
 
 
+def named_sizes(given: Given | None) -> tuple[str, ...]:
+    """The names of sizes in what ``given_inputs`` read, in order."""
+    inputs = given.values() if isinstance(given, Mapping) else given or ()
+    return names_in(size for one in inputs for size in one.open_shape or ())
+
+
+def fixed_sizes(given: Given | None, sizes: Mapping[str, int], who: str) -> Given | None:
+    """The same inputs with named sizes fixed; one without a name left is of numbers alone.
+
+    Args:
+        given: What ``given_inputs`` read.
+        sizes: By name.
+        who: The module, for a message.
+
+    Raises:
+        UsageError: A size has no such name, or no memory holds such a tensor.
+    """
+    if not sizes:
+        return given
+    inputs = list(given.values() if isinstance(given, Mapping) else given or ())
+    names = named_sizes(given)
+    for name in sizes:
+        if name not in names:
+            called = f"they are called {', '.join(names)}" if names else "none has a name"
+            raise UsageError(
+                f"{who}: no size of its inputs is called {name!r}{did_you_mean(name, names)}; {called}, as "
+                "you give them: -i batch,3,H,W"
+            )
+
+    def fixed(one: GivenInput) -> GivenInput:
+        if one.open_shape is None:
+            return one
+        shape = replaced(one.open_shape, sizes)
+        known = tuple(size for size in shape if isinstance(size, int))
+        if len(known) < len(shape):
+            return replace(one, open_shape=shape)
+        return checked_input(replace(one, shape=known, open_shape=None), str(one))
+
+    if isinstance(given, Mapping):
+        return {name: fixed(one) for name, one in given.items()}
+    return tuple(map(fixed, inputs))
+
+
 def _random_inputs(module: nn.Module, given: Given) -> Any:
     tensors = (*module.parameters(), *module.buffers())
     stored = [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
@@ -157,7 +229,7 @@ def _random_inputs(module: nn.Module, given: Given) -> Any:
             raise UsageError(f"{one}: torch has no tensors of texts")
         kind = getattr(torch, one.dtype) if one.dtype else dtype
         value = one.checked(one.dtype, f"{name or 'the input'}") if one.dtype else None
-        return RandomTensor(one.shape or (), kind, device, value)
+        return RandomTensor(one.open_shape or one.shape or (), kind, device, value)
 
     if isinstance(given, tuple):
         return argument(given[0]) if len(given) == 1 else tuple(map(argument, given))

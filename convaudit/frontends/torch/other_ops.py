@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from convaudit.formulas import Count, product
-from convaudit.frontends.torch.calls import Arguments, bind, op_name, shape, size
+from convaudit.frontends.torch.calls import Arguments, bind, op_name, shape
+from convaudit.frontends.torch.sizes import count_of
 
 
 def count_macs(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Count | None:
@@ -95,12 +96,12 @@ _ELEMENTWISE = {  # in spite of their names
 
 def _matrix_product(left: str, right: str) -> Callable[[Arguments], Count]:
     """(…, m, k) times (…, k, n): every element on the left meets n columns on the right."""
-    return lambda a: product(shape(a[left])) * size(a[right].shape[-1])
+    return lambda a: product(shape(a[left])) * count_of(a[right].shape[-1])
 
 
 def _linear(x: str, weight: str) -> Callable[[Arguments], Count]:
     """(…, k) times a stored (n, k)."""
-    return lambda a: product(shape(a[x])) * size(a[weight].shape[0])
+    return lambda a: product(shape(a[x])) * count_of(a[weight].shape[0])
 
 
 def _elements(x: str) -> Callable[[Arguments], Count]:
@@ -112,11 +113,13 @@ def _grouped_matrix_product(a: Arguments) -> Count:
     """Each group's rows meet its own matrix; of a two-dimensional operand the groups are parts."""
     left = shape(a["self"])
     groups_apart = len(left) == 3 and a["mat2"].dim() == 2
-    return product(left[1:] if groups_apart else left) * size(a["mat2"].shape[-1]) * _numbers_each(a["self"])
+    return (
+        product(left[1:] if groups_apart else left) * count_of(a["mat2"].shape[-1]) * _numbers_each(a["self"])
+    )
 
 
 def _scaled_matrix_product(a: Arguments) -> Count:
-    return product(shape(a["self"])) * size(a["mat2"].shape[-1]) * _numbers_each(a["self"])
+    return product(shape(a["self"])) * count_of(a["mat2"].shape[-1]) * _numbers_each(a["self"])
 
 
 def _numbers_each(tensor: Tensor) -> int:
@@ -135,7 +138,7 @@ def _convolution_backward(a: Arguments) -> Count:
 def _affine_grid(a: Arguments) -> Count:
     """Every position of the grid, in homogeneous coordinates, meets the image's matrix."""
     images, _, *positions = a["size"]
-    return product(shape(a["theta"])[1:]) * product([size(n) for n in (images, *positions)])
+    return product(shape(a["theta"])[1:]) * product([count_of(n) for n in (images, *positions)])
 
 
 def _attention(a: Arguments) -> Count:
@@ -148,12 +151,12 @@ def _attention(a: Arguments) -> Count:
 
 
 def _packed_linear(a: Arguments) -> Count:
-    return product(shape(a["X"])) * size(a["W_prepack"].unpack()[0].shape[0])
+    return product(shape(a["X"])) * count_of(a["W_prepack"].unpack()[0].shape[0])
 
 
 def _clamped_linear(a: Arguments) -> Count:
     (weight, *_), _ = a["W_prepack"].__getstate__()
-    return product(shape(a["X"])) * size(weight.shape[0])
+    return product(shape(a["X"])) * count_of(weight.shape[0])
 
 
 def _recurrent(*weights: str) -> Callable[[Arguments], Count]:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from convaudit.formulas import Count
 from convaudit.frontends.torch import _private as private
-from convaudit.frontends.torch.calls import is_higher_order, size
+from convaudit.frontends.torch.calls import is_higher_order
+from convaudit.frontends.torch.sizes import count_of
 from convaudit.frontends.torch.walker.layers import Layers
 
 Body = Callable[..., Any]
@@ -129,7 +130,7 @@ def _iterations(xs: Sequence[Tensor]) -> Iterator[tuple[Count, int]]:
     """How often to count an iteration, and its index: without values one stands for all."""
     length = xs[0].shape[0]
     if _has_no_values():
-        yield size(length), 0
+        yield count_of(length), 0
     else:
         yield from ((1, index) for index in range(length))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from convaudit.errors import ConvauditError, ExecutionError, UsageError
+from convaudit.formulas import Count
 from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.guard import quiet, untouched, without_autocast_cache
 from convaudit.frontends.torch.inputs import Inputs, RandomTensor, Values, make_inputs
@@ -25,6 +26,7 @@ from convaudit.records import Network
 
 if TYPE_CHECKING:
     from convaudit.frontends.torch.fake import SharedFakeMode
+    from convaudit.frontends.torch.walker.open_sizes import OpenSizes
 
 Attach = Callable[[nn.Module, Stored], None]
 """Is given the copy of a module that is going to run, and the tensors that it stores."""
@@ -60,12 +62,16 @@ def walk_module(
     """
     module = private.unwrapped(module)
     arguments = make_inputs(module, input_shape, inputs)
+    if arguments.names:
+        from convaudit.frontends.torch.walker.open_forward import walk_open
+
+        return walk_open(module, arguments, source)
     must_be_fake = not allow_run or _has_no_values(module)
     if fake and not must_be_fake and private.find_or("FakeTensorMode", None) is None:
         notes = []  # a loss
     elif fake:
         try:
-            return _walk_without_values(module, arguments, source)
+            return walk_numbers(module, arguments, source)
         except ConvauditError:
             raise
         except Exception as error:
@@ -75,39 +81,55 @@ def walk_module(
                 f"the forward was run for real, since it fails without values: {in_one_line(error, 120)}"
             ]
     elif _has_no_values(module):
-        raise UsageError(f"{_class_name(module)}: it is on the meta device and has no values to run on")
+        raise UsageError(f"{class_name(module)}: it is on the meta device and has no values to run on")
     else:
         notes = ["the forward was run for real, as was asked for: counts are those of its inputs' values"]
-    return _network(module, arguments, real_forward(module, arguments, Values()), source, notes)
+    return network_of(module, arguments, real_forward(module, arguments, Values()), source, notes)
 
 
-def _walk_without_values(module: nn.Module, arguments: Inputs, source: str | None) -> Network:
+def walk_numbers(module: nn.Module, arguments: Inputs, source: str | None) -> Network:
+    """The convolutions of one forward without values."""
     private.find("FakeTensorMode")
     from convaudit.frontends.torch.fake import SharedFakeMode
 
-    mode, surroundings = SharedFakeMode(), Surroundings(module)
+    mode = SharedFakeMode()
+    with left_as_before(module, mode) as left:
+        recorder = fake_forward(module, arguments, mode)
+        network = network_of(module, arguments, recorder, source, [])
+        del recorder
+    return replace(network, warnings=(*network.warnings, *left))
+
+
+@contextmanager
+def left_as_before(module: nn.Module, mode: SharedFakeMode) -> Iterator[list[str]]:
+    """Put back what the forward in the body leaves elsewhere; what cannot be is named, once it is over."""
+    surroundings, left = Surroundings(module), list[str]()
     try:
-        recorder = _fake_forward(module, arguments, mode)
+        yield left
     except BaseException:
         surroundings.put_back()
         raise
-    network = _network(module, arguments, recorder, source, [])
-    del recorder
-    return replace(network, warnings=(*network.warnings, *left_behind(mode, surroundings)))
+    left += left_behind(mode, surroundings)
 
 
-def _network(
-    module: nn.Module, arguments: Inputs, recorder: Recorder, source: str | None, notes: list[str]
+def network_of(
+    module: nn.Module,
+    arguments: Inputs,
+    recorder: Recorder,
+    source: str | None,
+    notes: list[str],
+    sizes: Mapping[str, Count] | None = None,
 ) -> Network:
+    """What a forward showed of ``module``, the names of its sizes replaced by ``sizes``."""
     if recorder.stored.has_frozen_parameters():
         notes.append("frozen TorchScript holds its parameters as constants of its code; those are counted")
-    layers = recorder.layers.named()
+    layers = recorder.layers.named(sizes)
     return Network(
-        source=source or _class_name(module),
+        source=source or class_name(module),
         format="torchscript" if isinstance(module, torch.jit.ScriptModule) else "torch",
         inputs=arguments.infos(module),
         layers=layers,
-        other_layers=recorder.other_layers.named(layer.name for layer in layers),
+        other_layers=recorder.other_layers.named((layer.name for layer in layers), sizes),
         other_ops=recorder.other_ops(),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
@@ -157,11 +179,17 @@ def real_forward(
         raise _failure(module, arguments, error) from error
 
 
-def _fake_forward(module: nn.Module, arguments: Inputs, mode: SharedFakeMode) -> Recorder:
-    def value(leaf: Tensor | RandomTensor) -> Tensor:
-        return leaf.empty() if isinstance(leaf, RandomTensor) else mode.likeness(leaf.detach())
+def fake_forward(
+    module: nn.Module, arguments: Inputs, mode: SharedFakeMode, sizes: OpenSizes | None = None
+) -> Recorder:
+    """Run a private copy of ``module`` on fake tensors of ``mode``, some of their sizes named ones."""
 
-    return _forward(module, arguments, value, mode)
+    def value(leaf: Tensor | RandomTensor) -> Tensor:
+        if not isinstance(leaf, RandomTensor):
+            return mode.likeness(leaf.detach())
+        return leaf.empty(None if sizes is None else sizes.of(leaf.shape))
+
+    return _forward(module, arguments, value, mode, sizes=sizes)
 
 
 def _forward(
@@ -171,22 +199,26 @@ def _forward(
     mode: SharedFakeMode | None = None,
     observer: Observer | None = None,
     attach: Attach | None = None,
+    sizes: OpenSizes | None = None,
 ) -> Recorder:
     duplicate, shared = private_copy(module)
     duplicate = in_sight(duplicate)
     stored = Stored.of(duplicate)
-    recorder = Recorder(stored, root=_class_name(module), observer=observer)
+    recorder = Recorder(stored, root=class_name(module), observer=observer)
     recorder.miss(out_of_sight(duplicate))
     layers = recorder.layers
     watch(duplicate, lambda path, submodule: layers.enter(Frame.of(path, submodule)), layers.leave)
     if attach is not None:
         attach(duplicate, stored)
+    if sizes is not None:
+        recorder.run = sizes.run
     with (
         untouched([*shared, *stored.tensors().values()], mode) as undo,
         torch.compiler.set_stance("force_eager"),
         torch.jit.optimized_execution(False),  # type: ignore[attr-defined]
         _separate_attention(),
         mode or nullcontext(),
+        nullcontext() if sizes is None else sizes.followed(),
     ):
         args, kwargs = arguments.realise(value)
         with recorder, quiet(), _in_all_threads(recorder, undo, mode):
@@ -247,9 +279,10 @@ def _never_ran(recorder: Recorder, training: bool) -> Iterator[str]:
 
 def _failure(module: nn.Module, arguments: Inputs, error: Exception) -> ExecutionError:
     return ExecutionError(
-        f"{_class_name(module)}: the forward failed on {arguments.as_text()}: {in_one_line(error)}"
+        f"{class_name(module)}: the forward failed on {arguments.as_text()}: {in_one_line(error)}"
     )
 
 
-def _class_name(module: nn.Module) -> str:
+def class_name(module: nn.Module) -> str:
+    """What a module is called in messages: of TorchScript the class that it was made of."""
     return str(getattr(module, "original_name", type(module).__name__))

@@ -40,6 +40,7 @@ class Recorder(private.TorchDispatchMode):
         stored: The tensors of the model.
         used: Names of those that an operator read.
         closed: Whether the forward is over: a thread that goes on is left alone.
+        run: Runs an operator, of which it is given the function, its arguments, and the tensors among them.
     """
 
     supports_higher_order_operators = True
@@ -49,6 +50,7 @@ class Recorder(private.TorchDispatchMode):
         self.layers = Layers(stored, root)
         self.used: set[str] = set()
         self.closed = False
+        self.run: Callable[[Any, Any, Any, list[Tensor]], Any] = run_operator
         self.stored = stored
         self._observer = observer
         self.other_layers = OtherLayers(self.layers, stored)
@@ -111,7 +113,7 @@ class Recorder(private.TorchDispatchMode):
                 return self._call(body, *args, **kwargs)
         self._thread.running = True
         try:
-            output = _run(func, args, kwargs, tensors)
+            output = self.run(func, args, kwargs, tensors)
         finally:
             self._thread.running = False
         with self._lock:
@@ -153,7 +155,8 @@ def in_one_line(error: Exception, width: int = 400) -> str:
     return shorten(str(error), width, placeholder=" ...") or type(error).__name__
 
 
-def _run(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+def run_operator(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+    """What an operator returns; of what is stored alone it is computed with values, where it needs them."""
     if func is _BATCH_NORM and private.is_fake(args[0]):
         return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
     try:

@@ -9,11 +9,11 @@ import numpy as np
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from convaudit.arguments import Given, GivenInput, given_inputs
+from convaudit.arguments import Given, GivenInput, given_dims, given_inputs, refuse_names
 from convaudit.errors import UsageError
 from convaudit.frontends import REAL_RUN
 from convaudit.frontends.torch._private import tree_leaves
-from convaudit.frontends.torch.inputs import Values, from_array, make_inputs
+from convaudit.frontends.torch.inputs import Values, fixed_sizes, from_array, make_inputs
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.walker.forward import Attach, real_forward, walk_module
 from convaudit.frontends.torch.walker.program import (
@@ -46,7 +46,7 @@ def walk_torch(
         input_shape: What a module is called with, see ``make_inputs``; a program knows its inputs, and only
             its symbolic dimensions can be fixed.
         inputs: The same.
-        dims: Symbolic dimensions of a program by name.
+        dims: Symbolic dimensions of a program by name; of a module the names in ``input_shape``.
         source: What the network is called.
         allow_run: Whether a forward that needs values may be run for real.
         fake: False: it is run for real at once; a program has no forward of its own to run.
@@ -60,10 +60,7 @@ def walk_torch(
             raise UsageError(f"{REAL_RUN} is for modules; an exported program's graph is read: leave it out")
         given = _by_name(model, input_shape, inputs)
         return walk_program(model, input_shapes=given, dims=dims, source=source)
-    if dims:
-        raise UsageError(
-            f"{type(model).__name__}: a module has no symbolic dimensions; give its input's shape"
-        )
+    input_shape = fixed_sizes(given_inputs(input_shape), given_dims(dims), type(model).__name__)
     if not fake and not allow_run:
         raise UsageError(f"{REAL_RUN} and --no-run (allow_run=False) exclude each other")
     return walk_module(
@@ -127,6 +124,7 @@ def _by_name(program: ExportedProgram, input_shape: Any, inputs: Any) -> dict[st
         given: Given = tuple(GivenInput(tuple(tensor.shape)) for tensor in _tensors(program, inputs))
     else:
         given = given_inputs(input_shape) or {}
+        refuse_names(given, "an exported program", "its own open sizes have names: leave them open")
     if isinstance(given, dict):
         return given
     names = program.graph_signature.user_inputs

@@ -117,7 +117,7 @@ def test_sizes_that_do_not_fit_are_refused(
 
 
 def test_a_module_has_no_symbolic_dimensions() -> None:
-    with pytest.raises(UsageError, match="a module has no symbolic dimensions"):
+    with pytest.raises(UsageError, match="no size of its inputs is called"):
         walk_torch(Sample(), input_shape=(1, 4, 18, 18), dims={"batch": 1})
 
 

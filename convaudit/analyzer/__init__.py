@@ -44,6 +44,7 @@ def analyze(network: Network) -> AuditReport:
         inputs=network.inputs,
         layers=layers,
         totals=totals,
+        live_activations=network.live_activations,
         other_layers=network.other_layers,
         other_ops=network.other_ops,
         uncounted_ops=network.uncounted_ops,

@@ -13,7 +13,15 @@ from typing import Any, Literal
 
 from convaudit.checks import rules, time_rules, values
 from convaudit.checks.outcome import Outcome
-from convaudit.checks.quantities import ACTIVATION_BYTES, FILE_SIZE, FLOPS, MACS, PARAMS, WEIGHT_BYTES
+from convaudit.checks.quantities import (
+    ACTIVATION_BYTES,
+    FILE_SIZE,
+    FLOPS,
+    LIVE_ACTIVATION_BYTES,
+    MACS,
+    PARAMS,
+    WEIGHT_BYTES,
+)
 from convaudit.checks.values import Setting
 from convaudit.errors import UsageError
 from convaudit.records import KINDS, AuditReport
@@ -83,6 +91,15 @@ class Budgets:
             rules.at_most(ACTIVATION_BYTES),
             "SIZE",
             "Most bytes of one convolution's input and output: 10MiB.",
+        ),
+    )
+    max_peak_activation: int | None = field(
+        default=None,
+        metadata=_row(
+            values.size,
+            rules.at_most(LIVE_ACTIVATION_BYTES),
+            "SIZE",
+            "Most bytes that activations take at once, as a lower bound has it: 10MiB.",
         ),
     )
     max_layer_macs: int | None = field(

@@ -120,6 +120,7 @@ def difference_of(before: AuditReport, after: AuditReport, turns: Turns | None =
     totals = tuple(
         Total(name=name, before=getattr(before.totals, name), after=getattr(after.totals, name))
         for name in TOTALS
+        if name != "live_activation_bytes" or _both_known(before, after)
     )
     return Difference(
         before=before,
@@ -154,6 +155,11 @@ def _times(before: AuditReport, after: AuditReport, pairs: Sequence[Match], turn
 def _changes(before: LayerCost, after: LayerCost) -> tuple[FieldChange, ...]:
     values = [(name, of(before), of(after)) for name, of in FIELDS.items()]
     return tuple(FieldChange(field=name, before=a, after=b) for name, a, b in values if a != b)
+
+
+def _both_known(before: AuditReport, after: AuditReport) -> bool:
+    """Whether both say what lives at once: of torch modules and in baselines nobody knows."""
+    return None not in (before.totals.live_activation_bytes, after.totals.live_activation_bytes)
 
 
 def _notes(

@@ -32,6 +32,9 @@ def why_unknown(quantity: Quantity, report: AuditReport) -> str:
         return depends_text(quantity.noun, total)
     if quantity is FILE_SIZE:
         return "the file size is unknown: the model is not a file, or its external data is missing"
+    if quantity is LIVE_ACTIVATION_BYTES:
+        fix = f" ({fix_sizes(report.symbols)})" if report.symbols else ""
+        return f"{quantity.noun} are unknown: {report.live_activations.reason}{fix}"
     return "; ".join([f"{quantity.noun} are unknown", *unknowns(report)[:1]])
 
 
@@ -121,4 +124,10 @@ ACTIVATION_BYTES = Quantity(
     noun="bytes of activations in the largest layer",
     total=lambda report: report.totals.peak_activation_bytes,
     of_layer=lambda layer: layer.activation_bytes,
+)
+LIVE_ACTIVATION_BYTES = Quantity(
+    noun="bytes of activations at once, at least",
+    total=lambda report: report.totals.live_activation_bytes,
+    of_layer=lambda layer: None,
+    of_others=lambda report: [(report.live_activations.step or "", report.live_activations.bytes)],
 )

@@ -146,6 +146,18 @@ class OtherLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveActivations:
+    """How much memory activations take at once, at least: see ``convaudit.analyzer.liveness``."""
+
+    bytes: Count | None  # None: unknown
+    step: str | None = None  # where it is most; None: unknown, or that depends on the open sizes
+    reason: str | None = None  # why it is unknown
+
+
+LIVE_UNKNOWN = LiveActivations(bytes=None, reason="it is counted for ONNX models alone")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """What a walker found in a model."""
 
@@ -157,6 +169,9 @@ class Network:
     other_ops: tuple[OtherOp, ...] = ()
     uncounted_ops: tuple[tuple[str, int], ...] = ()  # (op, count): ops that multiply-accumulate nothing
     model_params: int | None = None
+    live_activations: LiveActivations = LiveActivations(
+        bytes=None, reason="it is counted for ONNX models alone"
+    )
     file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
     warnings: tuple[str, ...] = ()
 

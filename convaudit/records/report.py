@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.records.displayed import Displayed
-from convaudit.records.network import ConvLayer, OtherLayer, OtherOp, TensorInfo
+from convaudit.records.network import (
+    LIVE_UNKNOWN,
+    ConvLayer,
+    LiveActivations,
+    OtherLayer,
+    OtherOp,
+    TensorInfo,
+)
 from convaudit.records.verification import RuntimeInfo, Verification
 
 if TYPE_CHECKING:
@@ -77,6 +84,7 @@ class Totals(Displayed):
     dense_macs: Count | None
     weight_bytes: Count | None
     peak_activation_bytes: Count | None  # input and output of the largest layer
+    live_activation_bytes: Count | None = None  # at least so many live at once: the model's, in its order
     macs_at_least: Count
     model_params: Count | None  # of the whole model
     model_macs: Count | None  # convolutions and the other multiplying ops
@@ -119,6 +127,7 @@ class AuditReport:
     timing: ModelTiming | None = None  # None: it was not timed
     layers: tuple[LayerCost, ...]
     totals: Totals
+    live_activations: LiveActivations = LIVE_UNKNOWN
     other_layers: tuple[OtherLayer, ...] = ()
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]

@@ -181,6 +181,10 @@ def _shares(report: AuditReport, example: Example) -> Iterator[str]:
             for size in (totals.weight_bytes, totals.peak_activation_bytes)
         )
         yield f"Their weights take {weights}; input and output of the largest layer take {peak}."
+    live = report.live_activations
+    if live.bytes is not None:
+        where = f", while {printable(live.step)} runs" if live.step else ""
+        yield f"Activations take at least {example.text(live.bytes, 'B')} at once{where}."
 
 
 def _savings(report: AuditReport, example: Example) -> Iterator[str]:

@@ -16,7 +16,7 @@ from convaudit.checks.budgets import BUDGETS
 from convaudit.checks.values import Setting
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
-from convaudit.records import AuditReport, OtherOp, Verification
+from convaudit.records import AuditReport, LiveActivations, OtherOp, Verification
 from tests.networks import conv_layer, network
 
 # 3x8x3x3 = 216 weights on 4x4; depthwise 8x9 = 72 on 4x4, twice; grouped 8x4x1x1 / 2 = 16 a position
@@ -31,6 +31,7 @@ REPORT = analyze(
         GROUPED,
         other_ops=(OtherOp(op="Gemm", count=1, macs=10_000),),
         model_params=1_304,
+        live_activations=LiveActivations(bytes=5_000, step="stem"),
         file_bytes=6_000,
     )
 )
@@ -57,6 +58,7 @@ def failed(report: AuditReport, **budgets: object) -> str | None:
         pytest.param("max_size", 6_000, id="size"),
         pytest.param("max_weight_bytes", (216 + 72 + 16) * 4, id="weight-bytes"),
         pytest.param("max_activation_bytes", PEAK_BYTES, id="activation-bytes"),
+        pytest.param("max_peak_activation", 5_000, id="peak-activation"),
         pytest.param("max_layer_macs", STEM_MACS, id="layer-macs"),
     ],
 )
@@ -186,6 +188,16 @@ def test_a_symbolic_value_is_over_every_limit_and_the_size_to_fix_is_named(budge
     said = " ".join([violation.message, *(part.detail for part in violation.contributors)])
     assert "batch" in said
     assert "--dim" in said
+
+
+def test_the_peak_of_activations_says_where_it_is_or_why_it_is_unknown() -> None:
+    (violation,) = check(REPORT, Budgets(max_peak_activation="4kB"))
+    assert violation.message == (
+        "5,000 bytes of activations at once, at least, 1,000 (25.0%) over the limit of 4,000"
+    )
+    assert [part.name for part in violation.contributors] == ["stem"]
+    unknown = str(failed(BATCHED, max_peak_activation=10**15))
+    assert "are unknown: it is counted for ONNX models alone" in unknown
 
 
 def test_an_unknown_saving_is_not_enough() -> None:

@@ -16,6 +16,7 @@ from convaudit.frontends.onnx.shapes.inference import declare, execute_once, sta
 from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
 from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer, ignores_pads, is_known
+from convaudit.frontends.onnx.walker.liveness import live_in
 from convaudit.frontends.onnx.walker.loops import choice, iterations
 from convaudit.frontends.onnx.walker.names import Names
 from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops, other_layers
@@ -87,6 +88,7 @@ def walk_onnx(
         other_ops=found.other_ops,
         uncounted_ops=found.uncounted_ops,
         model_params=count_parameters(chain.from_iterable(parameters.values())),
+        live_activations=live_in(found.nodes, found.main),
         file_bytes=model.file_bytes,
         warnings=tuple(warnings),
     )
@@ -116,6 +118,7 @@ class Walked:
 class _Findings:
     """What the graphs hold, with the shapes known so far."""
 
+    main: Scope
     nodes: list[Node]
     convolutions: list[Node]  # the node of each layer
     layers: tuple[ConvLayer, ...]
@@ -129,7 +132,7 @@ class _Findings:
         convolutions = [node for node in nodes if node.op in CONV_OPS]
         names = Names()
         layers = tuple([conv_layer(node, names.of_layer(node.origin)) for node in convolutions])
-        return cls(nodes, convolutions, layers, *count_other_ops(nodes), names)
+        return cls(scope, nodes, convolutions, layers, *count_other_ops(nodes), names)
 
     @property
     def addresses(self) -> dict[str, Address]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -88,33 +88,34 @@ class OtherLayers:
             sizes: Sizes of symbolic dimensions.
         """
         alone = Counter(module for module, _ in self._numbers)
-        named: dict[str, OtherLayer | None] = dict.fromkeys(taken)
-        rows = []
+        layers = set(taken)
+        named: dict[str, OtherLayer] = {}
         for symbolic, (_, calls) in self._rows.items():
             row = _with_sizes(symbolic, calls, sizes or {})
-            row = replace(row, name=self._free_name(row, alone[row.module] == 1, named))
-            named[row.name] = row
-            rows.append(row.plain)
-        return tuple(rows)
+            name = self._free_name(row, alone[row.module] == 1, layers, named)
+            named[name] = replace(row, name=name).plain
+        return tuple(named.values())
 
-    def _free_name(self, row: _PlacedOp, alone: bool, taken: Mapping[str, OtherLayer | None]) -> str:
+    def _free_name(
+        self, row: _PlacedOp, alone: bool, layers: Container[str], taken: Mapping[str, OtherLayer]
+    ) -> str:
         """The module; with the operator where it is not the module's only one, and a number where needed."""
         module, form = row.module or self._layers.root, _form(row.op)
         several = len(self._numbers[row.module, row.op]) > 1
         name = f"{module} ({form} #{row.number})" if several else f"{module} ({form})"
-        if alone and not several and (module not in taken or isinstance(taken[module], _PlacedOp)):
+        if alone and not several and module not in layers:
             name = module
-        if name not in taken:
+        if name not in taken and name not in layers:
             return name
-        first = taken[name]
-        if first is None or row.input_shape != first.input_shape:
+        if name not in taken or row.input_shape != taken[name].input_shape:
             at = f"{name} (at {as_text(row.input_shape)})"
-            if at not in taken:
+            if at not in taken and at not in layers:
                 return at
-        self._forms[name] += 1
-        while f"{name} (form {self._forms[name] + 1})" in taken:
-            self._forms[name] += 1
-        return f"{name} (form {self._forms[name] + 1})"
+        number = 2 + self._forms[name]
+        while f"{name} (form {number})" in taken or f"{name} (form {number})" in layers:
+            number += 1
+        self._forms[name] = number - 1
+        return f"{name} (form {number})"
 
     def _row(self, op: str, macs: Count | None, operands: Operands, output: Any) -> _PlacedOp:
         place, first = self._layers.place, operands.first

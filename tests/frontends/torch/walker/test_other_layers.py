@@ -182,3 +182,7 @@ def test_a_buffer_is_not_a_parameter() -> None:
         "bank",
         ("bank: a buffer or constant, not a parameter",),
     )
+
+
+def test_rows_are_plain_records_that_another_process_may_hand_over() -> None:
+    assert {type(row) for row in rows(ByHand(), input_shape=(1, 4, 3, 3))} == {OtherLayer}

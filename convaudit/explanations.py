@@ -116,5 +116,10 @@ def _named(report: AuditReport, name: str) -> LayerCost:
     for layer in report.layers:
         if layer.name == name:
             return layer
+    for other in report.other_layers:
+        if other.name == name:
+            raise UsageError(
+                f"{report.source}: {name!r:.100} is a {other.op}, not a convolution; only these are explained"
+            )
     near = did_you_mean(name, [layer.name for layer in report.layers])
     raise UsageError(f"{report.source}: no layer is called {name!r:.100}{near or '; an audit lists them'}")

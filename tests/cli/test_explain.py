@@ -70,6 +70,11 @@ def test_a_files_suffix_tells_the_format(run: Run, digits: str, tmp_path: Path):
 REFUSED = [
     pytest.param(("--layer", "groupd"), "no layer is called 'groupd'; did you mean 'grouped'?", id="near"),
     pytest.param(("--layer", "xyz"), "no layer is called 'xyz'; an audit lists them", id="far"),
+    pytest.param(
+        ("--layer", "node_linear"),
+        "'node_linear' is a Gemm, not a convolution; only these are explained",
+        id="gemm",
+    ),
     pytest.param(("-o", "x.csv"), "'x.csv' is named as csv, which is not written here", id="format"),
 ]
 

@@ -178,3 +178,18 @@ def test_rows(layer: dict[str, Any], words: str):
 def test_a_block_of_a_hostile_number_of_channels_has_sizes():
     block = ChannelBlock(inputs=(0, 5), outputs=range(10**30, 10**30 + 2))
     assert block.sizes == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("size", "goes_on"),
+    [
+        pytest.param(5, False, id="all-of-it"),
+        pytest.param(40, True, id="long"),
+        pytest.param(symbol("T"), True, id="open"),
+    ],
+)
+def test_a_tensor_that_goes_on_beyond_the_sketch_has_dots(size: Any, goes_on: bool):
+    strip = window_sketch(explained(**square(2, (3,), size)).windows)
+    grid = window_sketch(explained(**square(2, (3, 3), size)).windows)
+    assert [line.endswith(" …") for line in (strip[0], grid[1])] == [goes_on] * 2
+    assert ("  ⋮" in grid) == goes_on

@@ -91,8 +91,8 @@ def test_the_actions_steps_run(
             run = shell(step["run"], project, {**environment, **github, **inputs})
             codes.append(run.returncode)
     assert codes == [0, code]
-    assert (tmp_path / "skipped.log").read_text() == "-m pip install --quiet convaudit[ci]\n"
-    assert ("::error file=nets/block.onnx,title=convaudit max-params::" in run.stdout) == bool(code)
+    assert (tmp_path / "skipped.log").read_text() == "-m pip install --quiet convaudit\n"
+    assert ("checks failed::max-params: 21,800 parameters" in run.stdout) == bool(code)
     assert summary.read_text() == (project / "convaudit.md").read_text()
     assert (project / "convaudit.xml").exists()
     assert (project / "convaudit.sarif").exists()

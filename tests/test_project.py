@@ -12,6 +12,7 @@ import tomllib
 import yaml
 
 import convaudit
+from convaudit.version import REPOSITORY
 from tests.programs import ROOT
 from tests.schemas import CITATION, PRE_COMMIT, validate
 
@@ -34,10 +35,11 @@ def test_the_citation_keeps_its_schema_and_names_this_version() -> None:
 
 
 def test_addresses_are_of_one_repository() -> None:
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("examples/ci/README.md", "CITATION.cff")]
+    files = [*(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md"), *ROOT.glob("*.md")]
+    texts = [path.read_text(encoding="utf-8") for path in [*files, ROOT / "CITATION.cff"]]
     found = re.findall(r"https://github\.com/[\w-]+/convaudit\b", "".join(texts))
     assert len(found) >= 2
-    assert {*found} == {PROJECT["urls"]["Repository"]}
+    assert {*found} == {PROJECT["urls"]["Repository"]} == {REPOSITORY}
     assert all(url.startswith(f"{found[0]}") for url in PROJECT["urls"].values())
 
 

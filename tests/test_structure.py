@@ -285,7 +285,10 @@ def test_heavy_packages_load_late(code, absent):
 
 def test_an_onnx_audit_imports_only_what_it_needs(tmp_path):
     path = save_model(tmp_path / "model.onnx")
-    late = ("convaudit.linting", "convaudit.records.findings", "convaudit.records.timing", "convaudit.judge")
+    late = (
+        *("convaudit.linting", "convaudit.records.findings", "convaudit.records.timing", "convaudit.judge"),
+        *("convaudit.explaining", "convaudit.records.explanation", "convaudit.reporters.pictures"),
+    )
     loaded = loaded_by(
         f"import sys, convaudit; print(convaudit.audit({str(path)!r}))\n"
         f"assert not [name for name in sys.modules if name.startswith({late!r})]"

@@ -43,6 +43,7 @@ class CheckedModel(Displayed):
     source: str
     outcomes: tuple[Outcome, ...] = ()
     error: str | None = None  # why it could not be audited
+    seconds: float | None = None  # that loading, auditing and judging it took
 
     @property
     def failures(self) -> tuple[Outcome, ...]:

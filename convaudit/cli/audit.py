@@ -13,7 +13,7 @@ from convaudit.cli.options import audit_keywords, source_options, time_options, 
 from convaudit.cli.output import check_output, write_document
 from convaudit.cli.progress import progress_bar
 from convaudit.cli.values import COLUMN_LIST, KIND, MODEL, SORT_KEY, STYLE
-from convaudit.cli.view import check_before, check_untimed, check_view, output_options
+from convaudit.cli.view import check_before, check_findings, check_untimed, check_view, output_options
 from convaudit.reporters import Document, View, chosen_format
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ Examples:
   convaudit torchvision:resnet50 -i 1x3x224x224
   convaudit a.onnx b.onnx                     one summary row for each model
   convaudit model.onnx -o audit.json          exact integers, for scripts
+  convaudit model.onnx --lint -o page.html    a page to look at, with what does nothing
 
 Exit codes:
   0  audited, all checks hold
@@ -76,6 +77,7 @@ Exit codes:
 @output_options("audit")
 @click.option("--table-style", type=STYLE, help="compact, as it is unless given, or any style of tabulate.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is unknown.")
+@click.option("--lint", is_flag=True, help="Find what it carries for nothing as well, for --format html.")
 def audit(
     models: tuple[str, ...],
     only: str | None,
@@ -89,6 +91,7 @@ def audit(
     output: str | None,
     table_style: str | None,
     strict: bool,
+    lint: bool,
     **source: Any,
 ) -> None:
     """List every convolution of each MODEL; the default command."""
@@ -110,11 +113,12 @@ def audit(
         width=width,
     )
     check_view(view, name, several=len(models) > 1)
+    check_findings(name, lint=lint)
     if not (source["time"] or source["timings"]):
         check_untimed(view)
-    if source["time"] or source["verify"]:
+    if source["time"] or source["verify"] or lint:
         check_before(view, name)
-    reports = audited(models, audit_keywords(source))
+    reports = audited(models, {**audit_keywords(source), "lint": lint})
     if reports:
         write_document(document, reports if document == "models" else reports[0], name, output, view)
     failed = len(reports) < len(models)

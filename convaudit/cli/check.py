@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
@@ -133,6 +134,7 @@ def checked_model(
     """Audit one model and judge it; one model's failure must not hide the others."""
     from convaudit.api import audit
 
+    start = perf_counter()
     try:
         if write_baseline and settings.baseline is None:
             raise UsageError(f"{source}: --write-baseline needs a --baseline FILE to write")
@@ -146,8 +148,8 @@ def checked_model(
         outcomes = _outcomes(report, settings, baselines, write_baseline)
     except Exception as error:
         report_failure(error, source)
-        return CheckedModel(source=source, error=failure_text(error, source))
-    return CheckedModel(source=source, outcomes=tuple(outcomes))
+        return CheckedModel(source=source, error=failure_text(error, source), seconds=perf_counter() - start)
+    return CheckedModel(source=source, outcomes=tuple(outcomes), seconds=perf_counter() - start)
 
 
 def _outcomes(

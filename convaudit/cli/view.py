@@ -77,6 +77,23 @@ def check_untimed(view: View) -> None:
                 raise UsageError(f"{option} {name} shows what --time or --timings measures; give one of them")
 
 
+def check_findings(name: str, *, lint: bool) -> None:
+    """Refuse to look for what a format would not show.
+
+    Args:
+        name: The format's.
+        lint: Whether an audit is to look for what the model carries for nothing.
+
+    Raises:
+        UsageError: Its findings would not be seen.
+    """
+    if lint and not FORMATS[name].shows_findings:
+        able = "|".join(other for other, form in FORMATS.items() if form.shows_findings)
+        raise UsageError(
+            f"--lint is for --format {able}, not for {name}; convaudit lint tells its findings in all formats"
+        )
+
+
 def check_view(view: View, name: str, *, several: bool) -> None:
     """Refuse what a format would ignore.
 

@@ -50,6 +50,8 @@ def _field(layer: LayerCost, dimensions: Sequence[Dimension]) -> Iterator[str]:
     windows = [one.window for one in dimensions if one.window is not None]
     if not windows or layer.kernel_size is None:
         return
+    if layer.deformable:
+        yield "deformable: offsets move each tap; the window is where the taps lie without them"
     spans = as_text([window.extent for window in windows])
     taps = as_text(layer.kernel_size)
     dilated = f" ({taps} taps, dilated)" if spans != taps else ""

@@ -63,6 +63,7 @@ class Format:
         suffixes: How its files are named. A format without them is never written to a file of its own.
         heeds: What it can heed of a ``View``'s columns and style.
         lists_layers: Whether it lists the layers of several models too, where others have one row a model.
+        shows_findings: Whether an audit's findings of what a model carries for nothing are in it.
     """
 
     module: str
@@ -71,6 +72,7 @@ class Format:
     suffixes: tuple[str, ...] = ()
     heeds: tuple[str, ...] = ()
     lists_layers: bool = False
+    shows_findings: bool = False
 
     def render(self, document: Document, content: Any, view: View = DEFAULT_VIEW) -> str:
         """The text of a document, which is one of ``documents``."""
@@ -115,6 +117,7 @@ FORMATS = {
         suffixes=(".html", ".htm"),
         heeds=("columns",),
         lists_layers=True,
+        shows_findings=True,
     ),
     "junit": Format(
         module="convaudit.reporters.junit",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_VIEW, View
+from convaudit.reporters.comment import MOST_CHARACTERS, check_comment
 from convaudit.reporters.filling import Column
 from convaudit.reporters.grid import tabulated
 from convaudit.reporters.lines import cautions, example_lines, heading, remarks, summary, verdicts
@@ -26,13 +27,8 @@ if TYPE_CHECKING:
     from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
 
-CHECK_MARK = "<!-- convaudit check -->"
-"""First line of a check, by which a bot finds its earlier comment and replaces it."""
-MOST_CHARACTERS = 60_000
-"""Of findings; GitHub takes 65,536 for a comment, a description or a summary."""
 _FOLDED = 10
 """Findings of a model from which on a reader has to unfold them."""
-_SIGNS = {"passed": ":white_check_mark:", "failed": ":x:", "skipped": ":heavy_minus_sign:"}
 
 
 def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
@@ -79,14 +75,8 @@ def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
 
 
 def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:
-    """A heading, and a table for each model."""
-    from convaudit.reporters.outcomes import overall, verdict
-
-    parts = [CHECK_MARK, f"## convaudit: {overall(models)}"]
-    for model in models:
-        parts.append(f"### {markdown_code(model.source)}: {verdict(model)}")
-        parts.append(markdown_text(model.error) if model.error is not None else _outcomes(model))
-    return _document(parts)
+    """A heading, one row a model, then each model's checks."""
+    return check_comment(models)
 
 
 def render_sweep(sweep: Sweep, view: View = DEFAULT_VIEW) -> str:
@@ -177,16 +167,6 @@ def _cut(table: str, room: int, what: str) -> str:
         return table
     more = f"and {rest} more {what}: see `--format json`"
     return "\n".join([*lines[:kept], "", more] if kept > 2 else [more])
-
-
-def _outcomes(model: CheckedModel) -> str:
-    from convaudit.reporters.outcomes import contributor_lines
-
-    rows = ["|  | check | finding |", "|---|---|---|"]
-    for outcome in model.outcomes:
-        finding = "<br>".join(map(markdown_text, [outcome.message, *contributor_lines(outcome)]))
-        rows.append(f"| {_SIGNS[outcome.status]} | `{outcome.rule}` | {finding} |")
-    return "\n".join(rows)
 
 
 def _document(parts: Iterable[str]) -> str:

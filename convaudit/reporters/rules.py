@@ -52,10 +52,14 @@ def rules_markdown(rules: Mapping[str, LintRule] = LINT_RULES) -> str:
         link = f"[{rule.code}](#{rule.code.lower()}-{rule.name})"
         parts.append(f"| {link} | {rule.name} | {rule.severity} | {rule.summary} |")
     for rule in rules.values():
-        parts += [f"\n## {rule.code} {rule.name}\n", _filled(rule.summary, _PAGE)]
-        for title, text in _sections(rule):
-            parts.append("\n" + _filled(f"**{_marked(title)}.** {_marked(text)}", _PAGE))
+        parts += [f"\n## {rule.code} {rule.name}\n", rule_markdown(rule)]
     return "\n".join(parts) + "\n"
+
+
+def rule_markdown(rule: LintRule) -> str:
+    """A rule's page without its heading."""
+    parts = [f"**{_marked(title)}.** {_marked(text)}" for title, text in _sections(rule)]
+    return "\n\n".join(_filled(part, _PAGE) for part in [rule.summary, *parts])
 
 
 def _sections(rule: LintRule) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,21 +13,24 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from convaudit.checks.baseline import QUANTITIES
+from convaudit.checks.budgets import BUDGETS
 from convaudit.checks.outcome import CheckedModel, Outcome
-from convaudit.checks.settings import KEYS
 from convaudit.reporters import DEFAULT_VIEW, View
 from convaudit.reporters.findings import finding_lines, note_lines
 from convaudit.reporters.outcomes import contributor_text, shown_contributors
+from convaudit.reporters.places import repository_path
 from convaudit.reporters.text import json_text, printable
-from convaudit.version import __version__
+from convaudit.version import DOCUMENTS, REPOSITORY, __version__
 
 if TYPE_CHECKING:
     from convaudit.linting.rules import LintRule
     from convaudit.records.findings import LintReport
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-RULES_PAGE = "https://github.com/OWNER/convaudit/blob/main/docs/rules.md"
-"""Where each rule of ``lint`` has its section."""
+_MOST_LAYERS = 100
+"""Layers that a result names one by one."""
+_EXAMPLE = re.compile(r": \d\S*$")
+"""The example at the end of an option's help, which is not this model's limit."""
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 
 
@@ -69,7 +73,12 @@ def _document(
     notifications: list[dict[str, Any]],
     results: list[dict[str, Any]],
 ) -> str:
-    driver = {"name": "convaudit", "version": __version__, "rules": rules}
+    driver = {
+        "name": "convaudit",
+        "version": __version__,
+        "informationUri": REPOSITORY,
+        "rules": rules,
+    }
     run = {
         "tool": {"driver": driver},
         "invocations": [
@@ -93,14 +102,16 @@ def _notification(level: str, source: str, text: str) -> dict[str, Any]:
 
 
 def _lint_rule(rule: LintRule) -> dict[str, Any]:
+    from convaudit.reporters.rules import rule_markdown
+
     paragraphs = [text for text in (rule.why, rule.proof, rule.fix) if text]
     return {
         "id": rule.code,
         "name": rule.name,
         "shortDescription": {"text": rule.summary},
         "fullDescription": {"text": " ".join([rule.summary, *paragraphs])},
-        "help": {"text": "\n\n".join([rule.summary, *paragraphs])},
-        "helpUri": f"{RULES_PAGE}#{rule.code.lower()}-{rule.name}",
+        "help": {"text": "\n\n".join([rule.summary, *paragraphs]), "markdown": rule_markdown(rule)},
+        "helpUri": f"{DOCUMENTS}/rules.md#{rule.code.lower()}-{rule.name}",
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
     }
 
@@ -122,7 +133,7 @@ def _findings(report: LintReport, rules: Sequence[str]) -> Iterator[dict[str, An
                 }
             ],
             "partialFingerprints": {
-                "convaudit/v1": f"{report.source}:{finding.rule}:{finding.layer}:{seen[key]}"
+                "convaudit/v1": f"{_place(report.source)}:{finding.rule}:{finding.layer}:{seen[key]}"
             },
         }
 
@@ -130,7 +141,9 @@ def _findings(report: LintReport, rules: Sequence[str]) -> Iterator[dict[str, An
 def _result(source: str, failure: Outcome, rules: Sequence[str]) -> dict[str, Any]:
     text = "; ".join([printable(failure.message), *map(contributor_text, shown_contributors(failure))])
     location: dict[str, Any] = {"physicalLocation": _physical(source)}
-    layers = [{"fullyQualifiedName": part.name} for part in failure.contributors if part.is_layer]
+    layers = [
+        {"fullyQualifiedName": part.name} for part in failure.contributors[:_MOST_LAYERS] if part.is_layer
+    ]
     if layers:
         location["logicalLocations"] = layers
     return {
@@ -140,19 +153,45 @@ def _result(source: str, failure: Outcome, rules: Sequence[str]) -> dict[str, An
         "message": {"text": text},
         "locations": [location],
         # the same finding in the next commit is the same alert, although its numbers changed
-        "partialFingerprints": {"convaudit/v1": f"{source}:{failure.rule}"},
+        "partialFingerprints": {"convaudit/v1": f"{_place(source)}:{failure.rule}"},
     }
 
 
 def _rules(models: Iterable[CheckedModel]) -> dict[str, dict[str, Any]]:
     names = dict.fromkeys(outcome.rule for model in models for outcome in model.outcomes)
-    return {name: {"id": name, "shortDescription": {"text": _description(name)}} for name in names}
+    return {name: _check_rule(name) for name in names}
 
 
-def _description(rule: str) -> str:
-    if rule in QUANTITIES:
-        return f"The {QUANTITIES[rule].noun} must not grow over the baseline."
-    return KEYS[rule].help
+def _check_rule(name: str) -> dict[str, Any]:
+    """What a check asks, how it is set, and where that is explained."""
+    short, more, marked = _texts(name)
+    return {
+        "id": name,
+        "name": name,
+        "shortDescription": {"text": short},
+        "fullDescription": {"text": f"{short} {more}"},
+        "help": {"text": f"{short}\n\n{more}", "markdown": f"{short}\n\n{marked}"},
+        "helpUri": f"{DOCUMENTS}/ci.md#{'baselines' if name not in BUDGETS else 'budgets'}",
+        "defaultConfiguration": {"level": "error"},
+    }
+
+
+def _texts(rule: str) -> tuple[str, str, str]:
+    """In a sentence; the rest as plain text; and the rest in Markdown."""
+    if rule in BUDGETS:
+        short = _EXAMPLE.sub(".", BUDGETS[rule].help)
+        marked = (
+            f"The limit is the option `--{rule}`, or the key `{rule}` in `convaudit.toml` or below "
+            "`[tool.convaudit]` in `pyproject.toml`. What is unknown never passes."
+        )
+    else:
+        noun = QUANTITIES[rule].noun if rule in QUANTITIES else "model"
+        short = f"The {noun} must not grow over the baseline."
+        marked = (
+            "Growth that is meant is agreed to with `convaudit check --write-baseline`: the file's "
+            "difference then shows which layer grew, and by how much. `--tolerance` allows some."
+        )
+    return short, marked.replace("`", ""), marked
 
 
 def _physical(source: str) -> dict[str, Any]:
@@ -161,5 +200,10 @@ def _physical(source: str) -> dict[str, Any]:
 
 
 def _uri(source: str) -> str:
-    path = Path(source)
+    path = Path(_place(source))
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+
+
+def _place(source: str) -> str:
+    """A model's path in its repository, the same from every folder and machine; else as it was given."""
+    return repository_path(source) or source

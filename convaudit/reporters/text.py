@@ -10,7 +10,14 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<#|&~])")
-_LINK = re.compile(r"(?<=@)(?=\w)|(?<=:)(?=//)|(?<=www)(?=\.)", re.I)
+_LINK = re.compile(
+    r"(?<=@)(?=\w)"  # who would be notified
+    r"|(?<=[#!])(?=\d)|(?<=\bGH-)(?=\d)"  # issues and merge requests
+    r"|(?<=:)(?=//)|(?<=www)(?=\.)"
+    r"|(?<=:)(?=(?:[a-z+-][\w+\\-]*|100|1234|8ball|[123][a-z]{2}\\_[\w\\]+):)",  # :shortcodes:
+    re.I,
+)
+"""Where GitHub or GitLab makes something of plain text, after Markdown: escapes are gone by then."""
 _AT_LINE_START = re.compile(r"(?:^|(?<=\s)):(?=:)")
 _ANYWHERE = re.compile(r"##(\w*)\[")
 _INTEGERS = frozenset({int})
@@ -138,13 +145,16 @@ def markdown_text(text: str) -> str:
     return _LINK.sub("&#8203;", _MARKDOWN.sub(r"\\\1", printable(text)))
 
 
-def markdown_code(text: str) -> str:
-    r"""Text as a code span inside a table cell, where a pipe has to be escaped even in code.
+def markdown_code(text: str, *, in_table: bool = True) -> str:
+    r"""Text as a code span; inside a table cell a pipe has to be escaped even in code.
 
-    >>> markdown_code("a|b`c")
-    '``a\\|b`c``'
+    >>> markdown_code("a|b`c"), markdown_code("a|b", in_table=False)
+    ('``a\\|b`c``', '`a|b`')
     """
-    text = printable(text).replace("|", "\\|")
+    text = printable(text)
+    if in_table:
+        # GitHub takes the backslash before an escaped pipe for an escaped backslash, which ends the cell
+        text = text.replace("\\|", r"\x7c").replace("|", "\\|")
     fence = "`"
     while fence in text:
         fence += "`"

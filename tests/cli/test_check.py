@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -315,9 +316,9 @@ def test_inside_github_actions(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     result = run("check", model, "--max-params", "1")
-    assert f"::error file={model},title=convaudit max-params::144 parameters" in result.stdout
+    assert f"::error title={model}%3A convaudit%3A 1 of 1 checks failed::max-params: 144" in result.stdout
     assert summary.read_text().startswith("what an earlier step wrote\n<!-- convaudit check -->\n")
-    assert "| :x: | `max-params` |" in summary.read_text()
+    assert "| ❌ | `max-params` |" in summary.read_text()
     assert "::error" not in run("check", model, "--max-params", "1", "--no-github").stdout
 
 
@@ -363,7 +364,8 @@ def test_a_depthwise_convolution_that_becomes_dense(run: Run, mobilenets: Path, 
     named = [place["fullyQualifiedName"] for r in results for place in r["locations"][0]["logicalLocations"]]
     assert named.count(DENSE) == len(failed)
 
-    markdown = [line for line in Path("out.md").read_text().splitlines() if line.startswith("| :x:")]
+    text = Path("out.md").read_text()
+    markdown = re.findall(r"^\| ❌ \| `(?:max|baseline)-.*$", text, re.M)
     assert len(markdown) == len(failed)
     assert all(DENSE in line for line in markdown)
 

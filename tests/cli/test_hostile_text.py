@@ -75,7 +75,7 @@ def run(*arguments: str, **variables: str) -> Result:
 
 
 OWN = re.compile(
-    r"::(?:error|warning|notice) file=[^:,]*,title=[^:,]*::"
+    r"::(?:error|warning|notice) (?:file=[^:,]*,)?title=[^:,]*::"
 )  # of --github, whose whole point they are
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import convaudit
 from convaudit.analyzer import analyze
 from convaudit.analyzer.costs import layer_cost
 from convaudit.explaining import explanation
 from convaudit.formulas import symbol
 from convaudit.records import AuditReport, ConvLayer, LayerCost, Network
 from convaudit.records.explanation import Explanation
+from tests.cli.conftest import LIGHT_MODELS
 from tests.networks import conv_layer
+from tests.programs import ROOT
 
 
 def explained(layer: ConvLayer) -> Explanation:
@@ -93,6 +97,17 @@ def test_every_number_is_the_audits(first):
     for seed in range(first, first + 100):
         told = check(layer_cost(drawn(seed)))
         assert [one for one in told.dimensions if one.reason is not None] == [], seed
+
+
+MODELS = [*sorted(LIGHT_MODELS.glob("*.onnx")), ROOT / "convaudit" / "cli" / "digits.onnx"]
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_every_layer_of_a_real_network_is_derived(path: Path):
+    report = convaudit.audit(path)
+    reasons = [one.reason for layer in report.layers for one in check(layer, report).dimensions]
+    assert len(reasons) > 0
+    assert set(reasons) == {None}
 
 
 TEXTS = [

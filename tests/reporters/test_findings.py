@@ -19,7 +19,6 @@ from convaudit.lints import Findings
 from convaudit.records.findings import Finding, LintReport, LintTotals
 from convaudit.reporters import FORMATS, View, formats_of
 from convaudit.reporters.findings import LINT_SCHEMA_VERSION, channel_ranges, note_lines
-from convaudit.reporters.github import MOST_ANNOTATIONS
 from convaudit.reporters.notebook import lint_html
 from convaudit.reporters.plain import keys_of
 from tests.cli.test_hostile_text import HOSTILE, commands
@@ -246,19 +245,31 @@ def test_sarif_keeps_its_schema_and_describes_each_rule() -> None:
     assert len(set(fingerprints)) == 3
 
 
+def test_annotations_are_one_a_model_the_gravest_first() -> None:
+    report = linted(*(finding(layer=f"c{i}") for i in range(500)), finding("CA302", "bad"))
+    failing, notes = rendered("github", report, CLEAN, linted(finding("CA301", "low"))).splitlines()
+    title, _, data = failing.partition("::error title=")[2].partition("::")
+    assert title == "detector.onnx%3A convaudit lint%3A 501 findings in 501 of 62 convolutions"
+    lines = data.split("%0A")
+    assert lines[0].startswith("removable: 640 k of 2.44 M conv params (26 %25)")
+    assert lines[1].startswith("CA302 non-finite-weights: bad: ")
+    assert lines[-1] == "and 441 more findings"
+    assert notes.startswith("::notice title=detector.onnx%3A convaudit lint%3A 1 finding in 1 of 62")
+
+
 @pytest.mark.parametrize(("number", "shown"), [(3, 3), (10, 10), (11, 10), (500, 10)])
-def test_annotations_are_few(number: int, shown: int) -> None:
-    report = linted(*(finding(layer=f"c{i}") for i in range(number - 1)), finding("CA302", "bad"))
-    lines = rendered("github", report).splitlines()
-    assert len(lines) == shown <= MOST_ANNOTATIONS
-    assert lines[0].startswith("::error file=detector.onnx,title=convaudit CA302 non-finite-weights::bad%0A")
-    if number > shown:
-        assert lines[-1].startswith(f"::notice file=detector.onnx,title=convaudit lint::{number - 9} more")
-        assert "removable: 640 k of 2.44 M conv params (26 %25)" in lines[-1]
+def test_annotations_are_as_many_as_github_shows_of_each_kind(number: int, shown: int) -> None:
+    reports = [linted(finding()), linted(finding("CA302"))] * number
+    lines = rendered("github", *reports).splitlines()
+    kinds = [line.split()[0] for line in lines]
+    assert kinds == ["::error"] * shown + ["::warning"] * shown
+    more = f"::warning title=convaudit%3A {number - 9} more models::detector.onnx, detector.onnx"
+    assert lines[-1].startswith(more) == (number > shown)
 
 
 def test_a_model_that_failed_is_annotated() -> None:
-    assert rendered("github", FAILED) == "::error file=broken.onnx,title=convaudit lint::no model\n"
+    text = rendered("github", FAILED)
+    assert text == "::error title=broken.onnx%3A convaudit lint%3A could not be looked at::no model\n"
 
 
 def test_markdown_begins_with_the_summary_and_folds_long_lists() -> None:
@@ -312,7 +323,7 @@ def test_hostile_text_commands_nothing(name: str, width: int | None) -> None:
         for text in HOSTILE
     ]
     text = rendered(name, *reports, replace(FAILED, error=HOSTILE[0]), width=width)
-    text = re.sub(r"(?m)^::(warning|error|notice) file=[^:,]*,title=[^:,]*::", "", text)
+    text = re.sub(r"(?m)^::(warning|error|notice) title=[^:,]*::", "", text)
     assert list(commands(text)) == []
     if name == "csv":
         cells = [cell.strip() for row in csv.reader(io.StringIO(text)) for cell in row]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
-import sys
 from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import junitparser
@@ -14,7 +16,6 @@ import pytest
 from convaudit.analyzer import analyze
 from convaudit.checks import Budgets, check_baseline, check_budgets, difference_of
 from convaudit.checks.outcome import CheckedModel, Contributor, Outcome
-from convaudit.errors import DependencyError
 from convaudit.reporters import FORMATS, View, formats_of
 from convaudit.reporters.github import render_check as render_annotations
 from convaudit.reporters.json import render_diff as render_difference_json
@@ -22,19 +23,20 @@ from convaudit.reporters.junit import render_check as render_junit
 from convaudit.reporters.markdown import render_check as render_outcomes_markdown
 from convaudit.reporters.markdown import render_diff as render_difference_markdown
 from convaudit.reporters.sarif import render_check as render_sarif
-from convaudit.version import __version__
+from convaudit.version import DOCUMENTS, REPOSITORY, __version__
 from tests.checks.test_budgets import REPORT
 from tests.checks.test_diff import DENSE_B, NET, project, stem
 from tests.networks import network
+from tests.programs import ROOT
 from tests.schemas import SARIF, validate
 
 BEFORE = analyze(network(*NET, source="before.onnx"))
 AFTER = analyze(network(*DENSE_B[:-1], project("last"), stem("extra", stride=(2, 2)), source="after.onnx"))
 LIMITS = Budgets(max_params=5_000, max_macs=12_000, groups_multiple_of=4, forbid=("dense", "grouped"))
 MODELS = [
-    CheckedModel(source="nets/a.onnx", outcomes=tuple(check_budgets(REPORT, LIMITS))),
+    CheckedModel(source="nets/a.onnx", outcomes=tuple(check_budgets(REPORT, LIMITS)), seconds=1.25),
     CheckedModel(source="nets/b.onnx", outcomes=tuple(check_baseline(BEFORE, AFTER))),
-    CheckedModel(source="package.module:factory", error="cannot be loaded: 100% broken"),
+    CheckedModel(source="package.module:factory", error="cannot be loaded: 100% broken", seconds=0.5),
 ]
 GOOD = [CheckedModel(source="good.onnx", outcomes=tuple(check_budgets(REPORT, Budgets(max_params=5_000))))]
 # What a hostile file may call its layers: markup of every format, and a terminal's control codes.
@@ -82,6 +84,21 @@ def test_sarif_keeps_its_published_schema(models: list[CheckedModel]) -> None:
     validate(json.loads(render_sarif(models)), SARIF)
 
 
+def test_sarif_says_what_each_check_means_and_where_it_is_explained() -> None:
+    driver = json.loads(render_sarif(MODELS))["runs"][0]["tool"]["driver"]
+    assert driver["informationUri"] == REPOSITORY
+    texts = {}
+    for rule in driver["rules"]:
+        page, _, anchor = rule["helpUri"].removeprefix(f"{DOCUMENTS}/").partition("#")
+        headings = re.findall("^## (.*)$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M)
+        assert anchor in [heading.lower() for heading in headings]
+        assert rule["fullDescription"]["text"].startswith(rule["shortDescription"]["text"])
+        assert rule["help"]["markdown"].replace("`", "") == rule["help"]["text"]
+        texts[rule["id"]] = rule["shortDescription"]["text"]
+    assert texts["max-params"] == "Most parameters that the model may have."
+    assert texts["baseline-macs"] == "The MACs must not grow over the baseline."
+
+
 def test_the_sarif_schema_refuses_what_is_none() -> None:
     document = json.loads(render_sarif(MODELS))
     document["runs"][0]["results"][0]["level"] = "fatal"
@@ -119,18 +136,57 @@ def test_sarif_uris(source: str, uri: str) -> None:
     assert artifact["location"]["uri"] == uri
 
 
+JUNIT = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {
+            *("name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp", "hostname"),
+            *("id", "package", "file", "log", "url"),
+        },
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+    ),
+    "testcase": (
+        {"name", "time", "classname", "group"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    **dict.fromkeys(("failure", "error", "skipped"), ({"type", "message"}, set())),
+    "system-out": (set(), set()),
+}
+"""What Jenkins' junit-10.xsd allows: attributes and children of each element that is written."""
+
+
+@pytest.mark.parametrize("models", [MODELS, GOOD, HOSTILE, []], ids=["mixed", "good", "hostile", "none"])
+def test_junit_keeps_the_schema_of_jenkins(models: list[CheckedModel]) -> None:
+    root = ElementTree.fromstring(render_junit(models).encode())
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        attributes, children = JUNIT[element.tag]
+        assert {*element.attrib} <= attributes
+        assert {child.tag for child in element} <= children
+        assert re.fullmatch(r"\d+\.\d{3}", element.get("time", "0.000"))
+
+
 @pytest.mark.parametrize("models", [MODELS, GOOD, HOSTILE], ids=["mixed", "good", "hostile"])
 def test_junit_comes_back_from_its_parser(models: list[CheckedModel]) -> None:
     suites = list(junitparser.JUnitXml.fromstring(render_junit(models).encode()))
     assert len(suites) == len(models)
     for suite, model in zip(suites, models, strict=True):
-        assert suite.tests == max(len(model.outcomes), 1)
+        audit, *cases = suite
+        assert suite.tests == 1 + len(model.outcomes)
         assert suite.failures == len(model.failures)
-        assert suite.errors == (model.error is not None)
-        for case, outcome in zip(suite, model.outcomes, strict=False):
+        assert suite.errors == audit.is_error == (model.error is not None)
+        for case, outcome in zip(cases, model.outcomes, strict=True):
             assert case.name == outcome.rule
             assert case.is_failure == (outcome.status == "failed")
             assert case.is_skipped == (outcome.status == "skipped")
+
+
+def test_junit_says_how_long_each_model_took() -> None:
+    xml = junitparser.JUnitXml.fromstring(render_junit(MODELS).encode())
+    assert (xml.time, [suite.time for suite in xml]) == (1.75, [1.25, 0.0, 0.5])
+    for suite in xml:
+        times = [case.time or 0.0 for case in suite]
+        assert times == [suite.time, *[0.0] * (len(times) - 1)]
 
 
 def test_junit_names_the_changed_layer() -> None:
@@ -139,13 +195,7 @@ def test_junit_names_the_changed_layer() -> None:
     assert "b.dw: +2,285,568: groups 32 -> 1" in failure.text
 
 
-def test_junit_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "junitparser", None)
-    with pytest.raises(DependencyError, match=r"convaudit\[ci\]"):
-        render_junit(MODELS)
-
-
-COMMAND = re.compile(r"::error file=(?P<file>[^,:]*),title=(?P<title>[^,:]*)::(?P<data>[^\r\n]*)")
+COMMAND = re.compile(r"::error (?:file=(?P<file>[^,:]*),)?title=(?P<title>[^,:]*)::(?P<data>[^\r\n]*)")
 
 
 def unescape(text: str) -> str:
@@ -155,24 +205,63 @@ def unescape(text: str) -> str:
 
 
 @pytest.mark.parametrize("models", [MODELS, HOSTILE], ids=["mixed", "hostile"])
-def test_each_annotation_is_one_command(models: list[CheckedModel]) -> None:
+def test_each_model_is_one_command(models: list[CheckedModel]) -> None:
     lines = render_annotations(models).splitlines()
-    commands = [COMMAND.fullmatch(line) for line in lines]
-    assert all(commands)
-    assert len(lines) == sum(len(model.failures) + (model.error is not None) for model in models)
+    assert all(COMMAND.fullmatch(line) for line in lines)
+    assert len(lines) == sum(bool(model.failures) or model.error is not None for model in models)
 
 
 def test_annotations_read_back() -> None:
     first = COMMAND.fullmatch(render_annotations(MODELS).splitlines()[0])
     assert first is not None
-    assert (unescape(first["file"]), unescape(first["title"])) == ("nets/a.onnx", "convaudit max-macs")
-    assert unescape(first["data"]).splitlines()[1:] == [
-        "1 Gemm: 10,000 (62.4%)",
-        "stem: 3,456 (21.6%)",
-        "depthwise: 2,304 (14.4%)",
-        "grouped: 256 (1.6%)",
+    assert unescape(first["title"]) == "nets/a.onnx: convaudit: 3 of 4 checks failed"
+    assert unescape(first["data"]).splitlines()[:6] == [
+        "max-macs: 16,016 MACs, 4,016 (33.5%) over the limit of 12,000",
+        "  1 Gemm: 10,000 (62.4%)",
+        "  stem: 3,456 (21.6%)",
+        "  depthwise: 2,304 (14.4%)",
+        "  grouped: 256 (1.6%)",
+        "groups-multiple-of: 1 of 1 grouped convolutions do not have a multiple of 4 channels a group",
     ]
     assert render_annotations(GOOD) == ""
+
+
+@pytest.mark.parametrize(("number", "shown"), [(9, 9), (10, 10), (11, 10), (1000, 10)])
+def test_annotations_are_as_many_as_github_shows(number: int, shown: int) -> None:
+    models = [replace(MODELS[index % 2], source=f"m{index}.onnx") for index in range(number)]
+    lines = render_annotations([*GOOD, *models]).splitlines()
+    assert len(lines) == shown
+    last = COMMAND.fullmatch(lines[-1])
+    assert last is not None
+    if number > shown:
+        assert unescape(last["title"]) == f"convaudit: {number - 9} more models"
+        assert last["data"].startswith("m9.onnx, m10.onnx")
+    else:
+        assert unescape(last["title"]).startswith(f"m{number - 1}.onnx: ")
+
+
+def test_a_models_file_is_named_as_its_repository_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "repo" / ".git").mkdir(parents=True)
+    nets = tmp_path / "repo" / "nets"
+    nets.mkdir()
+    for path in (nets / "a,b:100%.onnx", tmp_path / "elsewhere.onnx"):
+        path.touch()
+    monkeypatch.chdir(nets)
+    sources = ["a,b:100%.onnx", "../../elsewhere.onnx", "gone.onnx", "package.module:factory"]
+    models = [replace(MODELS[0], source=source) for source in sources]
+    found = [COMMAND.fullmatch(line) for line in render_annotations(models).splitlines()]
+    files = [None if one is None or one["file"] is None else unescape(one["file"]) for one in found]
+    assert files == ["nets/a,b:100%.onnx", None, None, None]
+    (run,) = json.loads(render_sarif(models[:2]))["runs"]
+    assert [artifact["location"]["uri"] for artifact in run["artifacts"]] == [
+        "nets/a%2Cb%3A100%25.onnx",
+        "../../elsewhere.onnx",
+    ]
+    monkeypatch.chdir(tmp_path / "repo")
+    (again,) = json.loads(render_sarif([replace(models[0], source="nets/a,b:100%.onnx")]))["runs"]
+    assert again["results"] == run["results"][: len(again["results"])]
 
 
 def cells(row: str) -> int:
@@ -183,6 +272,72 @@ def cells(row: str) -> int:
 def test_markdown_tables_have_as_many_cells_in_every_row(models: list[CheckedModel]) -> None:
     rows = [line for line in render_outcomes_markdown(models).splitlines() if line.startswith("|")]
     assert {cells(row) for row in rows} == {3}
+
+
+def test_markdown_begins_with_a_row_for_each_model_and_folds_what_passed() -> None:
+    text = render_outcomes_markdown([*GOOD, *MODELS])
+    summary, *sections = text.split("\n### ")
+    assert summary.startswith("<!-- convaudit check -->\n\n## convaudit: 4 models checked: 2 failed, 1 could")
+    assert re.findall(r"^\| (.) \| `(.*?)` \| (.*) \|$", summary, re.M) == [
+        ("🚫", "package.module:factory", "could not be audited"),
+        ("❌", "nets/a.onnx", "3 of 4 checks failed: `max-macs`, `groups-multiple-of`, `forbid`"),
+        (
+            "❌",
+            "nets/b.onnx",
+            "3 of 5 checks failed: `baseline-params`, `baseline-macs`, `baseline-weight-bytes`",
+        ),
+        ("✅", "good.onnx", "1 of 1 checks passed"),
+    ]
+    open_, folded = text.split("<details><summary>1 model without a failure</summary>\n\n")
+    assert ("### `nets/b.onnx`" in open_, "### `good.onnx`" in folded) == (True, True)
+    assert folded.endswith("|\n\n</details>\n")
+    assert len(sections) == 4
+
+
+LONG = Outcome(
+    rule="max-macs",
+    status="failed",
+    message="@" * 5_000,
+    contributors=(Contributor(name="c|" * 5_000, detail="`" * 5_000),) * 3,
+)
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        pytest.param([replace(MODELS[0], source=f"{i}.onnx") for i in range(5_000)], 3, id="failed"),
+        pytest.param([replace(GOOD[0], source=f"{i}.onnx") for i in range(5_000)], 2, id="passed"),
+        pytest.param([replace(MODELS[2], error="@" * 9_999)] * 80, 1, id="errors"),
+        pytest.param([replace(GOOD[0], outcomes=(LONG,) * 40)], 1, id="checks"),
+        pytest.param([replace(GOOD[0], source="`|@\n" * 30_000, outcomes=(LONG,))] * 300, 2, id="names"),
+    ],
+)
+def test_markdown_fits_into_a_comment(models: list[CheckedModel], said: int) -> None:
+    text = render_outcomes_markdown(models)
+    assert len(text) < 65_536
+    assert len(re.findall(r"no room here|No room here|more checks", text)) == said
+    assert text.count("<details>") == text.count("</details>")
+    assert {cells(row) for row in text.splitlines() if row.startswith("|")} == {3}
+
+
+@pytest.mark.parametrize(
+    "name", [":white_check_mark:", "a:x:b", ":+1:", "@octocat", "#12", "!7", "GH-3", "x/y#4", "www.a.b"]
+)
+def test_markdown_makes_nothing_of_plain_names(name: str) -> None:
+    """GitHub and GitLab look for these in the text that Markdown leaves, but not in code."""
+    checked = [CheckedModel(source=name, outcomes=(replace(LONG, message=name, contributors=()),))]
+    text = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", render_outcomes_markdown([*checked, *MODELS]))
+    assert not re.search(r":[a-z+-][\w+-]*:|@\w|[#!]\d|GH-\d|www\.", html.unescape(text.replace("\\", "")))
+
+
+def test_a_name_in_a_table_keeps_its_cell() -> None:
+    r"""GitHub's tables take the first backslash of ``\\|`` to escape the second one, even in code."""
+    row = next(
+        line
+        for line in render_outcomes_markdown([replace(GOOD[0], source="a\\|b|c`\nd")]).splitlines()
+        if "passed |" in line
+    )
+    assert row == r"| ✅ | ``a\x7cb\|c`\nd`` | 1 of 1 checks passed |"
 
 
 def test_markdown_difference_rows() -> None:

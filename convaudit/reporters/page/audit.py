@@ -9,16 +9,24 @@ from typing import Any
 from convaudit.records import KINDS, AuditReport
 from convaudit.reporters import View
 from convaudit.reporters.lines import cautions, example_lines, heading, summary, verdicts
+from convaudit.reporters.page.drawn import drawings
 from convaudit.reporters.page.panels import layer_panels
 from convaudit.reporters.page.rows import MOST_ROWS, layer_table
 from convaudit.reporters.page.tiles import report_tiles
+from convaudit.reporters.page.told import Pictures
 from convaudit.reporters.text import printable
 from convaudit.reporters.times import time_lines
 
 
 def audit_context(report: AuditReport, view: View) -> dict[str, Any]:
     """All that ``audit.html`` shows."""
-    return {"title": file_title(report.source), "model": model_context(report, view)}
+    pictures = Pictures()
+    return {
+        "title": file_title(report.source),
+        "model": model_context(report, view, pictures),
+        "charts": drawings(report),
+        "pictures": pictures.stored(),
+    }
 
 
 def file_title(source: str) -> str:
@@ -28,13 +36,14 @@ def file_title(source: str) -> str:
 
 
 def model_context(
-    report: AuditReport, view: View, prefix: str = "layer", most: int = MOST_ROWS
+    report: AuditReport, view: View, pictures: Pictures, prefix: str = "layer", most: int = MOST_ROWS
 ) -> dict[str, Any]:
     """What is shown of one model.
 
     Args:
         report: What an audit found.
         view: Which of its layers to list, and how.
+        pictures: Where pictures are kept.
         prefix: What the ids of its layers begin with.
         most: How many rows it may have.
     """
@@ -46,7 +55,7 @@ def model_context(
         "tiles": report_tiles(report),
         "table": table,
         "kinds": [(kind, kinds[kind]) for kind in KINDS if kinds[kind]],
-        "panels": layer_panels(report, [(row.id, row.layer) for row in table.rows]),
+        "panels": layer_panels(report, [(row.id, row.layer) for row in table.rows], pictures),
         "costliest": _costliest(table),
         "cautions": cautions(report),
         "lines": [*example_lines(report), *summary(report), *verdicts(report), *time_lines(report)],

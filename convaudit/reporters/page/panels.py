@@ -10,6 +10,7 @@ from convaudit.records.findings import Finding
 from convaudit.reporters.cells import bits_text, intensity_at, kernel_text
 from convaudit.reporters.findings import finding_lines
 from convaudit.reporters.page.tiles import Tone
+from convaudit.reporters.page.told import Pictures, Told, told_of
 from convaudit.reporters.shown import Shown, shown
 from convaudit.reporters.text import printable
 from convaudit.reporters.time_cells import factor_text, realised_text, spread_text
@@ -34,6 +35,7 @@ class Panel:
 
     id: str
     layer: LayerCost
+    told: Told
     facts: tuple[Named, ...]
     verdict: tuple[Named, ...]
     tone: Tone
@@ -42,24 +44,31 @@ class Panel:
     notes: tuple[str, ...]
 
 
-def layer_panels(report: AuditReport, layers: Sequence[tuple[str, LayerCost]]) -> list[Panel]:
+def layer_panels(
+    report: AuditReport, layers: Sequence[tuple[str, LayerCost]], pictures: Pictures
+) -> list[Panel]:
     """A panel for each layer that is listed.
 
     Args:
         report: What an audit found.
         layers: The layers that are listed, each with its row's id.
+        pictures: Where pictures are kept.
     """
     findings: dict[str, list[Finding]] = {}
     for finding in report.lint.findings if report.lint is not None else ():
         findings.setdefault(finding.layer, []).append(finding)
     about = shown(report)
-    return [_panel(row, layer, about, findings.get(layer.name, ())) for row, layer in layers]
+    return [
+        _panel(row, layer, told_of(layer, report, pictures), about, findings.get(layer.name, ()))
+        for row, layer in layers
+    ]
 
 
-def _panel(row: str, layer: LayerCost, about: Shown, findings: Sequence[Finding]) -> Panel:
+def _panel(row: str, layer: LayerCost, told: Told, about: Shown, findings: Sequence[Finding]) -> Panel:
     return Panel(
         id=row,
         layer=layer,
+        told=told,
         facts=_printable(_facts(layer, about)),
         verdict=_printable(_verdict(layer)),
         tone=_tone(layer),
@@ -83,19 +92,13 @@ def _facts(layer: LayerCost, about: Shown) -> Iterator[Named]:
     yield "groups", str(layer.groups)
     if layer.calls != 1:
         yield "calls in a run", "?" if layer.calls is None else str(layer.calls)
-    yield "parameters", _beside_dense(human(layer.params), human(layer.dense_params), layer)
-    yield "MACs", _beside_dense(human(layer.macs), human(layer.dense_macs), layer)
     known = "" if about.model_macs is not None else "<="
     yield "share of the model's MACs", f"{known}{human_percentage(about.share(layer))}"
-    yield "share of the convolutions' MACs", human_percentage(about.share_conv(layer))
+    yield "share of the convolutions'", human_percentage(about.share_conv(layer))
     yield "weights", human(layer.weight_bytes, "B")
     yield "input and output", human(layer.activation_bytes, "B")
     intensity = intensity_at(layer, about.example)
     yield "FLOPs per byte", "?" if intensity is None else f"{intensity:.1f}"
-
-
-def _beside_dense(count: str, dense: str, layer: LayerCost) -> str:
-    return count if layer.groups == 1 else f"{count}, with groups=1 {dense}"
 
 
 def _verdict(layer: LayerCost) -> Iterator[Named]:

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from convaudit.errors import DependencyError
+from convaudit.reporters.colours import KIND_COLOURS
 from convaudit.reporters.text import printable
 from convaudit.version import __version__
 
@@ -28,10 +29,10 @@ def written(template: str, context: dict[str, Any]) -> str:
     Raises:
         DependencyError: Jinja2 is not installed.
     """
-    from_files = {name: _asset(f"page.{name}") for name in ("css", "js")}
+    style, script = _asset("page.css") + _kinds(), _asset("page.js")
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
-        f"style-src {_hash(from_files['css'])}; script-src {_hash(from_files['js'])}"
+        f"style-src {_hash(style)}; script-src {_hash(script)}"
     )
     page: str = (
         _environment()
@@ -39,12 +40,19 @@ def written(template: str, context: dict[str, Any]) -> str:
         .render(
             **context,
             policy=policy,
-            style=from_files["css"],
-            script=from_files["js"],
+            style=style,
+            script=script,
             version=__version__,
         )
     )
     return page
+
+
+def _kinds() -> str:
+    """The colour of each kind, the same as in the charts."""
+    return "".join(
+        f".k-{kind} {{ background: {colour}; fill: {colour}; }}\n" for kind, colour in KIND_COLOURS.items()
+    )
 
 
 def _asset(name: str) -> str:

@@ -79,8 +79,8 @@ def _times(report: AuditReport) -> Iterator[Fact]:
         return
     where = timing.cpu or "times read from a file"
     if timing.seconds is not None:
-        seconds = f"{human_seconds(timing.seconds)} {spread_text(timing.spread)}"
-        yield Fact(label="Time of a run", value=seconds, detail=where)
+        detail = f"{spread_text(timing.spread)}, {where}"
+        yield Fact(label="Time of a run", value=human_seconds(timing.seconds), detail=detail)
     if timing.too_noisy is not None:
         yield Fact(label="Groups realise", value="?", detail=timing.too_noisy, tone="unsure")
     elif timing.realised is not None:
@@ -109,13 +109,18 @@ def _findings(report: AuditReport) -> Iterator[Fact]:
     lint, totals = report.lint, report.lint.totals
     if not lint.findings:
         looked = f"nothing found in {lint.examined} of {_number(lint.layers, 'convolution')}"
-        yield Fact(label="Does nothing", value="0", detail=looked, tone="good" if lint.examined else "unsure")
+        yield Fact(
+            label="Parameters that do nothing",
+            value="0",
+            detail=looked,
+            tone="good" if lint.examined else "unsure",
+        )
         return
     share = _share(totals.removable_params, totals.params)
     yield Fact(
-        label="Does nothing",
-        value=f"{human(totals.removable_params)} params",
-        detail=f"{share} of the convolutions', {_number(len(lint.findings), 'finding')}",
+        label="Parameters that do nothing",
+        value=human(totals.removable_params),
+        detail=f"{share} of those in convolutions; {_number(len(lint.findings), 'finding')}",
         tone="unsure",
     )
 

@@ -17,13 +17,14 @@ from convaudit.reporters.pictures.svg import (
     named,
     short_count,
     svg_path,
+    text_width,
     words,
 )
 from convaudit.reporters.pictures.view import Visible, in_words, other_axes, padding_words, visible
 
 _ROOM, _LEAST_RULED, _MOST_TAPS = 216.0, 5.0, 100
 _TOP = 30.0
-_SMALL, _SMALL_CELLS = 18.0, 6
+_SMALL, _SMALL_CELLS, _BETWEEN = 18.0, 6, 64.0
 
 
 def grid_svg(told: Explanation) -> str:
@@ -72,26 +73,27 @@ def _grid(first: AxisWindow, last: AxisWindow) -> tuple[float, float, list[str]]
     """Both tensors side by side, what goes in on the left."""
     rows, columns = visible(first), visible(last)
     unit = min(20.0, _ROOM / max(rows.count, columns.count))
-    small = _small(first, last, left=0 if last.transposed else columns.count * unit + 64)
-    left = small[0] + 64 if last.transposed else 0.0
-    plane = _Plane(rows, columns, unit, left)
-    parts = [*_plane(plane, first, last), *small[2]]
-    right = left + columns.count * unit if last.transposed else small[0]
-    middle = _TOP + 40
-    gap = small[0] if last.transposed else columns.count * unit
-    parts.append(arrow((gap + 18, middle), (gap + 46, middle)))
-    below = max(_TOP + rows.count * unit, small[1])
+    plane_wide = max(columns.count * unit, text_width(_heading(first, last, small=False)))
+    small = _small_counts(first, last)[1] * _SMALL
+    small_wide = max(small + 14, text_width(_heading(first, last, small=True)))
+    left_wide = small_wide if last.transposed else plane_wide
+    right = left_wide + _BETWEEN
+    plane = _Plane(rows, columns, unit, right if last.transposed else 0.0)
+    beside, end = _small(first, last, left=0.0 if last.transposed else right)
+    parts = [*_plane(plane, first, last), *beside]
+    drawn = small if last.transposed else columns.count * unit
+    parts.append(arrow((drawn + 18, _TOP + 40), (drawn + 46, _TOP + 40)))
+    below = max(_TOP + rows.count * unit, end)
     width, height, keys = legend(_keys(plane, first, last), below + 22)
-    return max(right, width), height, [*parts, *keys]
+    both = right + (plane_wide + 14 if last.transposed else small_wide)
+    return max(both, width), height, [*parts, *keys]
 
 
 def _plane(plane: _Plane, first: AxisWindow, last: AxisWindow) -> list[str]:
     rows, columns, unit = plane.rows, plane.columns, plane.unit
-    sizes = [window.output if window.transposed else window.input for window in (first, last)]
-    side = "output" if last.transposed else "input"
     everything = (plane.left, _TOP, columns.count * unit, rows.count * unit)
     parts = [
-        words(plane.left, 14, f"{side} {short_count(sizes[0])} x {short_count(sizes[1])}"),
+        words(plane.left, 14, _heading(first, last, small=False)),
         svg_path(
             boxes([everything, plane.box(rows.inside, columns.inside)]),
             fill=PADDING_COLOR,
@@ -164,16 +166,30 @@ def _goes_on(plane: _Plane) -> list[str]:
     return parts
 
 
-def _small(first: AxisWindow, last: AxisWindow, left: float) -> tuple[float, float, list[str]]:
-    """The tensor of which one position is one place of the window: its right, its end, its parts."""
+def _heading(first: AxisWindow, last: AxisWindow, *, small: bool) -> str:
+    """``input 56 x 56``."""
+    is_input = small == last.transposed
+    sizes = [window.input if is_input else window.output for window in (first, last)]
+    return f"{'input' if is_input else 'output'} {short_count(sizes[0])} x {short_count(sizes[1])}"
+
+
+def _small_counts(first: AxisWindow, last: AxisWindow) -> tuple[int, int]:
+    """Rows and columns of the small grid that are drawn."""
     sizes = [window.input if window.transposed else window.output for window in (first, last)]
-    counts = [min(size, _SMALL_CELLS) if isinstance(size, int) else _SMALL_CELLS for size in sizes]
-    rows, columns = (max(count, 1) for count in counts)
+    rows, columns = (
+        max(min(size, _SMALL_CELLS), 1) if isinstance(size, int) else _SMALL_CELLS for size in sizes
+    )
+    return rows, columns
+
+
+def _small(first: AxisWindow, last: AxisWindow, left: float) -> tuple[list[str], float]:
+    """The tensor of which one position is one place of the window; and where it ends."""
+    sizes = [window.input if window.transposed else window.output for window in (first, last)]
+    rows, columns = _small_counts(first, last)
     wide, high = columns * _SMALL, rows * _SMALL
-    side = "input" if last.transposed else "output"
     everything = (left, _TOP, wide, high)
     parts = [
-        words(left, 14, f"{side} {short_count(sizes[0])} x {short_count(sizes[1])}"),
+        words(left, 14, _heading(first, last, small=True)),
         svg_path(boxes([(left, _TOP, _SMALL, _SMALL)]), fill=color(0), fill_opacity=".75"),
     ]
     if second := _second(first, last):
@@ -185,7 +201,7 @@ def _small(first: AxisWindow, last: AxisWindow, left: float) -> tuple[float, flo
         parts.append(words(left + wide + 3, _TOP + high / 2 + 4, "…", fill_opacity=".75"))
     if not isinstance(sizes[0], int) or sizes[0] > _SMALL_CELLS:
         parts.append(words(left + wide / 2, _TOP + high + 12, "⋮", text_anchor="middle", fill_opacity=".75"))
-    return max(left + wide + 14, left + 110), _TOP + high, parts
+    return parts, _TOP + high
 
 
 def _keys(plane: _Plane, first: AxisWindow, last: AxisWindow) -> list[tuple[str, str]]:
@@ -193,7 +209,7 @@ def _keys(plane: _Plane, first: AxisWindow, last: AxisWindow) -> list[tuple[str,
     taps = f"{short_count(first.kernel)} x {short_count(last.kernel)} taps"
     if (first.dilation, last.dilation) != (1, 1):
         taps += f", {short_count(first.dilation)} x {short_count(last.dilation)} apart"
-    one, many = ("input position", "is added to") if last.transposed else ("output position", "reads")
+    one, many = ("input position", "is spread over") if last.transposed else ("output position", "reads")
     keys = [(color(0), f"the first {one} {many} {taps}")]
     if second := _second(first, last):
         steps = [f"{short_count(last.stride)} to the right", f"{short_count(first.stride)} down"]

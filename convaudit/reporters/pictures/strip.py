@@ -98,7 +98,7 @@ def _keys(window: AxisWindow, seen: Visible, places: int) -> list[tuple[str, str
     taps = "1 tap" if window.kernel == 1 else f"{short_count(window.kernel)} taps"
     if window.dilation != 1:
         taps += f", {short_count(window.dilation)} apart"
-    one, many = ("input position", "is added to") if window.transposed else ("output position", "reads")
+    one, many = ("input position", "is spread over") if window.transposed else ("output position", "reads")
     keys = [(color(0), f"the first {one} {many} {taps}")]
     if places > 1:
         keys.append((color(1), f"the next one: stride {short_count(window.stride)} to the right"))

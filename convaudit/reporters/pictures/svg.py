@@ -63,6 +63,11 @@ def words(x: float, y: float, text: str, **attributes: str | float) -> str:
     return f'<text x="{short(x)}" y="{short(y)}"{_attributes(attributes)}>{escape(printable(text))}</text>'
 
 
+def text_width(text: str) -> float:
+    """About how wide a line of text is, in pixels."""
+    return _CHARACTER * len(text)
+
+
 def legend(keys: Sequence[tuple[str, str]], top: float) -> tuple[float, float, list[str]]:
     """What colours mean: the width and the end of the lines, and the lines.
 
@@ -74,7 +79,7 @@ def legend(keys: Sequence[tuple[str, str]], top: float) -> tuple[float, float, l
     for fill, text in keys:
         parts += [svg_path(boxes([(0, top, 12, 12)]), fill=fill), words(18, top + 10, text)]
         top += 18
-        width = max(width, 18 + _CHARACTER * len(text))
+        width = max(width, 18 + text_width(text))
     return width, top, parts
 
 

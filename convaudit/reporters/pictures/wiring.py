@@ -64,7 +64,7 @@ def wiring_svg(told: Explanation, *, stacked: bool = False) -> str:
     width = _FAN if stacked else _FAN + _GAP + WIDTH
     total = at[1] + max(height, 0 if stacked else _TOP + _BODY)
     title = f"Wiring of {named(told.layer.name)}: {_in_short(wiring)}"
-    return document(width, total + 4, "wiring", title, _in_words(wiring), parts)
+    return document(width + 2, total + 4, "wiring", title, _in_words(wiring), parts)
 
 
 def _count(wiring: Wiring) -> int:

@@ -179,6 +179,36 @@
     if (!id && first && show(first.dataset.costliest) && !beside()) panel.hidden = true;
   }
 
+  function tips() {
+    const tip = document.createElement("div");
+    tip.className = "tip";
+    tip.hidden = true;
+    tip.setAttribute("aria-hidden", "true");
+    document.body.append(tip);
+    let told = null;
+    const hide = () => { tip.hidden = true; told = null; };
+    document.addEventListener("pointermove", (event) => {
+      const mark = event.target.closest(".chart svg [aria-label]");
+      if (!mark || mark.getAttribute("role") === "img") { hide(); return; }
+      const text = mark.getAttribute("aria-label");
+      if (text !== told) {
+        tip.replaceChildren(...text.split("; ").map((line) => {
+          const span = document.createElement("span");
+          span.textContent = line;
+          return span;
+        }));
+        told = text;
+        tip.hidden = false;
+      }
+      const right = event.clientX + 16 + tip.offsetWidth > innerWidth;
+      const below = event.clientY + 16 + tip.offsetHeight > innerHeight;
+      tip.style.left = `${Math.max(4, right ? event.clientX - 12 - tip.offsetWidth : event.clientX + 16)}px`;
+      tip.style.top = `${Math.max(4, below ? event.clientY - 12 - tip.offsetHeight : event.clientY + 16)}px`;
+    });
+    document.addEventListener("scroll", hide, { passive: true, capture: true });
+    document.addEventListener("pointerleave", hide);
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     switchThemes();
     for (const section of all(".listing")) for (const table of all("table.layers", section)) {
@@ -187,5 +217,6 @@
       walkable(table);
     }
     choosable();
+    tips();
   });
 })();

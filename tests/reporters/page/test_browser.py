@@ -1,0 +1,180 @@
+"""The page in a real Chromium: drawn, sorted, filtered, a layer chosen, nothing loaded, nothing refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from convaudit.analyzer import analyze
+from convaudit.checks import difference_of
+from convaudit.records import AuditReport
+from convaudit.reporters.page import render_audit, render_diff, render_models
+from tests.networks import mixed_network, timed, verified
+from tests.reporters.page.conftest import Open
+from tests.reporters.page.test_markup import HOSTILE, hostile_report
+
+pytestmark = pytest.mark.xdist_group("chromium")
+MIXED = analyze(mixed_network())
+REPORT: AuditReport = verified(timed(MIXED))
+NARROW, WIDE = 400, 1600
+
+
+@pytest.fixture(scope="session", name="audited")
+def _audited() -> str:
+    return render_audit(REPORT)
+
+
+def names(page: Any) -> list[str]:
+    """The layers that are listed, from the top."""
+    found: list[str] = page.locator("table.layers tbody tr:visible th").all_inner_texts()
+    return found
+
+
+def by_macs(*, largest: bool) -> list[str]:
+    ranked = sorted(MIXED.layers, key=lambda layer: -(layer.macs or 0))  # type: ignore[operator, type-var]
+    known = [layer.name for layer in ranked]
+    return known if largest else known[::-1]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_a_page_is_drawn_and_fits(opened: Open, audited: str, width: int, dark: bool) -> None:
+    page = opened(audited, width=width, dark=dark)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    charts = page.locator("figure.chart svg")
+    assert charts.count() >= 5
+    for chart in charts.all():
+        box = chart.bounding_box()
+        assert box["width"] > width / 4
+        assert box["height"] > 60
+        assert chart.locator("path[aria-label], line[aria-label], text").count() > 3
+        assert chart.get_attribute("role") == "img"
+        assert chart.get_attribute("aria-label")
+    assert len(names(page)) == len(MIXED.layers)
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red, green, blue = (int(part) for part in background[4:-1].split(","))
+    assert (max(red, green, blue) < 64) == dark
+    assert page.locator("#panel").is_visible() == (width == WIDE)
+
+
+def test_columns_sort(opened: Open, audited: str) -> None:
+    page = opened(audited)
+    head = page.get_by_role("columnheader", name="MACs", exact=True)
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert names(page)[:3] == by_macs(largest=True)[:3]
+    head.get_by_role("button").press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert names(page)[0] == by_macs(largest=False)[0]
+    assert page.locator("thead [aria-sort]").count() == 1
+    page.get_by_role("columnheader", name="layer").get_by_role("button").click()
+    assert names(page) == sorted(names(page))
+
+
+def test_rows_are_filtered_by_words_and_kinds(opened: Open, audited: str) -> None:
+    page = opened(audited)
+    page.get_by_label("Filter the layers").fill("BLOCK depth")
+    assert names(page) == ["block/depthwise"]
+    assert page.get_by_role("status").inner_text().startswith("1 of 10 layers")
+    page.get_by_label("Filter the layers").press("Escape")
+    assert len(names(page)) == 10
+    page.get_by_role("button", name="grouped").click()
+    page.get_by_role("button", name="transposed").click()
+    assert names(page) == ["grouped", "up"]
+    page.get_by_role("button", name="grouped").click()
+    assert names(page) == ["up"]
+
+
+def test_a_layer_is_chosen_by_a_click(opened: Open, audited: str) -> None:
+    page = opened(audited)
+    page.locator("#layer-3 td").nth(2).click()
+    assert page.locator("#panel h2").inner_text() == "grouped"
+    assert page.url.endswith("#layer-3")
+    assert page.locator("tr.chosen").get_attribute("id") == "layer-3"
+    mark = page.locator('figure.chart a[href="#layer-0"] > *').first
+    mark.hover()
+    assert "stem" in page.locator(".tip").inner_text()
+    mark.click()
+    assert page.locator("#panel h2").inner_text() == "stem"
+    page.go_back()
+    assert page.locator("#panel h2").inner_text() == "grouped"
+    page.get_by_role("button", name="Next").click()
+    assert page.locator("#panel h2").inner_text() == "asymmetric"
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_a_layer_is_chosen_by_the_keyboard(opened: Open, audited: str, width: int) -> None:
+    page = opened(audited, width=width)
+    page.locator("#layer-0 th a").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.textContent") == "block/project"
+    page.keyboard.press("Enter")
+    assert page.locator("#panel h2").inner_text() == "block/project"
+    if width == NARROW:
+        assert page.evaluate("document.activeElement.tagName") == "H2"
+        page.keyboard.press("Escape")
+        assert not page.locator("#panel").is_visible()
+        assert page.evaluate("document.activeElement.textContent") == "block/project"
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.textContent") == "dynamic"
+
+
+def test_a_link_opens_at_its_layer(opened: Open, audited: str) -> None:
+    page = opened(audited, width=NARROW, at="#layer-7")
+    assert page.locator("#panel h2").inner_text() == "up"
+
+
+def test_the_theme_has_a_switch(opened: Open, audited: str) -> None:
+    page = opened(audited, dark=True)
+    colour = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(colour)
+    button = page.get_by_role("button", name="Dark")
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert (button.get_attribute("aria-pressed"), page.evaluate(colour)) == ("false", "rgb(255, 255, 255)")
+    page.reload()
+    assert page.evaluate(colour) != before
+
+
+def test_what_is_read_needs_no_script_and_prints(opened: Open, audited: str) -> None:
+    page = opened(audited, java_script_enabled=False)
+    page.emulate_media(media="print")
+    assert page.locator("figure.chart svg").first.is_visible()
+    assert page.locator("#layer-9").is_visible()
+    assert not page.locator(".tools").is_visible()
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_names_of_a_hostile_file_run_nothing(opened: Open, width: int) -> None:
+    page = opened(render_audit(hostile_report()), width=width)
+    page.evaluate("for (const row of document.querySelectorAll('tbody tr')) row.querySelector('a').click()")
+    page.keyboard.press("Escape")
+    page.locator("#chart-macs a[href] > path").first.hover()
+    assert page.locator("tr[id] th a").first.inner_text() == HOSTILE[0]
+    assert page.evaluate("document.scripts.length") == 1
+    assert page.locator("img, iframe, b").count() == 0
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_other_documents_open_too(opened: Open, width: int) -> None:
+    page = opened(render_models([REPORT, MIXED]), width=width)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#model-2-layer-3 th a").click()
+    assert page.locator("#panel h2").inner_text() == "grouped"
+    page = opened(render_diff(difference_of(MIXED, analyze(mixed_network()))), width=width)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert "equal" in page.locator("main").inner_text()
+
+
+def test_the_watch_can_fail(opened: Open) -> None:
+    page = opened(
+        '<meta http-equiv="Content-Security-Policy" content="script-src \'none\'"><script>1</script>'
+        '<img src="http://127.0.0.1:9/x.png">'
+    )
+    page.wait_for_timeout(100)
+    assert any("policy" in one or "Content Security" in one for one in opened.wrong)  # type: ignore[attr-defined]
+    assert any(one.startswith("request: http://127.0.0.1:9") for one in opened.wrong)  # type: ignore[attr-defined]
+    page.evaluate("window.violations = []")
+    opened.wrong.clear()  # type: ignore[attr-defined]

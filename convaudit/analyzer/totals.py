@@ -28,6 +28,8 @@ def network_totals(network: Network, layers: Sequence[LayerCost]) -> Totals:
         dense_macs=of_all(sum_of_calls(layers, lambda layer: layer.dense_macs)),
         weight_bytes=of_all(weight_bytes),
         peak_activation_bytes=of_all(largest(layer.activation_bytes for layer in layers)),
+        trainable_params=network.trainable.layers if network.trainable else None,
+        model_trainable_params=network.trainable.model if network.trainable else None,
         live_activation_bytes=network.live_activations.bytes,
         macs_at_least=exclusive_sum((layer.branches, calls_macs(layer) or 0) for layer in layers) or 0,
         model_params=network.model_params,

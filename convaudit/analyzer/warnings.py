@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -75,14 +76,26 @@ def _unknown_other_ops(other_ops: Sequence[OtherOp]) -> Iterator[str]:
     for other in other_ops:
         if other.macs is None:
             reason = other.reason or "no rule for this op"
-            what = (
-                "convolutions may run in it unseen, so their totals are unknown"
-                if other.opaque
-                else "MACs unknown"
-            )
+            what = "MACs unknown"
+            if other.opaque and is_convolution_by_name(other.op):
+                what = "a convolution by its name; it has no row, and the convolutions' totals are unknown"
+            elif other.opaque:
+                what = "convolutions may run in it unseen, so their totals are unknown"
             numbers[f"{other.op}: {what} ({reason})"] += other.count
     for text, number in numbers.items():
         yield f"{number} {text}"
+
+
+def is_convolution_by_name(op: str) -> bool:
+    """Whether the name of an op, without its domain, says that it convolves.
+
+    >>> is_convolution_by_name("custom.MyConv"), is_convolution_by_name("my.conv.ConvertThing")
+    (True, False)
+    """
+    return _CONVOLVES.search(op.rpartition(".")[2]) is not None
+
+
+_CONVOLVES = re.compile(r"(?i)conv(?!ert|ers|ex|ent)")
 
 
 def _number(count: Count | None) -> str:

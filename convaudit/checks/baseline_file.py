@@ -44,7 +44,7 @@ _LAYER: dict[str, tuple[type, ...]] = {
 }
 """What is stored of a layer; a field that has its record's default value is left out."""
 _TOTALS: dict[str, tuple[type, ...]] = {
-    **{field.name: _COUNT for field in fields(Totals) if field.name != "live_activation_bytes"},
+    **{field.name: _COUNT for field in fields(Totals) if field.default is MISSING},
     "layers": _INTEGER,
 }
 Record = TypeVar("Record", LayerCost, Totals)

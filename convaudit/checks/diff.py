@@ -26,6 +26,8 @@ FIELDS: dict[str, Callable[[LayerCost], Hashable]] = {
 
 TOTALS = tuple(field.name for field in fields(Totals) if field.name != "macs_at_least")
 """What is compared of the totals, by the field's name in the records."""
+_NOT_ALWAYS = frozenset({"live_activation_bytes", "trainable_params", "model_trainable_params"})
+"""What only models of some formats say, and no baseline: it is compared where both do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +122,7 @@ def difference_of(before: AuditReport, after: AuditReport, turns: Turns | None =
     totals = tuple(
         Total(name=name, before=getattr(before.totals, name), after=getattr(after.totals, name))
         for name in TOTALS
-        if name != "live_activation_bytes" or _both_known(before, after)
+        if name not in _NOT_ALWAYS or _both_known(name, before, after)
     )
     return Difference(
         before=before,
@@ -157,9 +159,8 @@ def _changes(before: LayerCost, after: LayerCost) -> tuple[FieldChange, ...]:
     return tuple(FieldChange(field=name, before=a, after=b) for name, a, b in values if a != b)
 
 
-def _both_known(before: AuditReport, after: AuditReport) -> bool:
-    """Whether both say what lives at once: of torch modules and in baselines nobody knows."""
-    return None not in (before.totals.live_activation_bytes, after.totals.live_activation_bytes)
+def _both_known(name: str, before: AuditReport, after: AuditReport) -> bool:
+    return getattr(before.totals, name) is not None and getattr(after.totals, name) is not None
 
 
 def _notes(

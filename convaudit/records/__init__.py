@@ -21,6 +21,7 @@ from convaudit.records.network import (
     Shape,
     ShapeSource,
     TensorInfo,
+    Trainable,
 )
 from convaudit.records.report import COSTS, AuditReport, LayerCost, LayerCosts, Totals
 from convaudit.records.verification import (
@@ -55,6 +56,7 @@ __all__ = [
     "Status",
     "TensorInfo",
     "Totals",
+    "Trainable",
     "Verification",
     "Verified",
     "status_words",

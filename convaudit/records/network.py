@@ -154,6 +154,14 @@ class LiveActivations:
     reason: str | None = None  # why it is unknown
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainable:
+    """How many of the parameters training changes; the others are frozen, or not parameters in training."""
+
+    model: int
+    layers: int  # of the convolutions
+
+
 LIVE_UNKNOWN = LiveActivations(bytes=None, reason="it is counted for ONNX models alone")
 
 
@@ -169,6 +177,7 @@ class Network:
     other_ops: tuple[OtherOp, ...] = ()
     uncounted_ops: tuple[tuple[str, int], ...] = ()  # (op, count): ops that multiply-accumulate nothing
     model_params: int | None = None
+    trainable: Trainable | None = None  # None: the format does not say
     live_activations: LiveActivations = LiveActivations(
         bytes=None, reason="it is counted for ONNX models alone"
     )

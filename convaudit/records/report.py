@@ -85,6 +85,8 @@ class Totals(Displayed):
     weight_bytes: Count | None
     peak_activation_bytes: Count | None  # input and output of the largest layer
     live_activation_bytes: Count | None = None  # at least so many live at once: the model's, in its order
+    trainable_params: Count | None = None  # of the convolutions: those that training changes
+    model_trainable_params: Count | None = None
     macs_at_least: Count
     model_params: Count | None  # of the whole model
     model_macs: Count | None  # convolutions and the other multiplying ops
@@ -93,6 +95,16 @@ class Totals(Displayed):
     def flops(self) -> Count | None:
         """``2 * macs``."""
         return multiply(self.macs, 2)
+
+    @property
+    def frozen_params(self) -> Count | None:
+        """``params - trainable_params``."""
+        return subtract(self.params, self.trainable_params)
+
+    @property
+    def model_frozen_params(self) -> Count | None:
+        """``model_params - model_trainable_params``."""
+        return subtract(self.model_params, self.model_trainable_params)
 
     @property
     def params_saved(self) -> Count | None:

@@ -10,7 +10,7 @@ from convaudit.analyzer.examples import Example, example_of
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
 from convaudit.formulas.proportion import ratio
-from convaudit.records import STATUSES, AuditReport, RuntimeInfo, Verification, status_words
+from convaudit.records import STATUSES, AuditReport, RuntimeInfo, Totals, Verification, status_words
 from convaudit.reporters.text import counted, listed, printable
 from convaudit.reporters.times import time_remarks
 from convaudit.shapes import as_text
@@ -181,10 +181,21 @@ def _shares(report: AuditReport, example: Example) -> Iterator[str]:
             for size in (totals.weight_bytes, totals.peak_activation_bytes)
         )
         yield f"Their weights take {weights}; input and output of the largest layer take {peak}."
+    yield from _frozen(totals, example)
     live = report.live_activations
     if live.bytes is not None:
         where = f", while {printable(live.step)} runs" if live.step else ""
         yield f"Activations take at least {example.text(live.bytes, 'B')} at once{where}."
+
+
+def _frozen(totals: Totals, example: Example) -> Iterator[str]:
+    if totals.model_frozen_params:
+        parts = [
+            _part_of(totals.model_frozen_params, totals.model_params, "parameters", example, "the model's ")
+        ]
+        if totals.frozen_params is not None and totals.params:
+            parts.append(_part_of(totals.frozen_params, totals.params, "of the convolutions", example, ""))
+        yield f"Frozen are {' and '.join(parts)}; the others are trainable."
 
 
 def _savings(report: AuditReport, example: Example) -> Iterator[str]:
@@ -200,12 +211,17 @@ def _savings(report: AuditReport, example: Example) -> Iterator[str]:
 
 def _others(report: AuditReport, example: Example) -> Iterator[str]:
     texts = []
-    for op in dict.fromkeys(other.op for other in report.other_ops):
+    for op in dict.fromkeys(other.op for other in report.other_ops if not other.opaque):
         same = [other for other in report.other_ops if other.op == op]
         macs = exclusive_sum((other.branches, other.macs) for other in same)
         texts.append(f"{sum(other.count for other in same)} {op} ({example.text(macs)} MACs)")
     if texts:
         yield f"Other multiplying ops: {', '.join(texts)}."
+    if report.opaque_ops:
+        unknown: Counter[str] = Counter()
+        for other in report.opaque_ops:
+            unknown[other.op] += other.count
+        yield f"Of unknown cost: {counted(list(unknown.items()))}."
     if report.uncounted_ops:
         yield f"Without multiply-accumulates: {counted(report.uncounted_ops)}."
 

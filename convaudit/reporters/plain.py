@@ -24,6 +24,8 @@ DERIVED = {
     "op": ("kind",),
     "macs": ("flops",),
     "dense_macs": ("params_saved", "macs_saved"),
+    "trainable_params": ("frozen_params",),
+    "model_trainable_params": ("model_frozen_params",),
     "activation_bytes": ("arithmetic_intensity",),
 }
 """Properties that are shown, by the field that each comes after."""

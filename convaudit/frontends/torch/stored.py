@@ -18,7 +18,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from convaudit.frontends.torch import _private as private
 from convaudit.frontends.torch.calls import dtype_name
 from convaudit.frontends.torch.modules import clean_path
-from convaudit.records import TensorInfo
+from convaudit.records import TensorInfo, Trainable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class StoredTensor:
     name: str
     tensor: Tensor
     parameter: bool  # and not a buffer, a constant or a statistic
+    trainable: bool = False  # whether it has a gradient (requires_grad)
     packed: bool = False  # inside a packed object: operators are given that, never the tensor
     constant: bool = False  # in the code of TorchScript
 
@@ -90,6 +91,13 @@ class Stored:
         """Elements of all parameters, tied ones once, and of ``weights``: a fixed kernel may be a buffer."""
         found = self._found.items()
         return sum(item.tensor.numel() for name, item in found if item.parameter or name in weights)
+
+    def trainable_elements(self, weights: Container[str]) -> Trainable:
+        """Elements that training changes: of all parameters, and of those in ``weights``, tied ones once."""
+        sizes = {name: item.tensor.numel() for name, item in self._found.items() if item.trainable}
+        return Trainable(
+            model=sum(sizes.values()), layers=sum(size for name, size in sizes.items() if name in weights)
+        )
 
     def fixed_kernels(self, weights: Container[str]) -> Iterator[str]:
         """One line if some of ``weights`` are not parameters of the module, though they count as such."""
@@ -203,7 +211,7 @@ def _same_view(first: Tensor, second: Tensor) -> bool:
 
 def _found(module: nn.Module) -> Iterator[StoredTensor]:
     for name, parameter in module.named_parameters():
-        yield StoredTensor(clean_path(name), parameter, parameter=True)
+        yield StoredTensor(clean_path(name), parameter, parameter=True, trainable=parameter.requires_grad)
     for name, buffer in module.named_buffers():
         # oneDNN's modules hold their weights as buffers
         yield StoredTensor(clean_path(name), buffer, parameter=buffer.is_mkldnn)

@@ -33,7 +33,9 @@ def conv_layer(node: Node, name: str) -> ConvLayer:
     op, attributes, who = CONV_OPS[node.op], node.attributes, node.who
     operands = op.operands(node.proto)
     if "weight" not in operands:
-        raise ModelError(f"{who}: has no weight (input {op.weight})")
+        raise ModelError(
+            f"{who}: has no weight (input {op.weight}), which ONNX asks for; export the model with it"
+        )
     layout = op.layout_of(attributes)
     input_shape = _input_shape(node, op, layout)
     weight = trace(node.scope, operands["weight"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from convaudit.analyzer.warnings import is_convolution_by_name
 from convaudit.errors import ModelError
 from convaudit.formulas import Count, add
 from convaudit.frontends.onnx.graphs import Address
@@ -23,6 +24,7 @@ from convaudit.shapes import known_elements
 
 UNKNOWN_SHAPE = "a shape is unknown"
 _UNKNOWN_OP = "convaudit does not know this op"
+_UNDEFINED_CONVOLUTION = f"{_UNKNOWN_OP}; defined by a function in the file, it would be counted"
 UNKNOWN_LOOP = "in a loop of unknown length"
 
 
@@ -117,7 +119,7 @@ def _macs(op: str, node: Node) -> tuple[Count | None, str | None]:
     """MACs in one run of the model, or the reason why they are unknown."""
     row = MULTIPLYING_OPS.get(op)
     if row is None:
-        return None, _UNKNOWN_OP
+        return None, _UNDEFINED_CONVOLUTION if is_convolution_by_name(op) else _UNKNOWN_OP
     macs, reason = _macs_of_a_call(node, row)
     if macs is None:
         return None, reason
@@ -147,5 +149,5 @@ def _other_op(
         macs=sum(known) if not reasons else None,
         reason="; ".join(reasons) or None,
         branches=branches,
-        opaque=_UNKNOWN_OP in reasons,
+        opaque=not reasons.keys().isdisjoint((_UNKNOWN_OP, _UNDEFINED_CONVOLUTION)),
     )

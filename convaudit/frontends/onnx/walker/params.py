@@ -69,12 +69,23 @@ def parameters_of(node: Node) -> Iterator[StoredParameter]:
     settings = row.settings if row else _SETTINGS.get(op_type, _NONE)
     for index, name in enumerate(node.proto.input):
         if name and node.scope.home(name) is None:
-            raise ModelError(f"{node.who}: nothing defines its input {name!r}")
+            raise ModelError(f"{node.who}: {_undefined(node, index, name)}")
         if name and not passes and index not in settings:
             for operand in trace_all(node.scope, name):
                 found = _parameter(node, row, index, operand)
                 if found is not None:
                     yield found
+
+
+def _undefined(node: Node, index: int, name: str) -> str:
+    row = CONV_OPS.get(node.op)
+    role = row.roles[index] if row is not None and index < len(row.roles) else ""
+    if role not in ("weight", "bias"):
+        return f"nothing defines its input {name!r}"
+    return (
+        f"its {role} {name!r} is not defined: no initializer, input or node has that name; "
+        "export the model with its weights"
+    )
 
 
 def _parameter(

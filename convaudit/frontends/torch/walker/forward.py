@@ -133,6 +133,7 @@ def network_of(
         other_ops=recorder.other_ops(),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
+        trainable=recorder.stored.trainable_elements(recorder.layers.weights()),
         warnings=(
             *notes,
             *private.losses(),

@@ -74,6 +74,7 @@ def walk_program(
         other_ops=tuple(replace(other, macs=substitute(other.macs, sizes)) for other in recorder.other_ops()),
         uncounted_ops=recorder.uncounted_ops(),
         model_params=recorder.stored.parameter_elements(recorder.layers.weights()),
+        trainable=recorder.stored.trainable_elements(recorder.layers.weights()),
         warnings=(*private.losses(), *recorder.stored.fixed_kernels(recorder.layers.weights())),
     )
 
@@ -202,8 +203,14 @@ def _tensor_inputs(program: ExportedProgram) -> list[str]:
 
 def _stored(program: ExportedProgram, values: Mapping[str, Any]) -> Stored:
     """The program's tensors by the names that the module had for them."""
+    kept = stored_in_program(program)
     return Stored(
-        StoredTensor(str(spec.target), values[spec.arg.name], parameter=spec.kind is InputKind.PARAMETER)
+        StoredTensor(
+            str(spec.target),
+            values[spec.arg.name],
+            parameter=spec.kind is InputKind.PARAMETER,
+            trainable=spec.kind is InputKind.PARAMETER and kept[str(spec.target)].requires_grad,
+        )
         for spec in program.graph_signature.input_specs
         if spec.target is not None and isinstance(values[spec.arg.name], Tensor)
     )

@@ -226,6 +226,27 @@ def test_unknown(op: str, reason: str, *, opaque: bool) -> None:
     assert ("the model contains no convolution" in report.warnings) != opaque
 
 
+NAMED = [
+    pytest.param("custom.MyConv", True, id="custom"),
+    pytest.param("com.microsoft.SuperConvNd", True, id="onnxruntime"),
+    pytest.param("custom.ConvertLayout", False, id="convert"),
+    pytest.param("my.conv.Mystery", False, id="domain"),
+]
+
+
+@pytest.mark.parametrize(("op", "convolves"), NAMED)
+def test_an_unknown_convolution_is_said_to_be_one(op: str, *, convolves: bool) -> None:
+    domain = op.rpartition(".")[0]
+    source = model(graph("y = custom.X(a)", "float[4,4] a"))
+    source.graph.node[0].domain, source.graph.node[0].op_type = domain, op.rpartition(".")[2]
+    report = analyze(walk(source, allow_run=False))
+    warning = report.warnings[-1]
+    said = "a convolution by its name; it has no row, and the convolutions' totals are unknown"
+    assert warning.startswith(f"1 {op}: {said if convolves else 'convolutions may run in it unseen'}")
+    assert ("defined by a function in the file, it would be counted" in warning) == convolves
+    assert report.totals.macs is None
+
+
 @pytest.mark.parametrize(
     "op",
     [

@@ -492,14 +492,19 @@ def test_weight_that_makes_itself_does_not_hang() -> None:
 
 
 @pytest.mark.parametrize(
-    ("node", "who"),
+    ("node", "what"),
     [
-        pytest.param("y = Conv(x, nowhere)", "nowhere", id="weight"),
-        pytest.param("y = Conv(x, w, nowhere)", "nowhere", id="bias"),
-        pytest.param("y = Gemm(x, nowhere)", "nowhere", id="another-op"),
-        pytest.param("t = Identity(nowhere) y = Conv(x, t)", "nowhere", id="behind-another"),
+        pytest.param(
+            "y = Conv(x, nowhere)", "its weight 'nowhere' is not defined: no init.*export", id="weight"
+        ),
+        pytest.param("y = Conv(x, w, nowhere)", "its bias 'nowhere' is not defined", id="bias"),
+        pytest.param("y = Conv(nowhere, w)", "nothing defines its input 'nowhere'", id="input"),
+        pytest.param("y = Gemm(x, nowhere)", "nothing defines its input 'nowhere'", id="another-op"),
+        pytest.param(
+            "t = Identity(nowhere) y = Conv(x, t)", "nothing defines its input 'nowhere'", id="behind-another"
+        ),
     ],
 )
-def test_undefined_operands_are_refused(node: str, who: str) -> None:
-    with pytest.raises(ModelError, match=f"nothing defines its input '{who}'"):
+def test_undefined_operands_are_refused(node: str, what: str) -> None:
+    with pytest.raises(ModelError, match=what):
         walk(f"g (float[1,2,9] x) => (float[n,k,l] y) <{W}> {{ {node} }}")

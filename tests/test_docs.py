@@ -24,6 +24,7 @@ from tests.programs import ROOT
 REPORTERS = ROOT / "convaudit" / "reporters"
 SCHEMA = json.loads((REPORTERS / "report.schema.json").read_text(encoding="utf-8"))
 LINT = json.loads((REPORTERS / "lint.schema.json").read_text(encoding="utf-8"))["$defs"]
+CHECK = json.loads((REPORTERS / "check.schema.json").read_text(encoding="utf-8"))["$defs"]
 LAYER = SCHEMA["$defs"]["layer"]["properties"]
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 CODE = re.compile(r"`([^`\n]+)`")
@@ -56,6 +57,8 @@ TABLES = [
     pytest.param(section("json.md", "Findings"), LINT["model"]["properties"], id="lint"),
     pytest.param(section("json.md", "Findings of a model"), keys_of(Finding), id="finding"),
     pytest.param(section("json.md", "Totals of findings"), keys_of(LintTotals), id="lint-totals"),
+    pytest.param(section("json.md", "Checks"), CHECK["model"]["properties"], id="check"),
+    pytest.param(section("json.md", "Outcomes of a check"), CHECK["outcome"]["properties"], id="outcome"),
     pytest.param(section("verdicts.md", "The verdicts"), STATUSES, id="verdicts"),
     pytest.param(section("counting.md", "Kinds"), KINDS, id="kinds"),
 ]

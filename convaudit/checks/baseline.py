@@ -37,6 +37,28 @@ def check_baseline(
     return [_compare(rule, quantity, difference, tolerance) for rule, quantity in QUANTITIES.items()]
 
 
+def not_written(report: AuditReport) -> list[Outcome]:
+    """One skipped outcome for each quantity that a baseline cannot hold, since it is not a number."""
+    return [
+        Outcome(
+            rule=rule,
+            status="skipped",
+            message=f"not written: {why_unknown(quantity, report)}",
+            value=quantity.total(report),
+        )
+        for rule, quantity in QUANTITIES.items()
+        if not isinstance(quantity.total(report), int)
+    ]
+
+
+def new_model(name: str, where: str, *, required: bool) -> Outcome:
+    """That a model is not in the baseline: nothing is compared, which fails only if it is required to be."""
+    message = f"new: {name!r} is not in {where}; add it with --write-baseline"
+    if required:
+        return Outcome(rule="require-baseline", status="failed", message=message)
+    return Outcome(rule="baseline", status="skipped", message=message)
+
+
 def _compare(rule: str, quantity: Quantity, difference: Difference, tolerance: Fraction) -> Outcome:
     old, new = quantity.total(difference.before), quantity.total(difference.after)
     if not isinstance(old, int):

@@ -1,6 +1,7 @@
 """The baseline's file: JSON, models sorted, one line a layer, the same bytes for the same models.
 
-It holds numbers, no formulas: a regression is a comparison of numbers, so sizes have to be fixed.
+It holds numbers, no formulas: a regression is a comparison of numbers, so what depends on sizes that are open
+is stored as unknown, and not compared.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-from convaudit.checks.quantities import depends_text
 from convaudit.errors import UsageError
 from convaudit.formulas import Formula, parse
 from convaudit.records import COSTS, AuditReport, LayerCost, TensorInfo, Totals
@@ -51,12 +51,8 @@ Record = TypeVar("Record", LayerCost, Totals)
 
 
 def dumps(reports: Mapping[str, AuditReport]) -> str:
-    """The file's text for reports by the name under which they will be looked up.
-
-    Raises:
-        UsageError: A total is a formula.
-    """
-    models = {name: _model_text(name, report) for name, report in sorted(reports.items())}
+    """The file's text for reports by the name under which they will be looked up."""
+    models = {name: _model_text(report) for name, report in sorted(reports.items())}
     return _object({"models": _object(models, 2), "schema_version": str(BASELINE_VERSION)}, 0) + "\n"
 
 
@@ -90,11 +86,8 @@ def loads(text: str, where: str) -> dict[str, AuditReport]:
 # --- writing --------------------------------------------------------------------------------------------
 
 
-def _model_text(name: str, report: AuditReport) -> str:
-    totals = {name: getattr(report.totals, name) for name in _TOTALS}
-    for noun, total in totals.items():
-        if isinstance(total, Formula):
-            raise UsageError(f"{name}: a baseline holds numbers, but {depends_text(noun, total)}")
+def _model_text(report: AuditReport) -> str:
+    totals = {name: _number(getattr(report.totals, name)) for name in _TOTALS}
     layers = ",\n".join("        " + _json(_layer_values(layer)) for layer in report.layers)
     inputs = [{"name": tensor.name, "shape": tensor.shape, "dtype": tensor.dtype} for tensor in report.inputs]
     return _object(
@@ -112,8 +105,12 @@ def _model_text(name: str, report: AuditReport) -> str:
 def _layer_values(layer: LayerCost) -> dict[str, Any]:
     """The fields that a comparison needs; one that has its default value is left out."""
     defaults = {field.name: field.default for field in fields(LayerCost)}
-    values = {name: getattr(layer, name) for name in _LAYER}
+    values = {name: _number(getattr(layer, name)) for name in _LAYER}
     return {name: value for name, value in values.items() if value != defaults[name]}
+
+
+def _number(value: object) -> object:
+    return None if isinstance(value, Formula) else value
 
 
 def _object(members: Mapping[str, str], indent: int) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Config:
     values: GivenSettings = field(default_factory=dict)
     models: Mapping[str, GivenSettings] = field(default_factory=dict)  # by glob, or by a source
     lint: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # "select" and "ignore"
+    unread: tuple[Path, ...] = ()  # files beside it that hold settings too
+    found: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def sources(self) -> list[str]:
         """Every model that the file names, once; paths as seen from the current folder.
@@ -59,7 +61,9 @@ class Config:
         return make_settings(self.values, *own, command_line)
 
     def _matches(self, pattern: str, source: str) -> bool:
-        return os.path.realpath(source) in map(os.path.realpath, self._expand(pattern))
+        if pattern not in self.found:
+            self.found[pattern] = frozenset(map(os.path.realpath, self._expand(pattern)))
+        return os.path.realpath(source) in self.found[pattern]
 
     def _expand(self, pattern: str) -> list[str]:
         if names_code(pattern):
@@ -76,12 +80,49 @@ class Config:
 def find_config(folder: Path) -> Config:
     """The settings that hold in ``folder``: of the nearest file in it or above it, if there is one."""
     for place in (folder, *folder.parents):
-        for name in FILES:
-            if (place / name).is_file():
-                config = _config(Path(os.path.relpath(place / name)))
-                if config is not None:
-                    return config
+        if config := _config_in(place):
+            return config
     return Config()
+
+
+def nested_configs(base: Config, sources: Sequence[str]) -> list[Config]:
+    """The settings that hold for each model: of the file that is nearest to it.
+
+    A file in a folder of the project counts there instead of the project's. Outside of the project, whose
+    folder is that of ``base``, its settings hold, and where there is no project those nearest to the model.
+    """
+    top = Path(os.path.abspath(base.path)).parent if base.path else None
+    known: dict[Path, Config | None] = {}
+
+    def holding(source: str) -> Config:
+        folder = Path(os.path.abspath(source)).parent
+        places = [folder, *folder.parents]
+        if names_code(source) or (top is not None and top not in places):
+            return base
+        for place in places[: places.index(top)] if top is not None else places:
+            if place not in known:
+                known[place] = _config_in(place)
+            if config := known[place]:
+                return config
+        return base
+
+    return [holding(source) for source in sources]
+
+
+def _config_in(folder: Path) -> Config | None:
+    """The settings of a folder's own file: of the first one that holds any."""
+    paths = [Path(os.path.relpath(folder / name)) for name in FILES if (folder / name).is_file()]
+    for index, path in enumerate(paths):
+        if config := _config(path):
+            return replace(config, unread=tuple(filter(_holds_settings, paths[index + 1 :])))
+    return None
+
+
+def _holds_settings(path: Path) -> bool:
+    try:
+        return _table(path) is not None
+    except UsageError:  # it is not ours to complain of
+        return False
 
 
 def nearest_config() -> Config:

@@ -11,8 +11,8 @@ from convaudit.formulas import Count
 from convaudit.records.displayed import Displayed, terminal_text
 
 OutcomeStatus = Literal["passed", "failed", "skipped"]
-Measured: TypeAlias = Count | Fraction | float | None
-"""What was found or is allowed: an exact count or share, seconds; None where unknown or not a number."""
+Measured: TypeAlias = Count | Fraction | float | tuple[str, ...] | None
+"""What was found or is allowed: an exact count or share, seconds, kinds; None where unknown or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class CheckedModel(Displayed):
     source: str
     outcomes: tuple[Outcome, ...] = ()
     error: str | None = None  # why it could not be audited
+    config: str | None = None  # the file of settings that held for it
     seconds: float | None = None  # that loading, auditing and judging it took
 
     @property

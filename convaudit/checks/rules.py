@@ -111,9 +111,12 @@ def layer_macs(name: str, report: AuditReport, limit: int) -> Outcome:
             return f"{macs:,} MACs" if macs > limit else None
         return "an unknown number of MACs" if macs is None else f"{macs} MACs; fix the size by --dim"
 
-    return _every_layer(
+    outcome = _every_layer(
         name, report, report.layers, fault, f"take at most {limit:,} MACs", f"take more than {limit:,} MACs"
     )
+    macs = [calls_macs(layer) for layer in report.layers]
+    known = [count for count in macs if isinstance(count, int)]
+    return replace(outcome, limit=limit, value=max(known) if known and len(known) == len(macs) else None)
 
 
 def groups_multiple_of(name: str, report: AuditReport, limit: int) -> Outcome:
@@ -131,9 +134,10 @@ def groups_multiple_of(name: str, report: AuditReport, limit: int) -> Outcome:
 
     grouped = [layer for layer in report.layers if layer.grouping == "grouped"]
     multiple = f"a multiple of {limit} channels a group"
-    return _every_layer(
+    outcome = _every_layer(
         name, report, grouped, fault, f"have {multiple}", f"do not have {multiple}", "grouped convolution"
     )
+    return replace(outcome, limit=limit)
 
 
 def forbid(name: str, report: AuditReport, limit: tuple[str, ...]) -> Outcome:
@@ -142,9 +146,10 @@ def forbid(name: str, report: AuditReport, limit: tuple[str, ...]) -> Outcome:
     def fault(layer: LayerCost) -> str | None:
         return ", ".join(kind for kind in limit if kind in layer.kinds) or None
 
-    return _every_layer(
+    outcome = _every_layer(
         name, report, report.layers, fault, f"avoid {', '.join(limit)}", f"are {' or '.join(limit)}"
     )
+    return replace(outcome, limit=limit)
 
 
 def require_verified(name: str, report: AuditReport, _: bool) -> Outcome:

@@ -23,6 +23,7 @@ class CheckSettings:
 
     budgets: Budgets
     baseline: Path | None = None
+    require_baseline: bool = False  # whether a model that the baseline does not hold fails
     tolerance: Fraction = Fraction(0)  # by how much of the baseline's value a quantity may grow
     input: tuple[str, ...] = ()  # [NAME=]1x3x224x224
     dim: tuple[str, ...] = ()  # NAME=VALUE
@@ -74,6 +75,9 @@ def _unknown(what: str, name: str, known: Sequence[str], where: str) -> UsageErr
 KEYS = {
     **BUDGETS,
     "baseline": Setting(values.path, "FILE", "Fail if a total grew over the one in this file."),
+    "require-baseline": Setting(
+        values.boolean, "", "Fail a model that is not in the baseline, which else is new and passes."
+    ),
     "tolerance": Setting(values.percentage, "PERCENT", "Growth over the baseline that is allowed: 2%."),
     "input": Setting(values.texts, "[NAME=]SHAPE", "Fix an input's shape."),
     "dim": Setting(values.texts, "NAME=VALUE", "Fix a symbolic dimension."),

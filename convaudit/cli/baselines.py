@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from fractions import Fraction
+from collections.abc import Iterator
 from pathlib import Path
 
-from convaudit.checks.baseline import check_baseline
+from convaudit.checks.baseline import check_baseline, new_model, not_written
 from convaudit.checks.baseline_file import dumps, loads
 from convaudit.checks.outcome import Outcome
+from convaudit.checks.settings import CheckSettings
 from convaudit.cli.output import write_result
 from convaudit.errors import LoadError, UsageError
 from convaudit.files import read_text
+from convaudit.frontends import names_code
 from convaudit.records import AuditReport
+from convaudit.reporters.text import listed
 
 
 class Baselines:
@@ -22,36 +25,51 @@ class Baselines:
     def __init__(self) -> None:
         self._read: dict[Path, dict[str, AuditReport]] = {}
         self._new: dict[Path, dict[str, AuditReport]] = defaultdict(dict)
+        self._compared: dict[Path, set[str]] = defaultdict(set)
 
-    def compare(self, path: Path, report: AuditReport, tolerance: Fraction) -> list[Outcome]:
-        """The outcomes of ``report`` against its baseline.
+    def compare(self, report: AuditReport, settings: CheckSettings) -> list[Outcome]:
+        """The outcomes of ``report`` against its baseline; of a model that is not in it, that it is new.
 
         Raises:
-            UsageError: The file, or the model in it, does not exist.
+            UsageError: The file does not exist, or is not a baseline.
         """
-        name = _name(report.source, path)
+        path = settings.baseline
+        assert path is not None, "what has no baseline is not compared"
         if not path.exists():
             raise UsageError(f"the baseline {str(path)!r} does not exist; make it with --write-baseline")
-        if name not in self._models(path):
-            raise UsageError(f"{name!r} is not in the baseline {str(path)!r}; add it with --write-baseline")
-        return check_baseline(self._models(path)[name], report, tolerance)
+        name, models = _name(report.source, path), self._models(path)
+        self._compared[path].add(name)
+        if name not in models:
+            return [new_model(name, str(path), required=settings.require_baseline)]
+        return check_baseline(models[name], report, settings.tolerance)
 
-    def keep(self, path: Path, report: AuditReport) -> None:
-        """Remember to write ``report`` into the file.
+    def keep(self, path: Path, report: AuditReport) -> list[Outcome]:
+        """Remember to write ``report`` into the file; what of it cannot be written."""
+        self._new[path][_name(report.source, path)] = report
+        return not_written(report)
 
-        Raises:
-            UsageError: A baseline cannot hold it, said while the model is still known.
-        """
-        entry = {_name(report.source, path): report}
-        dumps(entry)
-        self._new[path].update(entry)
+    def missing(self) -> Iterator[str]:
+        """Lines on the models of the files compared with that were not checked."""
+        for path, compared in self._compared.items():
+            rest = [name for name in self._models(path) if name not in compared]
+            gone = [name for name in rest if _is_gone(name, path)]
+            there = [name for name in rest if name not in gone]
+            if there:
+                number = f"{len(there)} of its {len(self._models(path))} models"
+                yield f"note: {path}: {number} {_were(there)} not checked: {listed(there)}"
+            if gone:
+                yield f"note: {path}: {listed(gone)} {_were(gone)} not found; --write-baseline drops that"
 
-    def save(self) -> list[Path]:
-        """Write the files; which were written."""
+    def save(self) -> Iterator[str]:
+        """Write the files, without models whose files are gone; lines on what was written and dropped."""
         for path, reports in self._new.items():
             old = self._models(path) if path.exists() else {}
-            write_result(dumps({**old, **reports}), str(path))
-        return list(self._new)
+            gone = [name for name in old if name not in reports and _is_gone(name, path)]
+            kept = {name: report for name, report in old.items() if name not in gone}
+            write_result(dumps({**kept, **reports}), str(path))
+            yield f"wrote {path}"
+            if gone:
+                yield f"note: {path}: dropped {listed(gone)}, which {_were(gone)} not found"
 
     def _models(self, path: Path) -> dict[str, AuditReport]:
         if path not in self._read:
@@ -61,6 +79,15 @@ class Baselines:
                 raise UsageError(f"the baseline {error}") from error
             self._read[path] = loads(text, str(path))
         return self._read[path]
+
+
+def _were(names: list[str]) -> str:
+    return "was" if len(names) == 1 else "were"
+
+
+def _is_gone(name: str, path: Path) -> bool:
+    """Whether a model of a baseline was a file that is no longer there; code is nowhere to be looked for."""
+    return not names_code(name) and not (path.parent / name).exists()
 
 
 def _name(source: str, path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,7 +13,7 @@ import click
 
 from convaudit.arguments import read_input
 from convaudit.checks.budgets import check_budgets
-from convaudit.checks.config import load_config, nearest_config
+from convaudit.checks.config import Config, load_config, nearest_config, nested_configs
 from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS, CheckSettings
 from convaudit.cli.baselines import Baselines
@@ -28,13 +29,15 @@ from convaudit.cli.options import (
     verify_options,
     without_verification,
 )
-from convaudit.cli.output import check_output, write_document, write_result
+from convaudit.cli.output import check_output
 from convaudit.cli.progress import progress_bar
+from convaudit.cli.results import write_github, write_outputs
 from convaudit.cli.values import FILE, MODEL, Value, read_dim
-from convaudit.cli.view import file_formats, file_options
+from convaudit.cli.view import file_formats, file_options, output_options
 from convaudit.errors import UsageError
 from convaudit.records import AuditReport
-from convaudit.reporters import DEFAULT_FORMAT, FORMATS
+from convaudit.reporters import chosen_format
+from convaudit.reporters.text import listed
 
 _EPILOG = """
 Examples:
@@ -81,10 +84,11 @@ def _option(name: str) -> Callable[[Decorated], Decorated]:
 @click.argument("models", nargs=-1, type=MODEL, metavar="[MODEL]...")
 @budget_options
 @click.option("--write-baseline", is_flag=True, help="Write the baseline instead of comparing with it.")
-@click.option("--config", type=FILE, help="Settings; else of the nearest convaudit.toml or pyproject.toml.")
+@click.option("--config", type=FILE, help="Settings of all models; else of the file that is nearest to each.")
 @source_options
 @verify_options
 @time_budget_option
+@output_options("check")
 @file_options
 @click.option(
     "--github/--no-github",
@@ -96,32 +100,57 @@ def check(
     write_baseline: bool,
     config: str | None,
     github: bool | None,
+    format_name: str | None,
+    output: str | None,
     **options: Any,
 ) -> None:
     """Check each MODEL, or all that a file names, against budgets and a baseline."""
-    file = load_config(Path(config)) if config else nearest_config()
-    sources = models or file.sources()
+    base = load_config(Path(config)) if config else nearest_config()
+    sources = models or base.sources()
     if not sources:
         raise UsageError("no MODEL is given, and no convaudit.toml or pyproject.toml names one")
-    for name in file_formats():
-        check_output(options[name], *sources)
+    name = chosen_format("check", format_name, output)
+    for path in (output, *(options[form] for form in file_formats())):
+        check_output(path, *sources)
+    files = [base] * len(sources) if config else nested_configs(base, sources)
+    _say_whose_settings(files, sources)
     given = _given(options)
-    settings = [file.settings(source, given) for source in sources]
+    settings = [file.settings(source, given) for file, source in zip(files, sources, strict=True)]
     _refuse_idle(options, settings, write_baseline)
     baselines = Baselines()
     checked = [
-        checked_model(source, own, options, baselines, write_baseline)
-        for source, own in zip(sources, settings, strict=True)
+        replace(
+            checked_model(source, own, options, baselines, write_baseline),
+            config=str(file.path) if file.path else None,
+        )
+        for source, own, file in zip(sources, settings, files, strict=True)
     ]
-    write_outputs(checked, {name: options[name] for name in file_formats()})
+    write_outputs(checked, name, output, {form: options[form] for form in file_formats()})
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
-        write_github(checked)
+        write_github(checked, name, output)
+    for text in baselines.missing():
+        note(text)
     if any(model.error is not None for model in checked):
         click.get_current_context().exit(ExitCode.TROUBLE)
-    for path in baselines.save():
-        note(f"wrote {path}")
+    for text in baselines.save():
+        note(text)
     failed = any(model.failures for model in checked)
     click.get_current_context().exit(ExitCode.FINDING if failed else ExitCode.OK)
+
+
+def _say_whose_settings(files: Sequence[Config], sources: Sequence[str]) -> None:
+    """Which files of settings hold, where that is not the one that lies in the current folder."""
+    held: dict[Path, list[str]] = {}
+    for file, source in zip(files, sources, strict=True):
+        if file.path is not None:
+            held.setdefault(file.path, []).append(source)
+            for other in file.unread:
+                held.setdefault(other, [])
+    for path, models in held.items():
+        if not models:
+            note(f"settings: {path} is not read: convaudit.toml beside it counts")
+        elif len(held) > 1 or path.parent != Path():
+            note(f"settings: {path} for {listed(models)}")
 
 
 def checked_model(
@@ -157,29 +186,10 @@ def _outcomes(
 ) -> list[Outcome]:
     outcomes = check_budgets(report, settings.budgets) if settings.budgets.given() else []
     if settings.baseline is not None and write_baseline:
-        baselines.keep(settings.baseline, report)
+        outcomes += baselines.keep(settings.baseline, report)
     elif settings.baseline is not None:
-        outcomes += baselines.compare(settings.baseline, report, settings.tolerance)
+        outcomes += baselines.compare(report, settings)
     return outcomes
-
-
-def write_outputs(checked: Sequence[CheckedModel], paths: Mapping[str, str | None]) -> None:
-    """The text on standard output, and a file for each format that has a path."""
-    for name, path in {DEFAULT_FORMAT: "-", **paths}.items():
-        if path:
-            write_document("check", checked, name, path)
-
-
-def write_github(checked: Sequence[CheckedModel]) -> None:
-    """Annotations on standard output; the job's summary behind what other steps wrote to it."""
-    write_result(FORMATS["github"].render("check", checked), None)
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        try:
-            with open(summary, "a", encoding="utf-8") as file:
-                file.write(FORMATS["markdown"].render("check", checked))
-        except OSError as error:
-            raise UsageError(f"cannot write GITHUB_STEP_SUMMARY: {error}") from error
 
 
 def _refuse_idle(options: Mapping[str, Any], settings: Sequence[CheckSettings], write_baseline: bool) -> None:
@@ -189,6 +199,8 @@ def _refuse_idle(options: Mapping[str, Any], settings: Sequence[CheckSettings], 
         verify_keywords(options, needs=f"--verify, {_TIMED_BY}")
     if not timed and options["time_budget"] is not None:
         raise UsageError(f"--time-budget says how long to time; it needs {_TIMED_BY}")
+    if options["require_baseline"] and (write_baseline or all(own.baseline is None for own in settings)):
+        raise UsageError("--require-baseline is for comparing with a --baseline; leave it out")
     if options["tolerance"] is not None and (write_baseline or all(own.baseline is None for own in settings)):
         raise UsageError("--tolerance is for comparing with a --baseline; nothing is compared: leave it out")
 

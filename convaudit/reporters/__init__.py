@@ -105,7 +105,7 @@ FORMATS = {
     ),
     "json": Format(
         module="convaudit.reporters.json",
-        documents=("audit", "models", "diff", "sweep", "sweeps", "lint", "explain"),
+        documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint", "explain"),
         about="JSON with exact integers",
         suffixes=(".json",),
         lists_layers=True,

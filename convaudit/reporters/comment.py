@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from convaudit.checks.outcome import CheckedModel, Outcome
-from convaudit.reporters.outcomes import contributor_lines, overall, verdict
+from convaudit.reporters.outcomes import contributor_lines, overall, status_of, verdict
 from convaudit.reporters.text import markdown_code, markdown_text, shorten
 
 CHECK_MARK = "<!-- convaudit check -->"
@@ -27,10 +27,10 @@ _BAD = ("error", "failed")
 
 def check_comment(models: Sequence[CheckedModel]) -> str:
     """A heading, one row a model, then each model's checks: what failed unfolded, what passed folded."""
-    ordered = sorted(models, key=lambda model: [*_SIGNS].index(_status(model)))
+    ordered = sorted(models, key=lambda model: [*_SIGNS].index(status_of(model)))
     parts = [CHECK_MARK, f"## convaudit: {overall(models)}", *_summary(ordered)]
-    unfolded = [model for model in ordered if _status(model) in _BAD]
-    folded = [model for model in ordered if _status(model) not in _BAD and model.outcomes]
+    unfolded = [model for model in ordered if status_of(model) in _BAD]
+    folded = [model for model in ordered if status_of(model) not in _BAD and model.outcomes]
     room = MOST_CHARACTERS - sum(map(len, parts))
     shown = [*_fitting(unfolded, room)]
     room -= sum(map(len, shown))
@@ -45,11 +45,11 @@ def _summary(models: Sequence[CheckedModel]) -> Iterator[str]:
     """A row for each model, as many as there is room for, and how many there is none for."""
     if not models:
         return
-    rows = [f"| {_SIGNS[_status(model)]} | {_name(model)} | {_result(model)} |" for model in models]
+    rows = [f"| {_SIGNS[status_of(model)]} | {_name(model)} | {_result(model)} |" for model in models]
     kept = _that_fit(rows, _SUMMARY_SHARE)
     yield "\n".join(["|  | model | result |", "|---|---|---|", *rows[:kept]])
     if kept < len(rows):
-        left = [_status(model) for model in models[kept:]]
+        left = [status_of(model) for model in models[kept:]]
         bad = sum(status in _BAD for status in left)
         yield f"No room here for {_models(len(left))} more, {bad} of them with a failure: see `--json FILE`."
 
@@ -93,14 +93,6 @@ def _that_fit(rows: Sequence[str], room: int) -> int:
         if room < 0:
             return index
     return len(rows)
-
-
-def _status(model: CheckedModel) -> str:
-    """The gravest of a model's results."""
-    if model.error is not None:
-        return "error"
-    found = {outcome.status for outcome in model.outcomes}
-    return next((status for status in ("failed", "skipped") if status in found), "passed")
 
 
 def _result(model: CheckedModel) -> str:

@@ -20,6 +20,7 @@ from convaudit.reporters.text import json_text
 
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
+    from convaudit.checks.outcome import CheckedModel
     from convaudit.records.explanation import Explanation
     from convaudit.records.findings import LintReport
     from convaudit.records.timing import Sweep
@@ -92,6 +93,13 @@ def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str
     from convaudit.reporters.findings import lint_dict
 
     return json_text(map(lint_dict, reports))
+
+
+def render_check(models: Sequence[CheckedModel], view: View = DEFAULT_VIEW) -> str:
+    """A list of the models' objects, of one model too; ``check.schema.json`` is their schema."""
+    from convaudit.reporters.checked import checked_dict
+
+    return json_text(map(checked_dict, models))
 
 
 def _change(change: Any) -> dict[str, Any]:

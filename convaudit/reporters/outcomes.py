@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from convaudit.checks.outcome import CheckedModel, Contributor, Outcome
 from convaudit.reporters.text import printable
 
+RESULTS = ("error", "failed", "skipped", "passed")
+"""A model's result and, but for the first, a check's: the gravest first."""
 _MOST = 3
 
 
@@ -42,7 +44,14 @@ def verdict(model: CheckedModel) -> str:
     if failures:
         return f"{failures} of {number} checks failed"
     passed = sum(outcome.status == "passed" for outcome in model.outcomes)
-    return f"{passed} of {number} checks passed"
+    skipped = f", {number - passed} skipped" if passed < number else ""
+    return (f"{passed} of {number} checks passed" if passed else "nothing checked") + skipped
+
+
+def status_of(model: CheckedModel) -> str:
+    """The gravest of a model's results: ``error``, ``failed``, ``skipped`` or ``passed``."""
+    found = {"error"} if model.error is not None else {outcome.status for outcome in model.outcomes}
+    return next((status for status in RESULTS if status in found), "passed")
 
 
 def overall(models: Sequence[CheckedModel]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -12,6 +13,7 @@ import pytest
 
 from convaudit.analyzer import analyze
 from convaudit.checks import baseline_file, check_baseline, difference_of
+from convaudit.checks.baseline import not_written
 from convaudit.checks.baseline_file import dumps, loads
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
@@ -70,9 +72,17 @@ def test_what_is_read_back_does_not_differ(report: AuditReport) -> None:
     assert dumps({"m": back}) == dumps({"m": report})
 
 
-def test_a_symbolic_total_is_refused_with_the_option_that_fixes_it() -> None:
-    with pytest.raises(UsageError, match=r"m\.onnx: .*depend on batch.*--dim batch=1"):
-        dumps({"m.onnx": audit([stem(batch=symbol("batch"))])})
+def test_what_is_no_number_is_not_written_and_said() -> None:
+    report = audit([stem(batch=symbol("batch"))])
+    (back,) = loads(dumps({"m": report}), "base.json").values()
+    assert (back.totals.params, back.totals.macs, back.layers[0].macs) == (report.totals.params, None, None)
+    said = {outcome.rule: (outcome.status, outcome.message) for outcome in not_written(report)}
+    assert said["baseline-macs"][0] == "skipped"
+    assert re.match(r"not written: MACs depend on batch; .*--dim batch=1", said["baseline-macs"][1])
+    assert {*said} == {"baseline-macs", "baseline-activation-bytes"}
+    assert statuses(back, REPORT)["macs"] == statuses(back, report)["macs"] == "skipped"
+    assert statuses(back, report)["params"] == "passed"
+    assert not_written(REPORT) == []
 
 
 GOOD = json.loads(dumps({"m": REPORT}))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convaudit.checks.budgets import BUDGETS
-from convaudit.checks.config import find_config, load_config
+from convaudit.checks.config import find_config, load_config, nested_configs
 from convaudit.checks.settings import KEYS, make_settings, read_values
 from convaudit.errors import UsageError
 from tests.checks.test_budgets import some_value
@@ -209,7 +209,7 @@ def test_every_key_makes_a_setting() -> None:
     settings = make_settings(read_values(good, "here"))
     assert [*settings.budgets.given()] == [key.replace("-", "_") for key in BUDGETS]
     others = [key for key in KEYS if key not in BUDGETS]
-    assert {key: getattr(settings, key) for key in others} == {
+    assert {key: getattr(settings, key.replace("-", "_")) for key in others} == {
         key: KEYS[key].read(good[key]) for key in others
     }
 
@@ -220,3 +220,56 @@ def test_the_readme_s_settings_can_be_read(tmp_path: Path) -> None:
     config = load_config(tmp_path / "convaudit.toml")
     assert config.values["tolerance"] == Fraction(1, 50)
     assert config.models["nets/*.onnx"]["max-params"] == 5_000_000
+
+
+NESTED = {
+    "convaudit.toml": 'baseline = "base.json"',
+    "pyproject.toml": "[tool.convaudit]\nmax-params = 1",
+    "nets/convaudit.toml": 'baseline = "base.json"',
+    "nets/old/pyproject.toml": "[project]",
+    "nets/old/deep/pyproject.toml": "[tool.convaudit]\nmax-params = 2",
+}
+
+
+@pytest.fixture
+def nested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project in a folder, with settings in folders of it, and beside it another one's."""
+    for name, text in {f"repo/{name}": text for name, text in NESTED.items()}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "convaudit.toml").write_text("max-params = 3")
+    monkeypatch.chdir(tmp_path / "repo")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("place", "source", "path"),
+    [
+        pytest.param("repo", "a.onnx", "convaudit.toml", id="project"),
+        pytest.param("repo", "nets/a.onnx", "nets/convaudit.toml", id="nearest"),
+        pytest.param("repo", "nets/old/a.onnx", "nets/convaudit.toml", id="no-table"),
+        pytest.param("repo", "nets/old/deep/a.onnx", "nets/old/deep/pyproject.toml", id="deep"),
+        pytest.param("repo", "gone/a.onnx", "convaudit.toml", id="no-such-folder"),
+        pytest.param("repo", "../other/a.onnx", "convaudit.toml", id="outside"),
+        pytest.param("repo", "package.module:factory", "convaudit.toml", id="code"),
+        pytest.param("repo/nets/old", "a.onnx", "../convaudit.toml", id="from-below"),
+        pytest.param("repo/nets", "../a.onnx", "convaudit.toml", id="above-the-project"),
+        pytest.param(".", "repo/nets/a.onnx", "repo/nets/convaudit.toml", id="from-above"),
+        pytest.param(".", "other/a.onnx", "other/convaudit.toml", id="another-project"),
+    ],
+)
+def test_the_settings_nearest_to_a_model_hold(
+    nested: Path, monkeypatch: pytest.MonkeyPatch, place: str, source: str, path: str
+) -> None:
+    monkeypatch.chdir(nested / place)
+    (config,) = nested_configs(find_config(Path.cwd()), [source])
+    assert config.path == Path(path)
+    baseline = config.settings(source, {}).baseline
+    assert baseline in (None, Path(path).parent / "base.json")
+
+
+def test_settings_beside_that_do_not_count_are_known(nested: Path) -> None:
+    assert find_config(Path.cwd()).unread == (Path("pyproject.toml"),)
+    (nested / "repo" / "pyproject.toml").write_text("damaged =")
+    assert find_config(Path.cwd()).unread == ()

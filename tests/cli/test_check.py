@@ -6,17 +6,21 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import junitparser
 import onnx
 import pytest
 from click.testing import Result
 
+from convaudit.reporters.checked import CHECK_SCHEMA_VERSION
 from tests.cli.conftest import save_model
 from tests.models import MOBILENET_V2_MACS, MOBILENET_V2_PARAMS, mobilenet_v2
 from tests.schemas import SARIF, validate
 
+SCHEMA = json.loads((resources.files("convaudit.reporters") / "check.schema.json").read_text())
 Run = Callable[..., Result]
 PARAMS = 8 * 2 * 9
 MACS = PARAMS * 36  # save_model's convolution: 6x6 outputs
@@ -265,9 +269,44 @@ def test_a_baseline_keeps_models_that_are_not_checked(run: Run, elsewhere: Path)
         assert run("check", name, "--baseline", "base.json", "--write-baseline").exit_code == 0
     assert list(json.loads((elsewhere / "base.json").read_text())["models"]) == ["a.onnx", "b.onnx"]
     save_model(elsewhere / "c.onnx")
-    result = run("check", "c.onnx", "--baseline", "base.json")
-    assert result.exit_code == 2
-    assert "'c.onnx' is not in the baseline 'base.json'; add it with --write-baseline" in result.stderr
+    for options in ([], ["a.onnx"]):
+        result = run("check", "c.onnx", *options, "--baseline", "base.json")
+        assert result.exit_code == 0
+        said = "skipped  baseline  new: 'c.onnx' is not in base.json; add it with --write-baseline"
+        assert said in result.stdout
+        assert "c.onnx: nothing checked, 1 skipped" in result.stdout
+        names = "a.onnx, b.onnx" if not options else "b.onnx"
+        were = "2 of its 2 models were" if not options else "1 of its 2 models was"
+        assert result.stderr == f"note: base.json: {were} not checked: {names}\n"
+    result = run("check", "c.onnx", "--baseline", "base.json", "--require-baseline")
+    assert result.exit_code == 1
+    assert "FAILED   require-baseline  new: 'c.onnx' is not in base.json" in result.stdout
+
+
+def test_models_of_a_baseline_that_are_gone_are_told_and_dropped(run: Run, elsewhere: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        save_model(elsewhere / name)
+    run("check", "a.onnx", "b.onnx", "--baseline", "base.json", "--write-baseline")
+    text = (elsewhere / "base.json").read_text()
+    code = text.replace('"models": {', '"models": {"package.module:factory":' + _first_model(text) + ",")
+    (elsewhere / "base.json").write_text(code)
+    (elsewhere / "b.onnx").unlink()
+    result = run("check", "a.onnx", "--baseline", "base.json")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "note: base.json: 1 of its 3 models was not checked: package.module:factory",
+        "note: base.json: b.onnx was not found; --write-baseline drops that",
+    ]
+    written = run("check", "a.onnx", "--baseline", "base.json", "--write-baseline")
+    assert written.stderr == "wrote base.json\nnote: base.json: dropped b.onnx, which was not found\n"
+    assert list(json.loads((elsewhere / "base.json").read_text())["models"]) == [
+        "a.onnx",
+        "package.module:factory",
+    ]
+
+
+def _first_model(text: str) -> str:
+    return json.dumps(next(iter(json.loads(text)["models"].values())))
 
 
 def test_a_baseline_holds_from_any_folder(run: Run, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,12 +332,102 @@ def test_a_damaged_baseline_is_refused_and_not_overwritten(run: Run, model: str,
     assert (elsewhere / "base.json").read_text() == "{"
 
 
-def test_a_symbolic_model_makes_no_baseline(run: Run, elsewhere: Path) -> None:
+def test_a_symbolic_model_does_not_keep_the_others_from_their_baseline(run: Run, elsewhere: Path) -> None:
     save_model(elsewhere / "dynamic.onnx", batch="N")
-    result = run("check", "dynamic.onnx", "--baseline", "base.json", "--write-baseline")
-    assert (result.exit_code, (elsewhere / "base.json").exists()) == (2, False)
-    assert "dynamic.onnx: a baseline holds numbers, but macs depend on N" in result.stderr
-    assert "dynamic.onnx: could not be audited" in result.stdout
+    save_model(elsewhere / "fixed.onnx")
+    models = ["dynamic.onnx", "fixed.onnx", "--baseline", "base.json"]
+    result = run("check", *models, "--write-baseline")
+    assert (result.exit_code, result.stderr) == (0, "wrote base.json\n")
+    assert re.search("skipped  baseline-macs  +not written: MACs depend on N; .*--dim N=1\n", result.stdout)
+    totals = {
+        name: model["totals"]["macs"]
+        for name, model in json.loads((elsewhere / "base.json").read_text())["models"].items()
+    }
+    assert totals == {"dynamic.onnx": None, "fixed.onnx": MACS}
+    again = run("check", *models)
+    assert again.exit_code == 0
+    assert "dynamic.onnx: 3 of 5 checks passed, 2 skipped" in again.stdout
+    save_model(elsewhere / "dynamic.onnx", batch="N", groups=1)
+    assert run("check", *models).exit_code == 1
+
+
+def test_the_settings_nearest_to_each_model_hold_and_are_said(
+    run: Run, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / "nets").mkdir()
+    for name in ("net.onnx", "nets/net.onnx"):
+        save_model(elsewhere / name)
+    (elsewhere / "convaudit.toml").write_text("max-params = 1")
+    (elsewhere / "pyproject.toml").write_text("[tool.convaudit]\nmax-macs = 1")
+    (elsewhere / "nets" / "convaudit.toml").write_text('max-params = "5M"')
+    result = run("check", "net.onnx", "nets/net.onnx", "-f", "json")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "settings: convaudit.toml for net.onnx",
+        "settings: pyproject.toml is not read: convaudit.toml beside it counts",
+        "settings: nets/convaudit.toml for nets/net.onnx",
+    ]
+    found = {one["config"]: one["status"] for one in json.loads(result.stdout)}
+    assert found == {"convaudit.toml": "failed", "nets/convaudit.toml": "passed"}
+    pinned = run("check", "nets/net.onnx", "--config", "convaudit.toml")
+    assert (pinned.exit_code, pinned.stderr) == (1, "")
+    monkeypatch.chdir(elsewhere / "nets")
+    (elsewhere / "nets" / "convaudit.toml").unlink()
+    above = run("check", "net.onnx")
+    assert above.stderr.startswith("settings: ../convaudit.toml for net.onnx\n")
+
+
+@pytest.mark.parametrize("options", [["-f", "json"], ["-o", "out.json"], ["--json", "out.json"]])
+def test_json_in_every_way(run: Run, model: str, options: list[str]) -> None:
+    limits = ["--max-params", "1", "--max-macs", "1M", "--min-saving", "40%", "--forbid", "grouped"]
+    result = run("check", model, *limits, "--max-layer-macs", "9", "--github", *options)
+    assert result.exit_code == 1
+    text = result.stdout if options[0] == "-f" else Path("out.json").read_text()
+    commands = result.stderr if options[0] == "-f" else result.stdout
+    assert re.search("^::error title=.*max-params: 144", commands, re.M)
+    (document,) = json.loads(text)
+    jsonschema.Draft202012Validator(SCHEMA).validate([document])
+    assert (document["status"], document["source"], document["config"]) == ("failed", model, None)
+    found = {one["rule"]: (one["status"], one["value"], one["limit"]) for one in document["outcomes"]}
+    assert found == {
+        "max-params": ("failed", PARAMS, 1),
+        "max-macs": ("passed", MACS, 1_000_000),
+        "max-layer-macs": ("failed", MACS, 9),
+        "min-saving": ("passed", 0.5, 0.4),
+        "forbid": ("failed", None, ["grouped"]),
+    }
+    assert document["outcomes"][0]["contributors"] == [
+        {"name": "conv", "detail": "144 (100.0%)", "is_layer": True}
+    ]
+
+
+def test_json_of_what_cannot_be_audited_and_of_formulas(run: Run, elsewhere: Path) -> None:
+    save_model(elsewhere / "dynamic.onnx", batch="N")
+    result = run("check", "dynamic.onnx", "gone.onnx", "--max-macs", "1M", "-f", "json")
+    assert result.exit_code == 2
+    document = json.loads(result.stdout)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert [one["status"] for one in document] == ["failed", "error"]
+    (outcome,) = document[0]["outcomes"]
+    assert (outcome["value"], outcome["formula"]) == (None, {"value": f"{MACS}*N"})
+    assert "gone.onnx" in document[1]["error"]
+
+
+def test_the_schema_of_json_is_valid_and_can_fail(run: Run, model: str) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    validator.check_schema(SCHEMA)
+    assert SCHEMA["$id"] == f"urn:convaudit:schema:check:{CHECK_SCHEMA_VERSION}"
+    document = json.loads(run("check", model, "--max-params", "1", "-f", "json").stdout)
+    document[0]["outcomes"][0]["status"] = "maybe"
+    with pytest.raises(jsonschema.ValidationError, match="maybe"):
+        validator.validate(document)
+
+
+@pytest.mark.parametrize("form", ["markdown", "junit", "sarif", "github"])
+def test_every_format_goes_to_standard_output(run: Run, model: str, form: str) -> None:
+    result = run("check", model, "--max-params", "1", "-f", form, "--github")
+    assert result.stdout == run("check", model, "--max-params", "1", "-f", form).stdout or form == "junit"
+    assert ("::error" in result.stderr) == (form != "github")
 
 
 def test_a_summary_that_cannot_be_written(run: Run, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,7 +510,7 @@ def test_the_last_line_tells_of_checks_that_were_skipped(run: Run) -> None:
     opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("mine", 1)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), "opaque.onnx")
     written = run("check", "opaque.onnx", "--baseline", "base.json", "--write-baseline")
-    assert written.stdout == "opaque.onnx: nothing checked\n\n1 model checked: nothing failed\n"
+    assert written.stdout.startswith("opaque.onnx: nothing checked, 3 skipped\n")
     result = run("check", "opaque.onnx", "--baseline", "base.json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.endswith("1 model checked: nothing failed, 3 checks skipped\n")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import PurePath
 from typing import Any
 
-from convaudit.records import KINDS, AuditReport
+from convaudit.records import AuditReport
 from convaudit.reporters import View
 from convaudit.reporters.lines import cautions, example_lines, heading, summary, verdicts
 from convaudit.reporters.page.drawn import drawings
@@ -48,14 +47,12 @@ def model_context(
         most: How many rows it may have.
     """
     table = layer_table(report, view, prefix, most)
-    kinds = Counter(row.layer.kind for row in table.rows)
     return {
         "name": file_title(report.source),
         "heading": heading(report),
         "tiles": report_tiles(report),
         "table": table,
-        "kinds": [(kind, kinds[kind]) for kind in KINDS if kinds[kind]],
-        "panels": layer_panels(report, [(row.id, row.layer) for row in table.rows], pictures),
+        "panels": layer_panels(report, [(row.id, row.member) for row in table.rows], pictures),
         "costliest": _costliest(table),
         "cautions": cautions(report),
         "lines": [*example_lines(report), *summary(report), *verdicts(report), *time_lines(report)],

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from convaudit.records import STATUSES, AuditReport, LayerCost
+from convaudit.analyzer.blocks import Member
+from convaudit.explaining.text import number
+from convaudit.records import STATUSES, AuditReport, LayerCost, OtherLayer
 from convaudit.records.findings import Finding
 from convaudit.reporters.cells import bits_text, intensity_at, kernel_text
+from convaudit.reporters.colours import OTHER
 from convaudit.reporters.findings import finding_lines
 from convaudit.reporters.page.tiles import Tone
 from convaudit.reporters.page.told import Pictures, Told, told_of
@@ -31,11 +34,13 @@ class ShownFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """Everything about one layer."""
+    """Everything about one op; what is only of convolutions is empty for another one."""
 
     id: str
-    layer: LayerCost
-    told: Told
+    name: str
+    kind: str
+    what: str  # its kind in words
+    told: Told | None
     facts: tuple[Named, ...]
     verdict: tuple[Named, ...]
     tone: Tone
@@ -45,13 +50,13 @@ class Panel:
 
 
 def layer_panels(
-    report: AuditReport, layers: Sequence[tuple[str, LayerCost]], pictures: Pictures
+    report: AuditReport, members: Sequence[tuple[str, Member]], pictures: Pictures
 ) -> list[Panel]:
-    """A panel for each layer that is listed.
+    """A panel for each op that is listed.
 
     Args:
         report: What an audit found.
-        layers: The layers that are listed, each with its row's id.
+        members: The ops that are listed, each with its row's id.
         pictures: Where pictures are kept.
     """
     findings: dict[str, list[Finding]] = {}
@@ -59,15 +64,19 @@ def layer_panels(
         findings.setdefault(finding.layer, []).append(finding)
     about = shown(report)
     return [
-        _panel(row, layer, told_of(layer, report, pictures), about, findings.get(layer.name, ()))
-        for row, layer in layers
+        _panel(row, member, told_of(member, report, pictures), about, findings.get(member.name, ()))
+        if isinstance(member, LayerCost)
+        else _other(row, member, about)
+        for row, member in members
     ]
 
 
 def _panel(row: str, layer: LayerCost, told: Told, about: Shown, findings: Sequence[Finding]) -> Panel:
     return Panel(
         id=row,
-        layer=layer,
+        name=printable(layer.name),
+        kind=layer.kind,
+        what=layer.kind if layer.groups == 1 else f"{layer.kind}, {layer.groups} groups",
         told=told,
         facts=_printable(_facts(layer, about)),
         verdict=_printable(_verdict(layer)),
@@ -75,6 +84,31 @@ def _panel(row: str, layer: LayerCost, told: Told, about: Shown, findings: Seque
         times=_printable(_times(layer)),
         findings=tuple(_shown(finding, about.report) for finding in findings),
         notes=tuple(map(printable, layer.notes)),
+    )
+
+
+def _other(row: str, op: OtherLayer, about: Shown) -> Panel:
+    facts = {
+        "input": f"{as_text(op.input_shape)} {op.dtype}",
+        "output": as_text(op.output_shape),
+        "weight": "none" if op.weight_shape is None else as_text(op.weight_shape),
+        "calls in a run": about.example.text(op.calls),
+        "parameters": number(op.params),
+        "MACs of one call": number(op.macs),
+        "share of the model's MACs": human_percentage(about.share(op)),
+    }
+    return Panel(
+        id=row,
+        name=printable(op.name),
+        kind=OTHER,
+        what=printable(op.op),
+        told=None,
+        facts=_printable(iter(facts.items())),
+        verdict=(),
+        tone="",
+        times=(),
+        findings=(),
+        notes=tuple(map(printable, op.notes)),
     )
 
 

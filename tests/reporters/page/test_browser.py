@@ -9,13 +9,14 @@ import pytest
 from convaudit.analyzer import analyze
 from convaudit.checks import difference_of
 from convaudit.records import AuditReport
+from convaudit.reporters import View
 from convaudit.reporters.page import render_audit, render_diff, render_models
+from convaudit.reporters.selection import select
 from tests.networks import mixed_network, timed, verified
 from tests.reporters.page.conftest import Open
-from tests.reporters.page.test_markup import HOSTILE, hostile_report
+from tests.reporters.page.test_markup import EVERY, HOSTILE, MIXED, hostile_report
 
 pytestmark = pytest.mark.xdist_group("chromium")
-MIXED = analyze(mixed_network())
 REPORT: AuditReport = verified(timed(MIXED))
 NARROW, WIDE = 400, 1600
 
@@ -32,8 +33,7 @@ def names(page: Any) -> list[str]:
 
 
 def by_macs(*, largest: bool) -> list[str]:
-    ranked = sorted(MIXED.layers, key=lambda layer: -(layer.macs or 0))  # type: ignore[operator, type-var]
-    known = [layer.name for layer in ranked]
+    known = [row.name for row in select(MIXED, View(sort="macs", all_ops=True))]
     return known if largest else known[::-1]
 
 
@@ -51,7 +51,7 @@ def test_a_page_is_drawn_and_fits(opened: Open, audited: str, width: int, dark: 
         assert chart.locator("path[aria-label], line[aria-label], text").count() > 3
         assert chart.get_attribute("role") == "img"
         assert chart.get_attribute("aria-label")
-    assert len(names(page)) == len(MIXED.layers)
+    assert len(names(page)) == EVERY
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     red, green, blue = (int(part) for part in background[4:-1].split(","))
     assert (max(red, green, blue) < 64) == dark
@@ -76,9 +76,9 @@ def test_rows_are_filtered_by_words_and_kinds(opened: Open, audited: str) -> Non
     page = opened(audited)
     page.get_by_label("Filter the layers").fill("BLOCK depth")
     assert names(page) == ["block/depthwise"]
-    assert page.get_by_role("status").inner_text().startswith("1 of 10 layers")
+    assert page.get_by_role("status").inner_text().startswith(f"1 of {EVERY} ")
     page.get_by_label("Filter the layers").press("Escape")
-    assert len(names(page)) == 10
+    assert len(names(page)) == EVERY
     page.get_by_role("button", name="grouped").click()
     page.get_by_role("button", name="transposed").click()
     assert names(page) == ["grouped", "up"]
@@ -118,7 +118,7 @@ def test_a_layer_is_chosen_by_the_keyboard(opened: Open, audited: str, width: in
         assert not page.locator("#panel").is_visible()
         assert page.evaluate("document.activeElement.textContent") == "block/project"
     page.keyboard.press("End")
-    assert page.evaluate("document.activeElement.textContent") == "dynamic"
+    assert page.evaluate("document.activeElement.textContent") == MIXED.other_layers[-1].name
 
 
 def test_a_link_opens_at_its_layer(opened: Open, audited: str) -> None:
@@ -146,9 +146,14 @@ def test_what_is_read_needs_no_script_and_prints(opened: Open, audited: str) -> 
     assert not page.locator(".tools").is_visible()
 
 
+@pytest.fixture(scope="session", name="hostile")
+def _hostile() -> str:
+    return render_audit(hostile_report())
+
+
 @pytest.mark.parametrize("width", [NARROW, WIDE])
-def test_names_of_a_hostile_file_run_nothing(opened: Open, width: int) -> None:
-    page = opened(render_audit(hostile_report()), width=width)
+def test_names_of_a_hostile_file_run_nothing(opened: Open, hostile: str, width: int) -> None:
+    page = opened(hostile, width=width)
     page.evaluate("for (const row of document.querySelectorAll('tbody tr')) row.querySelector('a').click()")
     page.keyboard.press("Escape")
     page.locator("#chart-macs a[href] > path").first.hover()

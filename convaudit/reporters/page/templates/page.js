@@ -67,8 +67,8 @@
         one.row.classList.toggle("filtered", !keep);
         if (keep) { shown += 1; share += one.share; }
       }
-      const part = share && shown < rows.length ? `, ${(100 * share).toFixed(1)}% of the convolutions' MACs` : "";
-      count.textContent = shown < rows.length ? `${shown} of ${rows.length} layers${part}` : `${rows.length} layers`;
+      const part = share && shown < rows.length ? `, ${(100 * share).toFixed(1)}% of the model's MACs` : "";
+      count.textContent = shown < rows.length ? `${shown} of ${rows.length} rows${part}` : `${rows.length} rows`;
       roving(table);
     };
     input.addEventListener("input", apply);

@@ -15,7 +15,7 @@ from convaudit.reporters.columns import COLUMNS, filled_columns
 from convaudit.reporters.selection import select
 from convaudit.reporters.shown import Shown, shown
 
-MOST_ROWS = 2000
+MOST_ROWS = 1000
 """Rows of a page. Beyond it, a browser takes seconds to lay the table out."""
 
 

@@ -7,7 +7,10 @@ positions. Whatever cannot be known stays ``None`` and is named in the report's 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from convaudit.analyzer.costs import layer_cost
+from convaudit.analyzer.examples import example_of
 from convaudit.analyzer.totals import network_totals
 from convaudit.analyzer.warnings import unknowns, warnings
 from convaudit.records import AuditReport, Network
@@ -38,7 +41,7 @@ def analyze(network: Network) -> AuditReport:
     """
     layers = tuple(layer_cost(layer) for layer in network.layers)
     totals = network_totals(network, layers)
-    return AuditReport(
+    report = AuditReport(
         source=network.source,
         format=network.format,
         inputs=network.inputs,
@@ -49,5 +52,7 @@ def analyze(network: Network) -> AuditReport:
         other_ops=network.other_ops,
         uncounted_ops=network.uncounted_ops,
         file_bytes=network.file_bytes,
-        warnings=network.warnings + warnings(layers, totals, network.other_ops),
+        warnings=network.warnings,
     )
+    told = warnings(layers, totals, network.other_ops, lambda count: example_of(report).text(count))
+    return replace(report, warnings=report.warnings + told)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from convaudit.formulas import Count, Formula
 from convaudit.formulas.examples import (
@@ -19,6 +20,7 @@ from convaudit.formulas.examples import (
 )
 from convaudit.formulas.values import value_at
 from convaudit.records import AuditReport, LayerCost, Shape
+from convaudit.shapes import as_text
 from convaudit.units import human
 
 _TRIES = 6  # each with twice the sizes
@@ -85,6 +87,7 @@ def example_of(*reports: AuditReport) -> Example:
     factor = _common_factor(reports) if len(shown) == 1 else None
     roles, strides = _roles(names, reports), strides_of(counts)
     sizes = {name: example_size(roles[name], strides.get(name, 1)) for name in names}
+    sizes |= {name: 1 for name in names if name not in counted and role_of(name) is None}
     if factor is not None:
         return Example({**sizes, factor: 1}, shown, factor)
     outputs = {size for report in reports for layer in report.layers for size in _open_sizes(layer)}
@@ -140,3 +143,16 @@ def _roles(names: Iterable[str], reports: Iterable[AuditReport]) -> dict[str, st
                 for name in size.symbols if isinstance(size, Formula) else ():
                     places.setdefault(name, role_of_axis(axis, len(shape)))
     return {name: role_of(name) or places.get(name, "other") for name in names}
+
+
+def input_advice(report: AuditReport) -> str:
+    """The options that fix all open inputs at the example: ``-i x=1x3x224x224``; empty where none is open."""
+    example = example_of(report)
+    options = []
+    for tensor in report.inputs:
+        shape = example.shape(tensor.shape)
+        if shape is None or not any(isinstance(size, Formula) for size in tensor.shape or ()):
+            continue
+        if all(isinstance(size, int) and size > 0 for size in shape):
+            options.append(f"-i {quote(tensor.name)}={as_text(shape)}")
+    return " ".join(options)

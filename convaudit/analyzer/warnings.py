@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from convaudit.analyzer.totals import ArmCount, calls_macs, exclusive_sum
 from convaudit.formulas import Count
 from convaudit.records import COSTS, AuditReport, LayerCost, OtherOp, Totals
-from convaudit.units import human
 
 # the counterpart with groups=1 is known where the layer is
 _COUNTS = (*(name for name in COSTS if not name.startswith("dense_")), "calls")
 
 
-def warnings(layers: Sequence[LayerCost], totals: Totals, other_ops: Sequence[OtherOp]) -> tuple[str, ...]:
-    """One line for each way in which the totals say less, or other, than their reader would think."""
+def warnings(
+    layers: Sequence[LayerCost],
+    totals: Totals,
+    other_ops: Sequence[OtherOp],
+    text: Callable[[Count | None], str],
+) -> tuple[str, ...]:
+    """One line for each way in which the totals say less, or other, than their reader would think.
+
+    Args:
+        layers: With their costs.
+        totals: Theirs.
+        other_ops: The other multiplying ops.
+        text: How a count is written.
+    """
     unseen = any(other.opaque for other in other_ops)
     if not layers and not unseen:
         return ("the model contains no convolution",)
     return (
         *_dynamic_weights(layers),
-        *_unknown_counts(layers, totals),
-        *_iterations(layers, totals),
-        *_branches(layers),
+        *_unknown_counts(layers, totals, text),
+        *_iterations(layers, totals, text),
+        *_branches(layers, text),
         *_unknown_other_ops(other_ops),
     )
 
@@ -40,34 +51,38 @@ def _dynamic_weights(layers: Sequence[LayerCost]) -> Iterator[str]:
             )
 
 
-def _unknown_counts(layers: Sequence[LayerCost], totals: Totals) -> Iterator[str]:
+def _unknown_counts(
+    layers: Sequence[LayerCost], totals: Totals, text: Callable[[Count | None], str]
+) -> Iterator[str]:
     without_macs = [layer.name for layer in layers if layer.macs is None]
     if without_macs:
-        yield f"{_layers(without_macs)}: MACs unknown; the total is at least {human(totals.macs_at_least)}"
+        yield f"{_layers(without_macs)}: MACs unknown; the total is at least {text(totals.macs_at_least)}"
     without_params = [layer.name for layer in layers if layer.params is None]
     if without_params:
         yield f"{_layers(without_params)}: parameters unknown, so is their total"
 
 
-def _iterations(layers: Sequence[LayerCost], totals: Totals) -> Iterator[str]:
+def _iterations(
+    layers: Sequence[LayerCost], totals: Totals, text: Callable[[Count | None], str]
+) -> Iterator[str]:
     looped = [layer for layer in layers if layer.calls is None]
     if looped:
         once = exclusive_sum((layer.branches, layer.macs) for layer in looped)
         yield (
             f"{_layers([layer.name for layer in looped])}: in a loop of unknown length, "
-            f"{_number(once)} MACs per iteration; "
-            f"the total without it is at least {human(totals.macs_at_least)}"
+            f"{_number(once, text)} MACs per iteration; "
+            f"the total without it is at least {text(totals.macs_at_least)}"
         )
 
 
-def _branches(layers: Sequence[LayerCost]) -> Iterator[str]:
+def _branches(layers: Sequence[LayerCost], text: Callable[[Count | None], str]) -> Iterator[str]:
     choices: dict[str, dict[str, list[ArmCount]]] = {}
     for layer in layers:
         for depth, branch in enumerate(layer.branches, start=1):
             parts = choices.setdefault(branch.choice, {}).setdefault(branch.arm, [])
             parts.append((layer.branches[depth:], calls_macs(layer)))
     for choice, arms in choices.items():
-        each = ", ".join(f"{arm} {_number(exclusive_sum(parts))} MACs" for arm, parts in arms.items())
+        each = ", ".join(f"{arm} {_number(exclusive_sum(parts), text)} MACs" for arm, parts in arms.items())
         yield f"{choice}: exclusive branches ({each}); the total takes the costlier one"
 
 
@@ -98,8 +113,8 @@ def is_convolution_by_name(op: str) -> bool:
 _CONVOLVES = re.compile(r"(?i)conv(?!ert|ers|ex|ent)")
 
 
-def _number(count: Count | None) -> str:
-    return "an unknown number of" if count is None else human(count)
+def _number(count: Count | None, text: Callable[[Count | None], str]) -> str:
+    return "an unknown number of" if count is None else text(count)
 
 
 def _layers(names: Sequence[str], most: int = 3) -> str:

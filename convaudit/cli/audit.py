@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convaudit.cli.errors import ExitCode, fail, report_failure
+from convaudit.cli.errors import ExitCode, fail, note, report_failure
+from convaudit.cli.folders import expanded
 from convaudit.cli.group import Command
 from convaudit.cli.options import audit_keywords, source_options, time_options, verify_options
 from convaudit.cli.output import check_output, write_document
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from convaudit.records import AuditReport
     from convaudit.report import Report
 
+_WITHOUT_NOTES = ("table", "csv")
+"""Formats whose text has no warnings and notes, which go to standard error."""
 _EPILOG = """
 MODEL is one of:
   model.onnx               ONNX; .onnxtxt and .json too
   model.pt2, model.pt      what torch.export.save or torch.jit.save wrote
+  models/                  a folder: all of these in it
   package.module:factory   your own Python code, which is run
   torchvision:resnet50     an architecture of torchvision, without weights
 
@@ -33,7 +37,8 @@ Examples:
   convaudit model.onnx --verify               and prove each, by re-executing it
   convaudit model.onnx --time                 and what groups save in time
   convaudit torchvision:resnet50 -i 1x3x224x224
-  convaudit a.onnx b.onnx                     one summary row for each model
+  convaudit model.onnx --depth 2              what its blocks cost: layer1, layer1.0, ...
+  convaudit a.onnx models/ --sort macs        one summary row for each model
   convaudit model.onnx -o audit.json          exact integers, for scripts
   convaudit model.onnx --lint -o page.html    a page to look at, with what does nothing
 
@@ -97,6 +102,7 @@ def audit(
     """List every convolution of each MODEL; the default command."""
     from convaudit.reporters.grid import terminal_width
 
+    models = expanded(models)
     document: Document = "models" if len(models) > 1 else "audit"
     check_output(output, *models, source["data"], source["timings"], source["twin_timings"])
     name = chosen_format(document, format_name, output)
@@ -111,6 +117,7 @@ def audit(
         columns=columns or None,
         style=table_style,
         width=width,
+        remarks=False,
     )
     check_view(view, name, several=len(models) > 1)
     check_findings(name, lint=lint)
@@ -121,6 +128,8 @@ def audit(
     reports = audited(models, {**audit_keywords(source), "lint": lint})
     if reports:
         write_document(document, reports if document == "models" else reports[0], name, output, view)
+        if name in _WITHOUT_NOTES:
+            note_cautions(reports)
     failed = len(reports) < len(models)
     unproven = reported_unproven(reports)
     finding = any(map(failed_verification, reports)) | (strict and reported_unknowns(reports))
@@ -143,6 +152,15 @@ def audited(models: Sequence[str], keywords: dict[str, Any]) -> list[Report]:
         except Exception as error:  # one model's failure must not hide the others
             report_failure(error, model)
     return reports
+
+
+def note_cautions(reports: Sequence[AuditReport]) -> None:
+    """What to be wary of, summed up on stderr: results are for whoever reads stdout."""
+    from convaudit.reporters.lines import summed_cautions
+
+    for report in reports:
+        for line in summed_cautions(report):
+            note(f"{report.source}: {line}" if len(reports) > 1 else line)
 
 
 def failed_verification(report: AuditReport) -> bool:

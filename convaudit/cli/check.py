@@ -18,6 +18,7 @@ from convaudit.checks.outcome import CheckedModel, Outcome
 from convaudit.checks.settings import KEYS, CheckSettings
 from convaudit.cli.baselines import Baselines
 from convaudit.cli.errors import ExitCode, failure_text, note, report_failure
+from convaudit.cli.folders import expanded
 from convaudit.cli.group import Command
 from convaudit.cli.options import (
     Decorated,
@@ -106,7 +107,7 @@ def check(
 ) -> None:
     """Check each MODEL, or all that a file names, against budgets and a baseline."""
     base = load_config(Path(config)) if config else nearest_config()
-    sources = models or base.sources()
+    sources = expanded(models) or base.sources()
     if not sources:
         raise UsageError("no MODEL is given, and no convaudit.toml or pyproject.toml names one")
     name = chosen_format("check", format_name, output)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convaudit.cli.errors import ExitCode, failure_text, note, report_failure
+from convaudit.cli.folders import expanded
 from convaudit.cli.group import Command
 from convaudit.cli.options import (
     Decorated,
@@ -121,6 +122,7 @@ def punished_options(command: Decorated) -> Decorated:
 def lint(models: tuple[str, ...], exit_zero: bool, **options: Any) -> None:
     """Find what each MODEL carries for nothing, with proofs, and take it out."""
     options |= _rules(options)
+    models = expanded(models)
     _refuse_idle(models, options)
     fixing = options["fix"]
     check_output(options["output"], *(() if fixing else models), options["data"])

@@ -94,6 +94,16 @@ def check_findings(name: str, *, lint: bool) -> None:
         )
 
 
+_HEEDED = {
+    "--table-style": "style",
+    "--columns": "columns",
+    "--all-ops": "all_ops",
+    "--depth": "depth",
+    "--all": "every",
+}
+"""What not every format heeds, by its option."""
+
+
 def check_view(view: View, name: str, *, several: bool) -> None:
     """Refuse what a format would ignore.
 
@@ -105,14 +115,16 @@ def check_view(view: View, name: str, *, several: bool) -> None:
     Raises:
         UsageError: An option would do nothing.
     """
-    for option, field in (("--table-style", "style"), ("--columns", "columns")):
+    for option, field in _HEEDED.items():
         if getattr(view, field) and field not in FORMATS[name].heeds:
             able = [other for other, form in FORMATS.items() if field in form.heeds]
             raise UsageError(f"{option} is for --format {'|'.join(able)}, not for {name}")
-    chosen = view.columns or view.only or view.sort or view.top
+    if view.only and view.all_ops:
+        raise UsageError("--only lists one kind of convolutions, --all-ops what is none; choose one")
+    chosen = view.only or view.all_ops or view.depth or view.every
     if several and chosen and not FORMATS[name].lists_layers:
         able = [other for other, form in FORMATS.items() if form.lists_layers]
         raise UsageError(
-            "--only, --sort, --top and --columns choose among one model's layers; of several models there is "
+            "--only, --all, --all-ops and --depth are for one model's layers; of several models there is "
             f"one row each (or use --format {'|'.join(able)})"
         )

@@ -14,7 +14,7 @@ from convaudit.formulas.polynomial import Formula
 from convaudit.formulas.values import divisors_of
 
 _WORDS = (
-    ("batch", r"batch.*|b|n|bs|num"),
+    ("batch", r"batch.*|b|n|bs|num|.*dim_?0|.*dimension\.0"),
     ("time", r"(seq|sentence|token|text|src|tgt|source|target|time|frame|past|context).*|t|l|len|length"),
     ("samples", r"(sample|audio|signal|wave|pcm).*"),
     ("image", r".*(height|width|image|img).*|h|w|size|s"),

@@ -61,7 +61,7 @@ class Format:
         documents: What it writes.
         about: What it is, for ``--help``.
         suffixes: How its files are named. A format without them is never written to a file of its own.
-        heeds: What it can heed of a ``View``'s columns and style.
+        heeds: The fields of a ``View`` that not every format heeds, and it does.
         lists_layers: Whether it lists the layers of several models too, where others have one row a model.
         shows_findings: Whether an audit's findings of what a model carries for nothing are in it.
     """
@@ -87,21 +87,21 @@ FORMATS = {
         documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint", "explain"),
         about="text for a terminal",
         suffixes=(".txt", ".log"),
-        heeds=("columns", "style"),
+        heeds=("columns", "style", "all_ops", "depth", "every"),
     ),
     "markdown": Format(
         module="convaudit.reporters.markdown",
         documents=("audit", "models", "diff", "check", "sweep", "sweeps", "lint", "explain"),
         about="Markdown, for a comment on a pull request",
         suffixes=(".md", ".markdown"),
-        heeds=("columns",),
+        heeds=("columns", "all_ops", "depth", "every"),
     ),
     "csv": Format(
         module="convaudit.reporters.csv",
         documents=("audit", "models", "sweep", "sweeps", "lint"),
         about="CSV, one row a layer",
         suffixes=(".csv",),
-        heeds=("columns",),
+        heeds=("columns", "all_ops"),
     ),
     "json": Format(
         module="convaudit.reporters.json",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from convaudit.analyzer.blocks import Member
 from convaudit.errors import UsageError, did_you_mean
-from convaudit.records import AuditReport, LayerCost, OtherLayer
+from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters.cells import (
     bits_text,
     channels_text,
@@ -25,109 +25,22 @@ from convaudit.reporters.filling import (
     member_column,
     text_column,
 )
+from convaudit.reporters.row_columns import (
+    calls_of_row,
+    fill_conv_shares,
+    fill_names,
+    fill_shares,
+    kind_of_row,
+    macs_column,
+    most_called_first,
+    shape_at_example,
+)
 from convaudit.reporters.shown import Shown, shown
-from convaudit.reporters.text import printable
 from convaudit.reporters.time_cells import TIME_COLUMNS
-from convaudit.shapes import as_text
-from convaudit.units import human
 
 _Value = TypeVar("_Value")
 _CONVS_ARE_ALL = 0.995
 """The convolutions' part of a model's MACs from which on ``share`` and ``share_conv`` say the same."""
-
-
-def _names(rows: Sequence[Member], shown: Shown) -> Column:
-    return Column(
-        header="layer",
-        cells=[printable(row.name) for row in rows],
-        listed="" if shown.listed is None else f"{len(rows)} listed",
-        total=f"total of {len(shown.members)}",
-        left=True,
-    )
-
-
-def _kind(row: Member, shown: Shown) -> str:
-    return row.op if isinstance(row, OtherLayer) else row.kind
-
-
-def _shape(key: str) -> Any:
-    """At the example's sizes, unless these only stand for multiples."""
-
-    def text(row: Member, shown: Shown) -> str:
-        shape = getattr(row, key)
-        return as_text(shape if shown.example.factor else shown.example.shape(shape))
-
-    return text
-
-
-def _calls(row: Member, shown: Shown) -> str:
-    return shown.example.text(row.calls)
-
-
-def _more_calls(row: Member, shown: Shown) -> Any:
-    return largest_first(row.calls, shown.example)
-
-
-def _macs_column(header: str, key: str, about: str, factor: int) -> LayerColumn:
-    """Where a total is unknown, it says what it is at least."""
-    column = count_column(
-        header,
-        key,
-        about=about,
-        of_all_ops=True,
-        part=lambda sums: None if sums.macs is None else factor * sums.macs,
-    )
-
-    def fill(rows: Sequence[Member], shown: Shown) -> Column:
-        filled = column.fill(rows, shown)
-        known = shown.known_macs if shown.all_ops else shown.conv_macs
-        listed, total = filled.listed, filled.total
-        if shown.listed is not None and shown.listed.macs is None:
-            listed = f">={human(factor * shown.listed.macs_at_least)}"
-        if total == "?":
-            total = f">={human(factor * known)}"
-        return replace(filled, listed=listed, total=total)
-
-    return replace(column, fill=fill)
-
-
-def _shares(rows: Sequence[Member], shown: Shown) -> Column:
-    """Of the model's MACs; where some of these are unknown, what the share is at most."""
-    most = "" if shown.model_macs is not None else "<="
-    cells = ["?" if (share := shown.share(row)) is None else f"{most}{share:.1%}" for row in rows]
-    return Column(
-        header="share",
-        cells=cells,
-        listed=_part(shown.listed.macs if shown.listed else None, shown.known_macs, most),
-        total=_part(_all_macs(shown), shown.known_macs, most),
-    )
-
-
-def _all_macs(shown: Shown) -> int | None:
-    """MACs of all that may be listed; None: unknown."""
-    return shown.model_macs if shown.all_ops else shown.example.value(shown.report.totals.macs)
-
-
-def _conv_shares(rows: Sequence[Member], shown: Shown) -> Column:
-    most = "" if shown.report.totals.macs is not None else "<="
-    listed = shown.of_rows([row for row in rows if isinstance(row, LayerCost)]).listed
-    return Column(
-        header="of convs",
-        cells=[
-            ""
-            if isinstance(row, OtherLayer)
-            else "?"
-            if (share := shown.share_conv(row)) is None
-            else f"{most}{share:.1%}"
-            for row in rows
-        ],
-        listed=_part(listed.macs, shown.conv_macs, most) if shown.listed and listed else "",
-        total="100.0%" if shown.report.totals.macs else "",
-    )
-
-
-def _part(part: int | None, whole: int, most: str) -> str:
-    return "" if part is None or not whole else f"{most}{part / whole:.1%}"
 
 
 def _intensity(row: Member, shown: Shown) -> float | None:
@@ -145,16 +58,16 @@ def _inaccuracy(layer: LayerCost) -> float | None:
 
 
 COLUMNS: dict[str, LayerColumn] = {
-    "name": LayerColumn(about="the layer's name", fill=_names, order=lambda row, shown: row.name),
+    "name": LayerColumn(about="the layer's name", fill=fill_names, order=lambda row, shown: row.name),
     "op": member_column("op", lambda row, shown: row.op, about="the operator"),
-    "kind": member_column("kind", _kind, about="one word for the layer, or another op's name"),
+    "kind": member_column("kind", kind_of_row, about="one word for the layer, or another op's name"),
     "channels": text_column("channels", channels_text, left=False, about="in->out"),
     "kernel": text_column(
         "kernel", kernel_text, about="size, stride, padding, dilation, output padding: 3x3 s2 p1 d2 o1"
     ),
-    "input": member_column("input", _shape("input_shape"), about="sizes of the input"),
-    "output": member_column("output", _shape("output_shape"), about="sizes of the output"),
-    "weight": member_column("weight", _shape("weight_shape"), about="sizes of the weight"),
+    "input": member_column("input", shape_at_example("input_shape"), about="sizes of the input"),
+    "output": member_column("output", shape_at_example("output_shape"), about="sizes of the output"),
+    "weight": member_column("weight", shape_at_example("weight_shape"), about="sizes of the weight"),
     "dtype": member_column("dtype", lambda row, shown: row.dtype, about="element type of the input"),
     "groups": text_column(
         "groups",
@@ -164,7 +77,11 @@ COLUMNS: dict[str, LayerColumn] = {
         about="number of groups",
     ),
     "calls": member_column(
-        "calls", _calls, left=False, order=_more_calls, about="how often one run executes the layer"
+        "calls",
+        calls_of_row,
+        left=False,
+        order=most_called_first,
+        about="how often one run executes the layer",
     ),
     "params": count_column(
         "params",
@@ -173,8 +90,8 @@ COLUMNS: dict[str, LayerColumn] = {
         of_all_ops=True,
         part=lambda sums: sums.params,
     ),
-    "macs": _macs_column("MACs", "macs", "multiply-accumulates of one call", 1),
-    "flops": _macs_column("FLOPs", "flops", "2 * macs", 2),
+    "macs": macs_column("MACs", "macs", "multiply-accumulates of one call", 1),
+    "flops": macs_column("FLOPs", "flops", "2 * macs", 2),
     "dense_params": count_column("params g=1", "dense_params", about="params with groups=1"),
     "dense_macs": count_column("MACs g=1", "dense_macs", about="macs with groups=1"),
     "params_saved": count_column("params saved", "params_saved", about="dense_params - params"),
@@ -183,12 +100,12 @@ COLUMNS: dict[str, LayerColumn] = {
     ),
     "share": LayerColumn(
         about="part of the MACs of the model, over all calls",
-        fill=_shares,
+        fill=fill_shares,
         order=lambda row, shown: largest_first(shown.share(row), shown.example),
     ),
     "share_conv": LayerColumn(
         about="part of the MACs of all convolutions",
-        fill=_conv_shares,
+        fill=fill_conv_shares,
         order=lambda row, shown: largest_first(shown.share_conv(row), shown.example),
     ),
     "weight_bytes": count_column("weight bytes", "weight_bytes", about="bytes of weight and bias, as stored"),
@@ -210,6 +127,67 @@ COLUMNS: dict[str, LayerColumn] = {
 """What can be shown of each row: one entry serves the table, Markdown, CSV, ``--columns`` and ``--sort``."""
 
 
+ALIASES = {
+    "input": "input_shape",
+    "output": "output_shape",
+    "weight": "weight_shape",
+    "intensity": "arithmetic_intensity",
+    "verified": "verification_status",
+    "bits": "verification_bits",
+    "error": "verification_max_abs_error",
+    "time": "timing_model_seconds",
+    "time_share": "timing_model_share",
+    "promised": "timing_promised",
+    "realised": "timing_realised",
+    "efficiency": "timing_efficiency",
+    "bound": "timing_bound",
+    "ran": "timing_kernel",
+    "reorders": "timing_reorders",
+    "seconds": "timing_seconds",
+    "dense_seconds": "timing_dense_seconds",
+    "dense_ran": "timing_dense_kernel",
+    "spread": "timing_spread",
+}
+"""Short words for keys of the JSON: tables, CSV and ``--sort`` take either."""
+_WORDS = {key: word for word, key in ALIASES.items()}
+
+
+def is_word(key: str) -> bool:
+    """Whether a column has that name: a word of the tables, or a key of the JSON."""
+    from convaudit.reporters.csv import CSV_COLUMNS
+
+    return key in COLUMNS or key in CSV_COLUMNS
+
+
+def column_named(key: str) -> LayerColumn:
+    """The column of a word, or of a key of the JSON: one that nobody laid out has the value as it is.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if (word := _WORDS.get(key, key)) in COLUMNS:
+        return COLUMNS[word]
+    from convaudit.reporters.csv import CSV_COLUMNS, flat_row
+
+    if key not in CSV_COLUMNS:
+        hint = did_you_mean(key, (*COLUMNS, *CSV_COLUMNS)) or ";"
+        raise UsageError(
+            f"unknown column {key!r}{hint} choose from {', '.join(COLUMNS)}, or the keys of --format json"
+        )
+
+    def value(row: Member) -> Any:
+        found = flat_row(row)[key]
+        return "" if found is None else found
+
+    def order(row: Member, shown: Shown) -> tuple[bool, Any]:
+        found = value(row)
+        number = isinstance(found, int | float)
+        return (not number, -found if number else str(found))
+
+    column = member_column(key, lambda row, shown: str(value(row)), about="as in JSON")
+    return replace(column, order=order)
+
+
 def filled_columns(
     report: AuditReport, rows: Sequence[Member], keys: Sequence[str] | None = None, *, all_ops: bool = False
 ) -> dict[str, Column]:
@@ -225,7 +203,7 @@ def filled_columns(
         UsageError: A column is unknown.
     """
     about = shown(report, all_ops=all_ops).of_rows(rows)
-    columns = {key: lookup(COLUMNS, key, "column") for key in keys or _usual_columns(about)}
+    columns = {key: column_named(key) for key in keys or _usual_columns(about)}
     return {key: column.fill(rows, about) for key, column in columns.items()}
 
 

@@ -7,12 +7,17 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from convaudit.analyzer.blocks import Member
+from convaudit.analyzer.examples import example_of
+from convaudit.formulas.proportion import ratio
 from convaudit.records import AuditReport, LayerCost, Verification
 from convaudit.records.timing import Timing
 from convaudit.reporters import DEFAULT_VIEW, View
-from convaudit.reporters.columns import lookup
+from convaudit.reporters.columns import ALIASES, column_named, lookup
+from convaudit.reporters.model_columns import selected_models
 from convaudit.reporters.plain import keys_of, plain
-from convaudit.reporters.selection import selected_layers
+from convaudit.reporters.selection import select
+from convaudit.reporters.shown import shown
 from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
 
@@ -31,6 +36,8 @@ _MODEL_TIMING = (
     *("efficiency", "with_reorders", "noise", "too_noisy"),
 )
 """Of a whole model: what is one number."""
+_MODEL_WORDS = ("name", "at", "saved")
+"""Columns of the table of several models that the JSON has no key for."""
 CSV_COLUMNS = (
     *(key for key in keys_of(LayerCost) if key not in _NESTED),
     *(f"verification_{key}" for key in _VERDICT),
@@ -39,23 +46,44 @@ CSV_COLUMNS = (
 
 
 def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
-    """A header and one line a layer.
+    """A header and one line a row; the columns are named as those of the tables, or by keys of the JSON.
 
     Raises:
-        UsageError: A column is not one of ``CSV_COLUMNS``.
+        UsageError: A column is neither.
     """
-    for column in view.columns or ():
-        lookup(dict.fromkeys(CSV_COLUMNS), column, "CSV column")
-    return _written(
-        [flat_layer(layer) for layer in selected_layers(report, view)],
-        view.columns or CSV_COLUMNS,
-    )
+    columns = view.columns or CSV_COLUMNS
+    for column in columns:
+        column_named(column)
+    rows = select(report, view)
+    about = shown(report, all_ops=view.all_ops)
+    laid_out = {
+        key: column_named(key).fill(rows, about).cells for key in columns if key in ("channels", "kernel")
+    }
+    flat = []
+    for index, row in enumerate(rows):
+        values = flat_row(row)
+        values |= {word: values[key] for word, key in ALIASES.items() if word in columns}
+        values |= {key: cells[index] for key, cells in laid_out.items()}
+        if "share" in columns:
+            values["share"] = about.share(row)
+        if "share_conv" in columns:
+            values["share_conv"] = about.share_conv(row)
+        flat.append(values)
+    return _written(flat, columns)
 
 
 def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
     """A header and one line a model."""
-    rows = [_flat_model(report) for report in reports]
-    return _written(rows, list(rows[0]))
+    rows = [_flat_model(report) for report in selected_models(reports, view)]
+    known = list(rows[0])
+    for column in view.columns or ():
+        lookup(dict.fromkeys([*known, *_MODEL_WORDS]), column, "column of several models")
+    if view.columns:
+        for row, report in zip(rows, selected_models(reports, view), strict=True):
+            example = example_of(report)
+            saved = ratio(report.totals.macs_saved, report.totals.dense_macs, example.sizes)
+            row |= dict(zip(_MODEL_WORDS, (report.source, str(example), saved), strict=True))
+    return _written(rows, view.columns or known)
 
 
 def render_sweep(sweep: Sweep, view: View = DEFAULT_VIEW) -> str:
@@ -97,6 +125,16 @@ def render_lint(reports: Sequence[LintReport], view: View = DEFAULT_VIEW) -> str
 def flat_layer(layer: LayerCost) -> dict[str, Scalar]:
     """The JSON layer without nesting: ``1x3x224x224``, ``118013952*batch``, ``verification_status``."""
     return {key: _flat(value) for key, value in nested_columns(layer).items()}
+
+
+def flat_row(row: Member) -> dict[str, Scalar]:
+    """The same of any row: what another op does not have is None."""
+    if isinstance(row, LayerCost):
+        return flat_layer(row)
+    nested = plain(row)
+    values = {key: nested["formula"].get(key, value) for key, value in nested.items() if key in CSV_COLUMNS}
+    values["notes"] = "; ".join(nested["notes"])
+    return {**dict.fromkeys(CSV_COLUMNS), **{key: _flat(value) for key, value in values.items()}}
 
 
 def nested_columns(layer: LayerCost) -> dict[str, Any]:

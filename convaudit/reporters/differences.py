@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from convaudit.analyzer.examples import Example, example_of
 from convaudit.checks.diff import Difference, LayerChange, Total, value_text
 from convaudit.checks.matching import SHAPES
 from convaudit.checks.speed import Speed
@@ -42,29 +43,30 @@ def _description(layer: LayerCost) -> str:
 def total_columns(difference: Difference) -> dict[str, Column]:
     """The totals of both models and their deltas, one row each."""
     totals = difference.totals
+    example = example_of(difference.before, difference.after)
     return {
         "total": Column(header="total", cells=[total.name.replace("_", " ") for total in totals], left=True),
-        "before": Column(header="before", cells=[_count(total.before) for total in totals]),
-        "after": Column(header="after", cells=[_count(total.after) for total in totals]),
-        "delta": Column(header="delta", cells=[_delta(total) for total in totals]),
-        "change": Column(header="", cells=[_share(total) for total in totals]),
+        "before": Column(header="before", cells=[_count(total.before, example) for total in totals]),
+        "after": Column(header="after", cells=[_count(total.after, example) for total in totals]),
+        "delta": Column(header="delta", cells=[_delta(total, example) for total in totals]),
+        "change": Column(header="", cells=[_share(total, example) for total in totals]),
     }
 
 
-def _count(count: Count | None) -> str:
-    return printable(human(count) if isinstance(count, Formula) else value_text(count))
+def _count(count: Count | None, example: Example) -> str:
+    return printable(example.text(count) if isinstance(count, Formula) else value_text(count))
 
 
-def _delta(total: Total) -> str:
+def _delta(total: Total, example: Example) -> str:
     if isinstance(total.delta, int):
         return f"{total.delta:+,}" if total.delta else "0"
-    return _count(total.delta)
+    return _count(total.delta, example)
 
 
-def _share(total: Total) -> str:
+def _share(total: Total, example: Example) -> str:
     if total.delta in (None, 0):
         return ""
-    share = ratio(total.delta, total.before)
+    share = ratio(total.delta, total.before, example.sizes)
     return "" if share is None else ("+" if share > 0 else "") + human_percentage(share)
 
 
@@ -75,6 +77,9 @@ def notes(difference: Difference) -> list[str]:
         f" of {len(difference.before.layers)} and {len(difference.after.layers)} convolutions"
     )
     lines = ["equal" if difference.equal else summary]
+    example = example_of(difference.before, difference.after)
+    if example and example.factor is None:
+        lines.append(f"at {example} (an example: give -i or --dim)")
     if difference.renamed:
         lines.append(f"{len(difference.renamed)} matched by what they compute, under other names")
     return [printable(line) for line in (*lines, *difference.notes)]

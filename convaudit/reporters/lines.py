@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from convaudit.analyzer.examples import Example, example_of
+from convaudit.analyzer.examples import Example, example_of, input_advice
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import Count, Formula
 from convaudit.formulas.proportion import ratio
@@ -33,6 +34,7 @@ TIME_CONVENTION = (
 _ALONE, _IN_MODELS = "of layer and twin alone, in turn", "of layer and twin each in its model"
 _MAX_FORMULA = 80
 _MOST_LINES = 10  # of one sort
+_MOST_SUMMED = 5
 
 
 def heading(report: AuditReport) -> str:
@@ -52,7 +54,8 @@ def example_lines(report: AuditReport) -> list[str]:
     example = example_of(report)
     if not example or example.factor is not None:
         return []
-    return [printable(f"at {example} (an example: give -i or --dim; --format json has the formulas)")]
+    how = input_advice(report) or "-i"
+    return [printable(f"at {example} (an example: give {how} or --dim; --format json has the formulas)")]
 
 
 def summary(report: AuditReport, shown: Tables | None = None) -> list[str]:
@@ -87,6 +90,27 @@ def cautions(report: AuditReport) -> list[str]:
     return [printable(line) for line in lines]
 
 
+def summed_cautions(report: AuditReport) -> list[str]:
+    """The same in few lines: notes that differ in a name only are one, and open sizes are one advice."""
+    lines = [f"warning: {warning}" for warning in report.warnings]
+    waiting = {layer.name for layer in report.layers if layer.macs is None} if report.symbols else set()
+    if waiting:
+        names = " and ".join([", ".join(report.symbols[:-1]), report.symbols[-1]]).removeprefix(" and ")
+        wait = "layer waits" if len(waiting) == 1 else "layers wait"
+        lines.append(f"note: {len(waiting)} {wait} for {names}: give {input_advice(report) or '--dim'}")
+    alike: dict[str, dict[str, str]] = {}
+    for layer in report.layers:
+        for note in layer.notes if layer.name not in waiting else ():
+            alike.setdefault(re.sub(r"'[^']*'", "", note), {}).setdefault(layer.name, note)
+    for notes in alike.values():
+        (name, note), *others = notes.items()
+        lines.append(f"note: {name}{f' and {len(others)} more' if others else ''}: {note}")
+    rest = len(lines) - _MOST_SUMMED
+    if rest > 0:
+        lines = [*lines[:_MOST_SUMMED], f"and {rest} more warnings and notes: see --format markdown"]
+    return [printable(line) for line in lines]
+
+
 def verdicts(report: AuditReport) -> list[str]:
     """What ran, each verdict that a person has to look at, the count of all; nothing without verification."""
     verified = [(layer.name, layer.verification) for layer in report.layers if layer.verification is not None]
@@ -113,9 +137,9 @@ def verdicts(report: AuditReport) -> list[str]:
     return [printable(line) for line in (*lines, f"{layers}: {', '.join(parts)}")]
 
 
-def remarks(report: AuditReport) -> list[str]:
+def remarks(report: AuditReport, *, with_cautions: bool = True) -> list[str]:
     """What to be wary of in one of several models: its cautions, and the verdicts that are not good."""
-    return [*cautions(report), *verdicts(report)[:-1], *time_remarks(report)]
+    return [*(cautions(report) if with_cautions else ()), *verdicts(report)[:-1], *time_remarks(report)]
 
 
 def verified_text(report: AuditReport) -> str:
@@ -164,7 +188,8 @@ def _shown(report: AuditReport, shown: Tables) -> Iterator[str]:
             "--all lists all, --depth N says how deep blocks go."
         )
     elif shown.listed != shown.all_rows:
-        yield f"{shown.listed} of {shown.all_rows} layers shown; the totals are those of all"
+        what = "layers" if shown.all_rows == len(report.layers) else "ops"
+        yield f"{shown.listed} of {shown.all_rows} {what} shown; the totals are those of all"
 
 
 def _shares(report: AuditReport, example: Example) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from convaudit.analyzer.blocks import Member
 from convaudit.records import KINDS, AuditReport, LayerCost
 from convaudit.reporters import View
-from convaudit.reporters.columns import COLUMNS, filled_columns, lookup
+from convaudit.reporters.columns import COLUMNS, column_named, filled_columns, is_word, lookup
 from convaudit.reporters.filling import Column
 from convaudit.reporters.shown import shown
 from convaudit.reporters.tree import tree_columns
@@ -31,7 +31,7 @@ def select(report: AuditReport, view: View) -> tuple[Member, ...]:
     sort = view.sort or (costliest if view.top is not None else None)
     if sort is not None:
         orders = {key: column.order for key, column in COLUMNS.items() if column.order is not None}
-        order = lookup(orders, sort, "sort key")
+        order = (column_named(sort).order if is_word(sort) else None) or lookup(orders, sort, "sort key")
         about = shown(report, all_ops=view.all_ops)
         rows.sort(key=lambda row: order(row, about))
     return tuple(rows[: view.top])

@@ -38,7 +38,11 @@ def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
 def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
     """One row a model, then what to be wary of in each."""
     listed = selected_models(reports, view)
-    lines = [f"{printable(report.source)}: {line}" for report in listed for line in remarks(report)]
+    lines = [
+        f"{printable(report.source)}: {line}"
+        for report in listed
+        for line in remarks(report, with_cautions=view.remarks)
+    ]
     table = laid_out(model_columns(listed, view.columns), view) + "\n"
     return table + ("\n" + wrapped(lines, view.width) if lines else "")
 

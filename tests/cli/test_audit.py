@@ -115,8 +115,10 @@ BAD = [
         ["MODEL", "-o", "/no/such/dir/x"], r"cannot write '/no/such/dir/x': No such file", id="output"
     ),
     pytest.param(["MODEL", "--top", "0"], r"--top", id="top"),
-    pytest.param(["MODEL", "MODEL", "--top", "3"], r"of several models there is one row each", id="rows"),
-    pytest.param(["MODEL", "MODEL", "--columns", "name"], r"choose among one model's layers", id="many"),
+    pytest.param(["MODEL", "MODEL", "--depth", "3"], r"of several models there is one row each", id="rows"),
+    pytest.param(
+        ["MODEL", "MODEL", "--columns", "kernel"], r"unknown column of several models 'kernel'", id="many"
+    ),
     pytest.param(
         ["MODEL", "-f", "json", "--columns", "name"],
         r"for --format table\|markdown\|csv.*, not for json",

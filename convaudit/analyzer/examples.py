@@ -80,6 +80,8 @@ def example_of(*reports: AuditReport) -> Example:
     >>> str(example_of(analyze(Network(source="m", format="onnx", inputs=(), layers=(layer,)))))
     'H=225, N=1'
     """
+    if all(map(_is_fixed, reports)):
+        return Example({})
     counts = list(dict.fromkeys(_open(reports)))
     counted = {name for count in counts for name in count.symbols}
     names = list(dict.fromkeys([*_of_inputs(reports), *sorted(counted)]))
@@ -96,6 +98,13 @@ def example_of(*reports: AuditReport) -> Example:
             break
         sizes = {name: size * (1 if roles[name] == "batch" else 2) for name, size in sizes.items()}
     return Example(sizes, shown)
+
+
+def _is_fixed(report: AuditReport) -> bool:
+    """Whether the totals show at a glance that no layer has a formula: most models have none."""
+    totals = report.totals
+    sums = (totals.macs_at_least, totals.peak_activation_bytes, totals.params, totals.model_macs)
+    return not report.symbols and all(isinstance(count, int) for count in sums)
 
 
 def _of_inputs(reports: Iterable[AuditReport]) -> Iterator[str]:

@@ -78,7 +78,14 @@ Exit codes:
     metavar="N",
     help="Subtotals by block of the name, N levels deep: layer1, layer1.0, ...",
 )
-@click.option("--columns", type=COLUMN_LIST, help="Columns of the table or of the CSV: name,kernel,macs.")
+@click.option(
+    "--columns",
+    type=COLUMN_LIST,
+    help="Columns of tables and CSV: name,kernel,macs. Of name, op, kind, channels, kernel, input, output, "
+    "weight, dtype, groups, calls, params, macs, flops, dense_params, dense_macs, params_saved, macs_saved, "
+    "share (of the model), share_conv, weight_bytes, activation_bytes, intensity, verified, bits, error, "
+    "those of --time, and all keys of the JSON.",
+)
 @output_options("audit")
 @click.option("--table-style", type=STYLE, help="compact, as it is unless given, or any style of tabulate.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is unknown.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 
 import onnx
 import pytest
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from convaudit.reporters.columns import ALIASES, COLUMNS
 from convaudit.reporters.csv import CSV_COLUMNS
+from convaudit.reporters.time_cells import TIME_COLUMNS
 from tests.cli.conftest import save_model
 
 
@@ -175,3 +177,11 @@ def test_what_would_do_nothing_is_refused(run, model, args, message):
     result = run(model, *args)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+def test_help_names_every_column(run):
+    text = " ".join(run("audit", "--help").stdout.split())
+    described = text.partition("--columns LIST")[2].partition("--format")[0]
+    assert [
+        word for word in COLUMNS if word not in TIME_COLUMNS and word not in re.split(r"[ ,.]+", described)
+    ] == []

@@ -112,7 +112,7 @@ FORMATS = {
     ),
     "html": Format(
         module="convaudit.reporters.page",
-        documents=("audit", "models", "diff"),
+        documents=("audit", "models", "diff", "explain"),
         about="a page to look at, in one file",
         suffixes=(".html", ".htm"),
         heeds=("columns",),

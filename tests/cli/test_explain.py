@@ -140,3 +140,13 @@ def test_a_report_is_explained_without_another_audit(digits: str):
         convaudit.explain(report, dims={"N": 1})
     with pytest.raises(convaudit.UsageError, match="layer must be a layer's name, got 3"):
         convaudit.explain(report, layer=3)
+
+
+def test_a_page_has_the_pictures(run: Run, digits: str, tmp_path: Path):
+    target = tmp_path / "layers.html"
+    layers = ("--layer", "grouped", "--layer", "stem")
+    assert run("explain", digits, *layers, "-o", str(target)).exit_code == 0
+    text = target.read_text(encoding="utf-8")
+    assert text.count("<svg ") == 4
+    assert "style=" not in text.partition("<main")[2]
+    assert "floor((8 + 1 + 1 - 1*(3 - 1) - 1)/2) + 1 = 4" in text

@@ -133,12 +133,14 @@ def hostile() -> Explanation:
     return replace(told, source=HOSTILE)
 
 
-@pytest.mark.parametrize("name", ["table", "markdown", "json"])
+@pytest.mark.parametrize("name", ["table", "markdown", "json", "html"])
 def test_hostile_text_stays_text(name: str):
     text = FORMATS[name].render("explain", [hostile()], View(width=80))
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert not re.search(r"^\s*::error::", text, re.M)
+    if name == "html":
+        assert "<script>x" not in text
     if name == "json":
         assert json.loads(text)["layer"] == HOSTILE
     if name == "markdown":

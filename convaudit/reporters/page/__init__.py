@@ -15,6 +15,7 @@ from convaudit.reporters import DEFAULT_VIEW, View
 if TYPE_CHECKING:
     from convaudit.checks.diff import Difference
     from convaudit.records import AuditReport
+    from convaudit.records.explanation import Explanation
 
 
 def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
@@ -53,3 +54,15 @@ def render_diff(difference: Difference, view: View = DEFAULT_VIEW) -> str:
     from convaudit.reporters.page.rendering import written
 
     return written("diff.html", diff_context(difference))
+
+
+def render_explain(explanations: Sequence[Explanation], view: View = DEFAULT_VIEW) -> str:
+    """Layers explained: their pictures, and the arithmetic of every number.
+
+    Raises:
+        DependencyError: The extra ``html`` is not installed.
+    """
+    from convaudit.reporters.page.layers import explain_context
+    from convaudit.reporters.page.rendering import written
+
+    return written("explain.html", explain_context(explanations))

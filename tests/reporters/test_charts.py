@@ -18,7 +18,7 @@ from convaudit.records.findings import Finding, LintReport, LintTotals
 from convaudit.report import Report
 from convaudit.reporters.charts import CHARTS, charts_of, make_chart
 from convaudit.reporters.charts.rows import MOST_DRAWN
-from convaudit.reporters.colours import KIND_COLOURS, KIND_SHAPES, STATUS_COLOURS
+from convaudit.reporters.colours import KIND_COLOURS, KIND_SHAPES, STATUS_COLOURS, THEMES
 from tests.networks import conv_layer, mixed_network, network, symbolic_network, timed, verified
 
 HOSTILE = "</script><script>alert(1)</script>"
@@ -158,6 +158,22 @@ def test_what_is_unknown_is_not_drawn_and_said() -> None:
     spec = spec_of("macs", analyze(network(known, unknown)))
     assert layers_of(spec) == {0}
     assert "1 layer is not drawn" in " ".join(spec["title"]["subtitle"])
+
+
+def test_where_nothing_was_compared_no_bits_are_drawn() -> None:
+    rows = {row["status"]: row for row in data_of(spec_of("bits", FULL))}
+    assert rows["not executed"]["bits"] is None
+    assert rows["not executed"]["mark"] == "not executed"
+    assert rows["exact"]["bits"] > rows["within rounding"]["bits"] > 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_picture_that_stands_alone_has_its_own_colours(theme: str) -> None:
+    text = json.dumps(make_chart("macs", FULL, theme).to_dict())
+    assert "currentColor" not in text
+    assert THEMES[theme][0] in text
+    with pytest.raises(UsageError, match="theme must be 'light' or 'dark', got 'blue'"):
+        make_chart("macs", FULL, "blue")
 
 
 def test_open_sizes_are_drawn_at_an_example_that_is_named() -> None:

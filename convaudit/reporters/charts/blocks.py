@@ -49,11 +49,12 @@ def make_blocks(report: AuditReport) -> alt.LayerChart:
 
 def _missing(tree: Sequence[BlockCost], report: AuditReport) -> list[str]:
     unknown = sum(block.member is not None and block.macs is None for block in tree)
-    lines = [] if not unknown else [f"{unknown:,} ops are not drawn: their MACs are unknown."]
+    ops = "1 op is" if unknown == 1 else f"{unknown:,} ops are"
+    lines = [f"{ops} not drawn: the MACs are unknown."] if unknown else []
     uncounted = [other for other in report.other_ops if other.macs is None]
     if uncounted:
         lines.append(
-            f"Not drawn, since nobody can count them: {safe(', '.join(o.op for o in uncounted[:5]))}."
+            f"Not drawn, since their MACs are unknown: {safe(', '.join(o.op for o in uncounted[:5]))}."
         )
     if any(block.member is not None and block.member.branches for block in tree):
         lines.append("Of exclusive branches all are drawn, of which a run takes one.")

@@ -24,7 +24,7 @@ from convaudit.reporters.charts.drawing import (
     names_axis,
     tooltip,
 )
-from convaudit.reporters.charts.rows import Datum, Subject, data_of, largest_rows, safe, undrawn
+from convaudit.reporters.charts.rows import UNKNOWN, Datum, Subject, data_of, largest_rows, safe, undrawn
 from convaudit.reporters.colours import QUIET
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
@@ -36,7 +36,7 @@ _MOST_DIAGONALS = 5
 def make_macs(report: AuditReport) -> alt.LayerChart:
     """A row for each layer, in the model's order: its MACs, and where it has groups, those without."""
     subject = Subject(report)
-    rows, notes = largest_rows(subject.rows, lambda row: row.macs or None, "MACs")
+    rows, notes = largest_rows(subject.rows, lambda row: row.macs or None, "MACs", UNKNOWN)
     data = data_of(rows, subject)
     for datum, row in zip(data, rows, strict=True):
         ratio = row.dense_macs / row.macs if row.dense_macs and row.macs and row.cost.groups > 1 else None
@@ -93,9 +93,9 @@ def make_params(report: AuditReport) -> alt.LayerChart:
     """A point for each layer, both axes logarithmic; layers with the same output lie on a diagonal."""
     subject = Subject(report)
     rows = [row for row in subject.rows if row.macs and row.params]
-    notes = undrawn(len(subject.rows) - len(rows), "their parameters or MACs are 0 or")
+    notes = undrawn(len(subject.rows) - len(rows), UNKNOWN.replace("their", "their parameters or"))
     if len(rows) > _MOST_POINTS:
-        notes.append(f"the {_MOST_POINTS:,} layers of the most MACs out of {len(rows):,}")
+        notes.append(f"Only the {_MOST_POINTS:,} layers of the most MACs out of {len(rows):,}.")
         rows = sorted(rows, key=lambda row: -(row.macs or 0))[:_MOST_POINTS]
     data = data_of(rows, subject)
     points = (

@@ -41,7 +41,7 @@ def make_bits(report: AuditReport) -> alt.LayerChart:
     rows = [row for row in subject.rows if row.cost.verification is not None]
     notes = []
     if len(rows) > MOST_DRAWN:
-        notes.append(f"the {MOST_DRAWN} layers that carry the fewest bits out of {len(rows):,}")
+        notes.append(f"Only the {MOST_DRAWN} layers that carry the fewest bits out of {len(rows):,}.")
         kept = {row.index for row in sorted(rows, key=_bits)[:MOST_DRAWN]}
         rows = [row for row in rows if row.index in kept]
     data = data_of(rows, subject)
@@ -55,14 +55,15 @@ def make_bits(report: AuditReport) -> alt.LayerChart:
         domain=[status_words(status) for status in statuses],
         range=[STATUS_COLOURS[status] for status in statuses],
     )
-    colour = alt.Color("status:N", title=None, scale=scale, legend=alt.Legend(orient="top"))
+    colour = alt.Color("status:N", title=None, scale=scale, legend=alt.Legend(orient="top", symbolOpacity=1))
     x = alt.X("bits:Q", title="bits carried", axis=alt.Axis(orient="top", tickCount=8)).scale(domain=[0, end])
+    compared = base.transform_filter("isValid(datum.bits)")
     chart = layered(
-        base.mark_rule(strokeWidth=2, opacity=0.4).encode(x=x, x2=alt.datum(0), color=colour),
-        base.mark_circle(size=75, opacity=1).encode(
+        compared.mark_rule(strokeWidth=2, opacity=0.4).encode(x=x, x2=alt.datum(0), color=colour),
+        compared.mark_circle(size=75, opacity=1).encode(
             x=x, color=colour, stroke=if_chosen("currentColor", "transparent"), strokeWidth=if_chosen(3, 0)
         ),
-        base.mark_text(align="left", dx=8, fontSize=10).encode(x=x, text="mark:N"),
+        base.mark_text(align="left", dx=8, fontSize=10).encode(x=alt.X("at:Q"), text="mark:N"),
     )
     lines = [_summed(report), *notes]
     height = max(ROW_HEIGHT * len(data), 2 * ROW_HEIGHT)
@@ -83,7 +84,8 @@ def _verdict(row: Drawn, end: float) -> Datum:
         "key": verdict.status,
         "status": verdict.words,
         "reason": safe(verdict.reason),
-        "bits": 0.0 if bits < 0 else min(bits, end / 1.04),
+        "bits": None if bits < 0 else min(bits, end / 1.04),
+        "at": 0.0 if bits < 0 else min(bits, end / 1.04),
         "bits_text": "nothing compared" if bits < 0 else f"{bits:.1f}".replace("inf", "all"),
         "mark": failed.strip() if bits < 0 else (f"{bits:.1f}".replace("inf", "all, exact") + failed),
     }
@@ -138,7 +140,7 @@ def make_findings(report: AuditReport) -> alt.LayerChart:
     ordered = list(labels.values())
     notes = [_removable(report)]
     if len(sums) > len(kept):
-        notes.append(f"the {MOST_DRAWN} layers with the most that could go out of {len(sums):,}")
+        notes.append(f"Only the {MOST_DRAWN} layers with the most that could go out of {len(sums):,}.")
     chart = _finding_bars(data, ordered, report)
     height = max(ROW_HEIGHT * len(ordered), 2 * ROW_HEIGHT)
     return finished(chart, CHARTS["findings"].title, notes, height=height, about=CHARTS["findings"].about)

@@ -21,6 +21,7 @@ MOST_DRAWN = 60
 """Layers that a chart with a row for each draws; of more the largest."""
 LABEL = 30
 """Characters of a layer's name beside its row."""
+UNKNOWN = "their MACs are unknown, or 0; sizes given by dims or input_shape may tell"
 _LARGEST = 1e300  # that JavaScript's numbers hold, with room for arithmetic
 
 
@@ -82,7 +83,7 @@ class Subject:
 
 
 def largest_rows(
-    rows: Sequence[Drawn], size: Callable[[Drawn], float | None], what: str, most: int = MOST_DRAWN
+    rows: Sequence[Drawn], size: Callable[[Drawn], float | None], what: str, why: str, most: int = MOST_DRAWN
 ) -> tuple[list[Drawn], list[str]]:
     """The rows with the largest sizes, in their order, and what the chart must say of the others.
 
@@ -90,6 +91,7 @@ def largest_rows(
         rows: A row for each layer.
         size: What is drawn of it; None: it is unknown, and not drawn.
         what: The noun for it: "MACs".
+        why: Why others are not drawn.
         most: How many rows there are room for.
     """
     drawn = [row for row in rows if size(row) is not None]
@@ -99,16 +101,18 @@ def largest_rows(
         every = sum(size(row) or 0 for row in drawn)
         drawn, count = [row for row in drawn if row.index in kept], len(drawn)
         part = sum(size(row) or 0 for row in drawn) / every if every else 0.0
-        notes.append(f"the {most:,} layers of the most {what} out of {count:,}: {part:.0%} of all")
-    return drawn, [*notes, *undrawn(len(rows) - sum(size(row) is not None for row in rows), what)]
+        notes.append(
+            f"Only the {most:,} layers of the most {what} out of {count:,}: {part:.0%} of all {what}."
+        )
+    return drawn, [*notes, *undrawn(len(rows) - sum(size(row) is not None for row in rows), why)]
 
 
-def undrawn(missing: int, what: str) -> list[str]:
-    """The line that says how many layers are left out since nothing is known of them."""
+def undrawn(missing: int, why: str) -> list[str]:
+    """The line that says how many layers are left out, and why."""
     if not missing:
         return []
     layers = "1 layer is" if missing == 1 else f"{missing:,} layers are"
-    return [f"{layers} not drawn: {what} unknown; sizes given by dims or input_shape may tell"]
+    return [f"{layers} not drawn: {why}."]
 
 
 def safe(text: str) -> str:

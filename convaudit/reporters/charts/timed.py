@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from convaudit.records.timing import Roofs
 
 _MOST_POINTS = 2000
-_NAMED = 3
+_NAMED = 1
+_ABOVE = 1.1
 _TIMES = {
     "time": "time of a call",
     "rate": "MACs/s",
@@ -46,7 +47,8 @@ def make_roofline(report: AuditReport) -> alt.LayerChart:
     rows, notes = largest_rows(
         subject.rows,
         lambda row: row.macs if _rate(row) and row.cost.arithmetic_intensity else None,
-        "MACs and of known time and sizes",
+        "MACs",
+        "they were not timed, or their sizes are unknown",
         most=_MOST_POINTS,
     )
     data = data_of(rows, subject)
@@ -74,9 +76,24 @@ def make_roofline(report: AuditReport) -> alt.LayerChart:
     lines = ["Below the slope, memory is too slow to keep up; below the flat line, computing is."]
     if roofs is None:
         lines = ["What the machine does at most was not measured, so no roofs are drawn."]
+    lines += _above(roofs, data)
     about = CHARTS["roofline"].about
     chart = layered(*_roof_lines(roofs, data), points)
     return finished(chart, CHARTS["roofline"].title, [*lines, *notes], height=420, about=about)
+
+
+def _above(roofs: Roofs | None, data: Sequence[Datum]) -> list[str]:
+    """Points above the roofs need an explanation."""
+    if roofs is None or not roofs.macs_per_second:
+        return []
+    peak = 2 * max(roofs.macs_per_second.values())
+    above = sum(
+        datum["flops"] > _ABOVE * min(peak, datum["intensity"] * roofs.bytes_per_second) for datum in data
+    )
+    if not above:
+        return []
+    layers = "1 layer is" if above == 1 else f"{above:,} layers are"
+    return [f"{layers} above: data in the cache, or a machine that was busy as its roofs were measured."]
 
 
 def _rate(row: Drawn) -> float | None:
@@ -142,7 +159,8 @@ def make_realised(report: AuditReport) -> alt.LayerChart:
     rows, notes = largest_rows(
         [row for row in subject.rows if row.cost.groups > 1],
         lambda row: row.cost.timing.seconds if row.cost.timing and row.cost.timing.realised else None,
-        "time and measured beside their twins",
+        "time",
+        "they were not timed beside their twins",
         most=_MOST_POINTS,
     )
     data = data_of(rows, subject)

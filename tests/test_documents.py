@@ -32,7 +32,7 @@ def folder_of(document: Path, scratch: Path) -> Path:
     return folder
 
 
-EXECUTED = [pytest.param(ROOT / "docs" / f"{name}.md", id=name) for name in ("index", "explain")]
+EXECUTED = [pytest.param(ROOT / "docs" / f"{name}.md", id=name) for name in ("index", "explain", "tutorial")]
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *EXECUTED])

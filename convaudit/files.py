@@ -12,6 +12,33 @@ from convaudit.errors import LoadError
 _MOST_BYTES = 2**29  # a sparse file of any size costs nothing to make
 
 
+STDIN = "<stdin>"
+"""What a model that came through a pipe is called in reports and messages."""
+
+
+class Piped(str):
+    """The name of such a model, and the file that holds it meanwhile.
+
+    Attributes:
+        path: The file.
+        keeper: What removes the file when it goes.
+    """
+
+    path: Path
+    keeper: object
+
+    def __new__(cls, path: Path, keeper: object) -> Piped:
+        """A text like any other, so that messages and reports say the name."""
+        piped = super().__new__(cls, STDIN)
+        piped.path, piped.keeper = path, keeper
+        return piped
+
+
+def file_of(source: str | os.PathLike[str]) -> Path:
+    """Where the model that ``source`` names is."""
+    return source.path if isinstance(source, Piped) else Path(source)
+
+
 def open_regular(path: Path, source: str) -> BinaryIO:
     """Open a file for reading, but only a regular one: opening a pipe would wait for ever.
 

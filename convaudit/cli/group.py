@@ -59,7 +59,7 @@ class Command(click.Command):
         if ctx.resilient_parsing and args and self._wants_value(args[-1]):
             args = args[:-1]  # the shell completes its value; click would forget the MODEL before it
         try:
-            return super().parse_args(ctx, args)
+            return self._parsed(ctx, args)
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.NoSuchOption as error:
@@ -67,6 +67,13 @@ class Command(click.Command):
             refuse(ctx, f"there is no option {error.option_name!r}{near}")
         except click.UsageError as error:
             refuse(ctx, error.format_message())
+
+    def _parsed(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except BaseException:
+            ctx.close()  # click does so only once a command runs; a model that was piped in must not stay
+            raise
 
     def _wants_value(self, word: str) -> bool:
         options = (param for param in self.params if isinstance(param, click.Option))

@@ -132,7 +132,7 @@ def lint(models: tuple[str, ...], exit_zero: bool, **options: Any) -> None:
     write_reports(reports, name, output)
     troubled = reported_trouble(reports)
     if fixing and not troubled:
-        write_fixed(reports[0], options, to_read=name == "table")
+        write_fixed(models[0], reports[0], options, to_read=name == "table")
     found = any(report.findings for report in reports) and not fixing
     click.get_current_context().exit(
         ExitCode.TROUBLE if troubled else ExitCode.FINDING if found and not exit_zero else ExitCode.OK
@@ -155,7 +155,7 @@ def linted_model(model: str, options: Mapping[str, Any]) -> LintReport:
         )
     except Exception as error:
         report_failure(error, model)
-        return failed_report(model, failure_text(error, model))
+        return failed_report(str(model), failure_text(error, model))
 
 
 def write_reports(reports: Sequence[LintReport], name: str, output: str | None) -> None:
@@ -179,7 +179,7 @@ def reported_trouble(reports: Sequence[LintReport]) -> bool:
     return any(report.error is not None for report in reports)
 
 
-def write_fixed(report: LintReport, options: Mapping[str, Any], *, to_read: bool) -> None:
+def write_fixed(model: str, report: LintReport, options: Mapping[str, Any], *, to_read: bool) -> None:
     """Write the network without what was found, and say what proves it: below the findings, if to read."""
     from convaudit.lints import made_smaller
     from convaudit.reporters.fixes import fix_lines, fix_remarks
@@ -187,7 +187,7 @@ def write_fixed(report: LintReport, options: Mapping[str, Any], *, to_read: bool
 
     with progress_bar(report.source) as progress:
         made = made_smaller(
-            report.source,
+            model,
             options["output"],
             findings=report.findings,
             source_keywords={**source_keywords(options), "data": options["data"]},

@@ -73,12 +73,16 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic only since cl
 
 
 class ModelSource(click.ParamType):  # type: ignore[type-arg]
-    """A file, or what names a model otherwise."""
+    """A file, what names a model otherwise, or ``-``: the one on standard input."""
 
     name = "MODEL"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value
+        if value != "-" or ctx is None or ctx.resilient_parsing:
+            return value
+        from convaudit.cli.standard_input import piped_model
+
+        return piped_model(ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

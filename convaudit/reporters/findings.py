@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from convaudit.files import STDIN
 from convaudit.formulas import Count, Formula, add
 from convaudit.formulas.proportion import ratio
 from convaudit.reporters.filling import Column
@@ -138,6 +139,8 @@ def removable_text(report: LintReport) -> str:
 
 def fix_command(report: LintReport) -> str:
     """The command that takes out what can be taken out exactly."""
+    if report.source == STDIN:
+        return "convaudit lint - --fix -o smaller.onnx"
     path = PurePath(report.source)
     target = path.with_name(f"{path.stem}-smaller.onnx").name
     source, target = (

@@ -75,7 +75,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, tuple | list):
         return list(value) if _SCALARS.issuperset(map(type, value)) else [plain(item) for item in value]
-    if isinstance(value, Formula):
+    if isinstance(value, Formula | str):  # text of another class: the name of a model that was piped in
         return str(value)
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}

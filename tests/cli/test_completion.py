@@ -45,6 +45,7 @@ OFFERED = [
     pytest.param("convaudit lint --ignore CA301,CA101", {"CA301,CA101"}, id="next-rule"),
     pytest.param("convaudit rule latent", {"latent-groups"}, id="rule-to-read"),
     pytest.param("convaudit sweep m.onnx --layer ", {"block/conv"}, id="layer"),
+    pytest.param("convaudit explain m.onnx --layer ", {"block/conv"}, id="layer-to-explain"),
     pytest.param("convaudit twin m.onnx --layers bl", {"block/conv"}, id="layers"),
     pytest.param("convaudit sweep --layer ", set(), id="layer-of-no-model"),
     pytest.param("convaudit m.onnx --dim ", {"batch="}, id="dimension"),

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
 from convaudit.errors import LoadError
-from convaudit.files import open_regular, read_all, regular_size
+from convaudit.files import file_of, open_regular, read_all, regular_size
 from convaudit.frontends.onnx.loader.checks import check_expansion, check_names
 from convaudit.frontends.onnx.loader.external_data import confined_path, map_bytes, reference
 from convaudit.frontends.onnx.loader.memory import IN_MEMORY, strip
@@ -87,7 +87,7 @@ def load_onnx(source: str | os.PathLike[str] | ModelProto) -> OnnxModel:
         except UnicodeDecodeError:  # in memory too, protobuf only notices when a text is written
             raise LoadError(f"{name}: damaged: a text in it is not valid UTF-8") from None
     else:
-        name, path = os.fspath(source), Path(source)
+        name, path = str(os.fspath(source)), file_of(source)
         format_name = text_format(path)
         with open_regular(path, name) as file:
             own_bytes = os.fstat(file.fileno()).st_size

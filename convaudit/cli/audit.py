@@ -37,10 +37,10 @@ Examples:
   convaudit model.onnx --verify               and prove each, by re-executing it
   convaudit model.onnx --time                 and what groups save in time
   convaudit torchvision:resnet50 -i 1x3x224x224
-  convaudit model.onnx --depth 2              what its blocks cost: layer1, layer1.0, ...
+  convaudit model.onnx --depth 2              what its blocks cost
   convaudit a.onnx models/ --sort macs        one summary row for each model
   convaudit model.onnx -o audit.json          exact integers, for scripts
-  convaudit model.onnx --lint -o page.html    a page to look at, with what does nothing
+  convaudit model.onnx --lint -o page.html    a page, with what does nothing
 
 Exit codes:
   0  audited, all checks hold
@@ -57,7 +57,9 @@ Exit codes:
 @click.option(
     "--only",
     type=KIND,
-    help="List one kind: grouped, depthwise, dense, pointwise, transposed, deformable.",
+    multiple=True,
+    help="List these kinds alone: grouped, depthwise, dense (groups=1), pointwise (1x1), transposed, "
+    "deformable; may be repeated.",
 )
 @click.option("--sort", type=SORT_KEY, help="Sort by name, params, macs, share, time, realised, ...")
 @click.option(
@@ -92,7 +94,7 @@ Exit codes:
 @click.option("--lint", is_flag=True, help="Find what it carries for nothing as well, for --format html.")
 def audit(
     models: tuple[str, ...],
-    only: str | None,
+    only: tuple[tuple[str, ...], ...],
     sort: str | None,
     top: int | None,
     every: bool,
@@ -115,7 +117,7 @@ def audit(
     name = chosen_format(document, format_name, output)
     width = terminal_width() if output is None else None
     view = View(
-        only=only,
+        only=tuple(kind for kinds in only for kind in kinds) or None,
         all_ops=all_ops,
         depth=depth,
         every=every,

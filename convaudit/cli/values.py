@@ -117,6 +117,11 @@ def read_list(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
+def read_words(text: str) -> tuple[str, ...]:
+    """``grouped,depthwise`` as a tuple; an empty word is one that nothing is called."""
+    return tuple(item.strip() for item in text.split(","))
+
+
 def read_seed(text: str) -> int:
     """``7``; negative ones are not seeds for NumPy."""
     if not re.fullmatch(r"\d{1,20}", text, re.A) or int(text) >= 2**64:
@@ -168,7 +173,7 @@ LAYER = Value("NAME", of_model=layer_words)
 PROVIDER = Value("NAME", words=provider_words)
 STYLE = Value("STYLE", words=style_words)
 KEYWORDS = Value("JSON", read_keywords)
-KIND = Value("KIND", words=kind_words)
+KIND = Value("KIND", read_words, kind_words)
 SORT_KEY = Value("KEY", words=sort_words)
 COLUMN_LIST = Value("LIST", read_list, column_words)
 SEED = Value("INTEGER", read_seed)

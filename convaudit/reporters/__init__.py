@@ -25,7 +25,7 @@ class View:
     """How a document is to look. What a format cannot heed, the command line refuses.
 
     Attributes:
-        only: The kind of the layers to list; None: all kinds.
+        only: The kinds of layers to list, each by any word that fits it; None: all.
         all_ops: Whether the other multiplying ops are listed too, in one ranking.
         depth: How deep the subtotals by block of the name go; None: as deep as says most.
         every: Whether every layer is listed, however many there are.
@@ -37,7 +37,7 @@ class View:
         remarks: Whether warnings and notes are in the text; the command line writes them to standard error.
     """
 
-    only: str | None = None
+    only: tuple[str, ...] | None = None
     all_ops: bool = False
     depth: int | None = None
     every: bool = False

@@ -25,8 +25,9 @@ def select(report: AuditReport, view: View) -> tuple[Member, ...]:
     """
     rows: list[Member] = [*report.layers, *(report.other_layers if view.all_ops else ())]
     if view.only is not None:
-        lookup(dict.fromkeys(KINDS), view.only, "kind")
-        rows = [row for row in rows if isinstance(row, LayerCost) and view.only in row.kinds]
+        for kind in view.only:
+            lookup(dict.fromkeys(KINDS), kind, "kind")
+        rows = [row for row in rows if isinstance(row, LayerCost) and row.kinds.intersection(view.only)]
     costliest = "share" if report.timing is None else "time_share"
     sort = view.sort or (costliest if view.top is not None else None)
     if sort is not None:

@@ -6,7 +6,9 @@ import pytest
 
 import convaudit
 from convaudit.cli.group import COMMANDS
+from convaudit.records import KINDS
 from tests.cli.conftest import save_model
+from tests.networks import conv_layer
 
 MISSPELT = [
     pytest.param("chek", "'chek' is neither a command nor a file; did you mean 'check'?", id="near"),
@@ -81,3 +83,39 @@ def test_notes_are_left_out_and_the_result_stays(run, tmp_path, monkeypatch, lin
 
 def test_errors_are_never_quiet(run):
     assert run("-q", "missing.onnx").stderr.startswith("error: missing.onnx")
+
+
+ONLY = [
+    pytest.param(["--only", "grouped", "--only", "depthwise"], {"grouped", "depthwise"}, id="repeated"),
+    pytest.param(["--only", "grouped,depthwise"], {"grouped", "depthwise"}, id="list"),
+    pytest.param(["--only", "dense"], {"stem", "expand", "mix", "head"}, id="dense-is-groups-1"),
+    pytest.param(["--only", "pointwise"], {"expand", "mix", "head"}, id="pointwise"),
+    pytest.param(["--only", "dense", "--only", "pointwise"], {"stem", "expand", "mix", "head"}, id="once"),
+]
+
+
+@pytest.mark.parametrize(("options", "names"), ONLY)
+def test_kinds_add_up(run, tmp_path, monkeypatch, options, names):
+    monkeypatch.chdir(tmp_path)
+    run("example")
+    result = run("digits.onnx", *options, "-f", "csv", "--columns", "name")
+    assert result.exit_code == 0
+    assert result.stdout.split()[1:] == [
+        name for name in ("stem", "expand", "grouped", "mix", "depthwise", "head") if name in names
+    ]
+
+
+@pytest.mark.parametrize("given", ["", "grouped,", "grouped,groupd"])
+def test_a_list_with_a_word_that_is_no_kind_is_refused(run, tmp_path, given):
+    result = run(str(save_model(tmp_path / "m.onnx")), "--only", given)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "unknown kind" in result.stderr
+
+
+def test_dense_is_groups_1():
+    for groups in (1, 2, 4):
+        for kernel in ((1, 1), (3, 3)):
+            layer = conv_layer(groups=groups, kernel=kernel, in_channels=8, out_channels=8, size=(8, 8))
+            assert ("dense" in layer.kinds) == (groups == 1)
+            assert layer.kind in layer.kinds
+            assert layer.kinds <= set(KINDS)

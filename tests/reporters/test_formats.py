@@ -227,7 +227,7 @@ def test_csv_has_exact_integers_and_empty_unknowns():
 
 
 def test_csv_columns_and_selection():
-    text = render_csv(MIXED, View(only="depthwise", columns=("name", "groups", "macs")))
+    text = render_csv(MIXED, View(only=("depthwise",), columns=("name", "groups", "macs")))
     assert text == "name,groups,macs\nblock/depthwise,32,3612672\n"
     with pytest.raises(UsageError, match=r"unknown column 'kernel_siz'; did you mean 'kernel_size'\?"):
         render_csv(MIXED, View(columns=("kernel_siz",)))

@@ -21,7 +21,7 @@ OUTPUTS = {
     "mixed_80.txt": ("table", "audit", MIXED, View(width=80)),
     "mixed_wide.txt": ("table", "audit", MIXED, View()),
     "mixed_40.txt": ("table", "audit", MIXED, View(width=40)),
-    "mixed_grid.txt": ("table", "audit", MIXED, View(only="grouped", top=1, style="grid", width=100)),
+    "mixed_grid.txt": ("table", "audit", MIXED, View(only=("grouped",), top=1, style="grid", width=100)),
     "symbolic_80.txt": ("table", "audit", SYMBOLIC, View(width=80)),
     "verified_80.txt": ("table", "audit", VERIFIED, View(width=80)),
     "timed_80.txt": ("table", "audit", TIMED, View(width=80)),

@@ -186,9 +186,9 @@ def test_a_column_that_is_added_is_shown_and_sorted_by(monkeypatch):
 
 
 SELECTIONS = [
-    pytest.param(View(only="depthwise"), ["block/depthwise"], id="depthwise"),
-    pytest.param(View(only="grouped"), ["grouped", "up"], id="transposed-and-grouped"),
-    pytest.param(View(only="pointwise", top=1, sort="params"), ["then"], id="pointwise-top"),
+    pytest.param(View(only=("depthwise",)), ["block/depthwise"], id="depthwise"),
+    pytest.param(View(only=("grouped",)), ["grouped", "up"], id="transposed-and-grouped"),
+    pytest.param(View(only=("pointwise",), top=1, sort="params"), ["then"], id="pointwise-top"),
     pytest.param(View(top=2), ["asymmetric", "stem"], id="top-by-macs"),
     pytest.param(View(sort="name", top=3), ["asymmetric", "block/depthwise", "block/project"], id="name"),
     pytest.param(View(sort="groups", top=1), ["block/depthwise"], id="groups"),
@@ -222,7 +222,7 @@ def test_a_selection_says_how_much_it_shows():
 
 BAD = [
     (
-        lambda: select(MIXED, View(only="depthwize")),
+        lambda: select(MIXED, View(only=("depthwize",))),
         r"unknown kind 'depthwize'; did you mean 'depthwise'\?",
     ),
     (lambda: select(MIXED, View(sort="mac")), r"unknown sort key 'mac'; did you mean 'macs'\?.*params"),

@@ -111,7 +111,7 @@ ORDERS = [
     pytest.param(View(sort="efficiency", top=2), ["grouped", "block/depthwise"], id="the-worst-first"),
     pytest.param(View(sort="realised", top=1), ["block/depthwise"], id="realised"),
     pytest.param(View(top=2), ["grouped", "stem"], id="top-is-by-time"),
-    pytest.param(View(sort="reorders", top=1, only="grouped"), ["grouped"], id="reorders"),
+    pytest.param(View(sort="reorders", top=1, only=("grouped",)), ["grouped"], id="reorders"),
 ]
 
 

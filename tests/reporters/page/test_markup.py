@@ -106,7 +106,7 @@ def test_every_layer_has_a_row_and_a_panel() -> None:
 
 
 def test_a_view_is_heeded() -> None:
-    page = render_audit(MIXED, View(only="depthwise", columns=("name", "macs")))
+    page = render_audit(MIXED, View(only=("depthwise",), columns=("name", "macs")))
     tags = Tags(page)
     assert [attributes["id"] for tag, attributes in tags.found if tag == "tr" and "id" in attributes] == [
         "layer-1"

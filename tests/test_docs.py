@@ -10,6 +10,8 @@ from typing import Any, get_args
 
 import pytest
 
+from convaudit.checks.baseline import QUANTITIES
+from convaudit.checks.budgets import BUDGETS
 from convaudit.records import KINDS, STATUSES
 from convaudit.records.explanation import DimensionRule
 from convaudit.records.findings import Finding, LintTotals
@@ -31,7 +33,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:convaudit|tests|docs|examples|\.ci)/[\w./-]*")
 DOCUMENTED = re.compile(r"^\.\. auto\w+:: (\S+)$", re.M)
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
-NAME = re.compile(r"convaudit(?:\.\w+)+")
+NAME = re.compile(r"convaudit(?:\.(?!toml\b)\w+)+")
 
 
 def section(page: str, title: str = "") -> str:
@@ -59,6 +61,8 @@ TABLES = [
     pytest.param(section("json.md", "Totals of findings"), keys_of(LintTotals), id="lint-totals"),
     pytest.param(section("json.md", "Checks"), CHECK["model"]["properties"], id="check"),
     pytest.param(section("json.md", "Outcomes of a check"), CHECK["outcome"]["properties"], id="outcome"),
+    pytest.param(section("ci.md", "Budgets"), BUDGETS, id="budgets"),
+    pytest.param(section("ci.md", "Baselines"), QUANTITIES, id="baselines"),
     pytest.param(section("verdicts.md", "The verdicts"), STATUSES, id="verdicts"),
     pytest.param(section("counting.md", "Kinds"), KINDS, id="kinds"),
 ]

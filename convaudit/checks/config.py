@@ -182,7 +182,7 @@ def _read_lint(table: object, where: str) -> dict[str, tuple[str, ...]]:
 def _read(table: Mapping[str, object], where: str, folder: Path) -> dict[str, Any]:
     values = read_values(table, where)
     if "baseline" in values:
-        values["baseline"] = folder / values["baseline"]
+        values["baseline"] = Path(os.path.normpath(folder / values["baseline"]))  # one file has one name
     return values
 
 

@@ -166,8 +166,6 @@ def checked_model(
 
     start = perf_counter()
     try:
-        if write_baseline and settings.baseline is None:
-            raise UsageError(f"{source}: --write-baseline needs a --baseline FILE to write")
         if not settings.budgets.given() and settings.baseline is None:
             raise UsageError(
                 f"{source}: no budget holds for it, so nothing would be checked; give one such as "
@@ -195,6 +193,8 @@ def _outcomes(
 
 def _refuse_idle(options: Mapping[str, Any], settings: Sequence[CheckSettings], write_baseline: bool) -> None:
     """Refuse options that would do nothing for any of the models."""
+    if write_baseline and all(own.baseline is None for own in settings):
+        raise UsageError("--write-baseline needs a --baseline FILE to write")
     timed = any(own.budgets.needs_time for own in settings)
     if not timed and not any(own.budgets.require_verified for own in settings):
         verify_keywords(options, needs=f"--verify, {_TIMED_BY}")

@@ -227,7 +227,7 @@ NESTED = {
     "pyproject.toml": "[tool.convaudit]\nmax-params = 1",
     "nets/convaudit.toml": 'baseline = "base.json"',
     "nets/old/pyproject.toml": "[project]",
-    "nets/old/deep/pyproject.toml": "[tool.convaudit]\nmax-params = 2",
+    "nets/old/deep/pyproject.toml": '[tool.convaudit]\nbaseline = "../../../base.json"',
 }
 
 
@@ -265,8 +265,13 @@ def test_the_settings_nearest_to_a_model_hold(
     monkeypatch.chdir(nested / place)
     (config,) = nested_configs(find_config(Path.cwd()), [source])
     assert config.path == Path(path)
-    baseline = config.settings(source, {}).baseline
-    assert baseline in (None, Path(path).parent / "base.json")
+
+
+def test_one_baseline_has_one_name_in_all_settings(nested: Path) -> None:
+    sources = ["a.onnx", "nets/old/deep/a.onnx"]
+    configs = nested_configs(find_config(Path.cwd()), sources)
+    pairs = zip(configs, sources, strict=True)
+    assert {config.settings(source, {}).baseline for config, source in pairs} == {Path("base.json")}
 
 
 def test_settings_beside_that_do_not_count_are_known(nested: Path) -> None:

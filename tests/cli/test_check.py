@@ -377,6 +377,17 @@ def test_the_settings_nearest_to_each_model_hold_and_are_said(
     assert above.stderr.startswith("settings: ../convaudit.toml for net.onnx\n")
 
 
+def test_a_baseline_is_written_of_the_models_that_have_one(run: Run, elsewhere: Path) -> None:
+    for name in ("a.onnx", "b.onnx"):
+        save_model(elsewhere / name)
+    (elsewhere / "convaudit.toml").write_text(
+        '[models."a.onnx"]\nbaseline = "base.json"\n[models."b.onnx"]\nmax-params = 1'
+    )
+    result = run("check", "--write-baseline")
+    assert (result.exit_code, result.stderr) == (1, "wrote base.json\n")
+    assert list(json.loads((elsewhere / "base.json").read_text())["models"]) == ["a.onnx"]
+
+
 @pytest.mark.parametrize("options", [["-f", "json"], ["-o", "out.json"], ["--json", "out.json"]])
 def test_json_in_every_way(run: Run, model: str, options: list[str]) -> None:
     limits = ["--max-params", "1", "--max-macs", "1M", "--min-saving", "40%", "--forbid", "grouped"]

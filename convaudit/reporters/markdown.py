@@ -15,7 +15,7 @@ from convaudit.reporters.comment import MOST_CHARACTERS, check_comment
 from convaudit.reporters.filling import Column
 from convaudit.reporters.grid import tabulated
 from convaudit.reporters.lines import cautions, example_lines, heading, remarks, summary, verdicts
-from convaudit.reporters.model_columns import model_columns, selected_models
+from convaudit.reporters.model_columns import example_remarks, model_columns, selected_models
 from convaudit.reporters.selection import tables
 from convaudit.reporters.text import markdown_code, markdown_text
 from convaudit.reporters.times import time_lines
@@ -46,7 +46,8 @@ def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
 def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
     """One row a model, and a list of what to be wary of in each."""
     listed = selected_models(reports, view)
-    lines = [f"{report.source}: {line}" for report in listed for line in remarks(report)]
+    lines = example_remarks(listed)
+    lines += [f"{report.source}: {line}" for report in listed for line in remarks(report)]
     return _document([_table(model_columns(listed, view.columns), code=("name",)), _list(lines)])
 
 

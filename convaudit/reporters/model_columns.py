@@ -108,7 +108,7 @@ def model_columns(reports: Sequence[AuditReport], keys: Sequence[str] | None = N
     times = model_time_columns(reports)
     known = dict.fromkeys([*MODEL_COLUMNS, *_TIMES])
     found: dict[str, Column] = {}
-    for key in keys or _usual(reports, examples):
+    for key in keys or _usual(reports):
         lookup(known, key, "column of several models")
         if key in times:
             found[key] = times[key]
@@ -134,11 +134,20 @@ def selected_models(reports: Sequence[AuditReport], view: View) -> list[AuditRep
     return found[: view.top]
 
 
-def _usual(reports: Sequence[AuditReport], examples: Sequence[Example]) -> tuple[str, ...]:
-    open_ones = ("at",) if any(examples) else ()
+def example_remarks(reports: Sequence[AuditReport]) -> list[str]:
+    """At which sizes the counts of each model stand there that leaves sizes open."""
+    examples = [(report, example_of(report)) for report in reports]
+    return [
+        printable(f"{report.source}: at {example} (an example: give -i or --dim)")
+        for report, example in examples
+        if example
+    ]
+
+
+def _usual(reports: Sequence[AuditReport]) -> tuple[str, ...]:
     times = _TIMES if any(report.timing for report in reports) else ()
     judged = any(layer.verification for report in reports for layer in report.layers)
     return (
         *("name", "layers", "params", "macs", "saved", "model_params", "model_macs"),
-        *(*open_ones, *times, *(("verified",) if judged else ())),
+        *(*times, *(("verified",) if judged else ())),
     )

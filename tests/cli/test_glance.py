@@ -129,6 +129,7 @@ def test_several_models_are_sorted_and_cut(run, tmp_path, blocks):
     names = run(small, blocks, "--sort", "layers", "--columns", "name,layers,at").stdout.splitlines()
     assert [line.split()[1] for line in names[2:4]] == ["70", "1"]
     assert "N=1, H=224, W=224" in names[2]
+    assert f"{blocks}: at N=1, H=224, W=224 (an example" in run(small, blocks).stdout
     top = run(small, blocks, "--top", "1", "-f", "csv", "--columns", "name,layers").stdout
     assert top.splitlines() == ["name,layers", f"{blocks},70"]
     assert "did you mean 'layers'" in run(small, blocks, "--sort", "layer").stderr

@@ -295,7 +295,19 @@ def test_an_onnx_audit_imports_only_what_it_needs(tmp_path):
     )
     assert {"onnx", "tabulate"} <= loaded
     assert (
-        loaded & {"torch", "torchvision", "onnxruntime", "pandas", "sympy", "jsonschema", "onnx_ir"} == set()
+        loaded
+        & {
+            "torch",
+            "torchvision",
+            "onnxruntime",
+            "pandas",
+            "sympy",
+            "jsonschema",
+            "onnx_ir",
+            "jinja2",
+            "altair",
+        }
+        == set()
     )
 
 

@@ -8,16 +8,20 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from convaudit.analyzer import analyze
 from convaudit.checks import difference_of
+from convaudit.cli.group import cli
 from convaudit.errors import DependencyError
 from convaudit.formulas import symbol
 from convaudit.records import AuditReport, OtherOp
 from convaudit.reporters import FORMATS, View
 from convaudit.reporters.page import render_audit, render_diff, render_models
+from tests.cli.conftest import save_model
 from tests.networks import conv_layer, mixed_network, network, symbolic_network, timed, verified
 
 MIXED = analyze(mixed_network())
@@ -142,3 +146,26 @@ def test_without_the_extra_there_is_one_clear_line(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(DependencyError, match=r"an HTML page needs jinja2: pip install 'convaudit\[html\]'"):
         FORMATS["html"].render("audit", MIXED)
+
+
+@pytest.mark.parametrize("package", ["altair", "vl_convert"])
+def test_without_what_draws_charts_there_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("convaudit.reporters.charts.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DependencyError, match=r"^[^\n]+: pip install 'convaudit\[html\]'$"):
+        FORMATS["html"].render("audit", MIXED)
+
+
+def test_findings_are_in_a_page_and_refused_where_nobody_would_see_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "model.onnx")
+    refused = CliRunner().invoke(cli, ["model.onnx", "--lint"])
+    assert refused.exit_code == 2
+    assert "--lint is for --format html, not for table" in refused.stderr
+    assert CliRunner().invoke(cli, ["model.onnx", "--lint", "-o", "page.html"]).exit_code == 0
+    assert "Parameters that do nothing" in Path("page.html").read_text(encoding="utf-8")

@@ -56,7 +56,7 @@ def _summary(models: Sequence[CheckedModel]) -> Iterator[str]:
 
 def _fitting(models: Sequence[CheckedModel], room: int) -> Iterator[str]:
     """Each model's section while there is room for it, then how many there is none for."""
-    last = "The checks of {} have no room here: see `--json FILE`."
+    last = "No room here for the checks of {}: see `--json FILE`."
     room -= len(last) + 30
     for index, model in enumerate(models):
         section = _section(model, room)

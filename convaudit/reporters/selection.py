@@ -10,7 +10,6 @@ from convaudit.reporters import View
 from convaudit.reporters.columns import COLUMNS, column_named, filled_columns, is_word, lookup
 from convaudit.reporters.filling import Column
 from convaudit.reporters.shown import shown
-from convaudit.reporters.tree import tree_columns
 
 MANY_ROWS = 60
 """Rows from which on a table lists the costliest and the blocks, unless it is told what to list."""
@@ -80,7 +79,11 @@ def tables(report: AuditReport, view: View, *, paths: bool = False) -> Tables:
     many = number > MANY_ROWS and not chosen
     if many:
         rows = select(report, replace(view, top=COSTLIEST))
-    blocks = tree_columns(report, view.depth, paths=paths) if many or view.depth is not None else None
+    blocks = None
+    if many or view.depth is not None:
+        from convaudit.reporters.tree import tree_columns
+
+        blocks = tree_columns(report, view.depth, paths=paths)
     only_blocks = view.depth is not None and not (chosen or view.only or view.columns or view.all_ops)
     all_rows = len(report.layers) + (len(report.other_layers) if view.all_ops else 0)
     listed = all_rows and not only_blocks

@@ -10,7 +10,6 @@ from convaudit.records import AuditReport
 from convaudit.reporters import DEFAULT_VIEW, View
 from convaudit.reporters.grid import laid_out, wrapped
 from convaudit.reporters.lines import cautions, example_lines, heading, remarks, summary, verdicts
-from convaudit.reporters.model_columns import example_remarks, model_columns, selected_models
 from convaudit.reporters.selection import tables
 from convaudit.reporters.text import printable
 from convaudit.reporters.times import time_lines
@@ -37,6 +36,8 @@ def render_audit(report: AuditReport, view: View = DEFAULT_VIEW) -> str:
 
 def render_models(reports: Sequence[AuditReport], view: View = DEFAULT_VIEW) -> str:
     """One row a model, then what to be wary of in each."""
+    from convaudit.reporters.model_columns import example_remarks, model_columns, selected_models
+
     listed = selected_models(reports, view)
     lines = example_remarks(listed) + [
         f"{printable(report.source)}: {line}"

@@ -67,9 +67,6 @@ def linted(report: AuditReport) -> AuditReport:
 MIXED = analyze(mixed_network())
 FULL = linted(verified(timed(MIXED)))
 GEMM = OtherLayer(name="head/fc", op="Gemm", params=10, macs=MIXED.totals.macs_at_least)
-MANY = analyze(
-    network(*(conv_layer(f"stage{i // 100}/block{i % 100 // 10}/conv{i}", groups=2) for i in range(10_000)))
-)
 OPEN = analyze(symbolic_network())
 REPORTS = [
     pytest.param(FULL, id="everything"),
@@ -82,8 +79,9 @@ REPORTS = [
 
 
 def spec_of(name: str, report: AuditReport) -> dict[str, Any]:
-    spec = make_chart(name, report).to_dict()
-    assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
+    spec: dict[str, Any] = make_chart(name, report).to_dict()
+    if report is FULL:
+        assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
     return spec
 
 
@@ -115,9 +113,16 @@ def test_a_report_with_everything_has_every_chart() -> None:
     assert charts_of(FULL) == CHARTS
 
 
+@pytest.fixture(scope="module")
+def many() -> AuditReport:
+    names = (f"stage{i // 100}/block{i % 100 // 10}/conv{i}" for i in range(10_000))
+    layer = conv_layer(groups=2)
+    return analyze(network(*(replace(layer, name=name, weight_name=name) for name in names)))
+
+
 @pytest.mark.parametrize("name", ["blocks", "macs", "params"])
-def test_ten_thousand_layers_are_bounded_and_said(name: str) -> None:
-    spec = spec_of(name, MANY)
+def test_ten_thousand_layers_are_bounded_and_said(name: str, many: AuditReport) -> None:
+    spec = spec_of(name, many)
     rows = list(data_of(spec))
     assert len(rows) <= 2100
     assert len(json.dumps(spec)) < 2_000_000

@@ -55,7 +55,13 @@ SLOW = (
         "test_api.py",
         "test_apart.py",
     ),
-    *("test_documents.py", "test_examples_ci.py", "test_examples_digits.py", "test_examples_notebook.py"),
+    *(
+        "reporters/page/test_browser.py",
+        "test_documents.py",
+        "test_examples_ci.py",
+        "test_examples_digits.py",
+        "test_examples_notebook.py",
+    ),
     *("test_torch_agrees_with_onnx.py", "test_torch_costs.py"),
 )
 """Folders and files that take seconds each; ``-m "not slow"`` leaves them out."""

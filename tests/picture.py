@@ -10,7 +10,7 @@ import convaudit
 from convaudit.reporters.page import render_audit
 from tests.reporters.page.conftest import CHROMIUM
 
-WINDOW = {"width": 1420, "height": 860}
+WINDOW = {"width": 1420, "height": 790}
 
 
 def picture(model: str, layer: str, output: str) -> None:

@@ -55,7 +55,8 @@ def audit(
 
     Args:
         source: A path to a model file, a ModelProto, a torch module or exported program, or the text
-            ``package.module:factory`` or ``torchvision:NAME``, which run the Python code that they name.
+            ``package.module:factory``, ``nets.py:factory``, ``torchvision:NAME`` or ``timm:NAME``, which run
+            the Python code that they name.
         input_shape: Sizes of the input, of several in a list, or by name; what it leaves open stays symbolic.
             With an element type as text, ``"1x20:int64"``; a scalar's value as ``{"sr": 16000}``. Of a torch
             module a size can be a name, ``("batch", 3, "H", "W")`` or ``"32*h"``: counts are formulas then.

@@ -29,7 +29,9 @@ MODEL is one of:
   model.pt2, model.pt      what torch.export.save or torch.jit.save wrote
   models/                  a folder: all of these in it
   package.module:factory   your own Python code, which is run
+  nets.py:factory          the same by the file that the code is in
   torchvision:resnet50     an architecture of torchvision, without weights
+  timm:resnet50            one of timm, at the size that timm says
 
 Examples:
   convaudit model.onnx                        one row for each convolution

@@ -31,7 +31,7 @@ def source_options(command: Decorated) -> Decorated:
         click.option(
             "--kwargs",
             type=KEYWORDS,
-            help="Arguments of a factory or torchvision model, in JSON: '{\"width_mult\": 0.5}'.",
+            help="Arguments of a factory, torchvision or timm model, in JSON: '{\"width_mult\": 0.5}'.",
         ),
         click.option(
             "--no-run", is_flag=True, help="Never run the model to find shapes that its structure hides."

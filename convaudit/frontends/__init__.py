@@ -220,7 +220,9 @@ def open_model(source: Any, request: Request) -> OpenedModel:
         ModelError: A convolution breaks a rule.
     """
     if isinstance(source, str) and not source:
-        raise UsageError("the model's name is empty; give a file, package.module:factory or torchvision:NAME")
+        raise UsageError(
+            "the model's name is empty; give a file, package.module:factory, torchvision:NAME or timm:NAME"
+        )
     for frontend in front_ends():
         if frontend.accepts(source):
             return frontend.open(source, request)

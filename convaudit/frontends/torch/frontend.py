@@ -27,8 +27,14 @@ from convaudit.frontends import (
     TimeRequest,
     VerifyRequest,
 )
-from convaudit.frontends.torch.loader.source import is_torch_source, load_torch_source, names_factory
+from convaudit.frontends.torch.loader.source import (
+    is_torch_source,
+    load_torch_source,
+    names_architecture,
+    names_factory,
+)
 from convaudit.records import ConvLayer, Network, Verified
+from convaudit.shapes import as_text
 
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
@@ -156,14 +162,20 @@ class OpenedApart:
 class TorchFrontend:
     """Modules and programs, their files by suffix, and the names of code that makes them."""
 
-    accepted = ("a torch.nn.Module", "'package.module:factory'", "'torchvision:NAME'")
+    accepted = (
+        "a torch.nn.Module",
+        "'package.module:factory'",
+        "'nets.py:factory'",
+        "'torchvision:NAME'",
+        "'timm:NAME'",
+    )
 
     def accepts(self, source: object) -> bool:
         """Whether it is a torch module or program, or names one; without importing torch."""
         return is_torch_source(source)
 
     def names_code(self, source: str) -> bool:
-        """Whether it is ``package.module:factory`` or ``torchvision:NAME``."""
+        """Whether it is ``package.module:factory``, ``nets.py:factory`` or a library's architecture."""
         return names_factory(source)
 
     def open(self, source: Any, request: Request) -> OpenedModel:
@@ -209,14 +221,38 @@ def _open_here(source: Any, request: Request) -> OpenedTorch:
         input_shape = _shaped_as(data)
     elif data and (request.verify is None or request.verify.isolated):
         raise UsageError("data would do nothing beside the inputs' shapes, unless it is run on: leave it out")
+    notes: tuple[str, ...] = ()
+    if input_shape is None and request.inputs is None:
+        input_shape, notes = _own_size(source, model)
     input_shape, dims = _fixed(model, input_shape, request, weights)
     called_with = {"input_shape": input_shape, "inputs": request.inputs}
-    network = walk_torch(
-        model, **called_with, dims=dims, source=name, allow_run=request.allow_run, fake=request.fake
-    )
+    how: dict[str, Any] = {"dims": dims, "source": name, "allow_run": request.allow_run, "fake": request.fake}
+    try:
+        network = walk_torch(model, **called_with, **how)
+    except ExecutionError:
+        if weights or not names_architecture(source):
+            raise
+        model = load_torch_source(source, request.kwargs)  # its forward may need values
+        network = walk_torch(model, **called_with, **how)
+    network = replace(network, warnings=(*notes, *network.warnings))
     if name is not None:
         network = replace(network, file_bytes=regular_size(Path(name)))
     return OpenedTorch(source, model, network, called_with, data)
+
+
+def _own_size(source: Any, model: TorchModel) -> tuple[Any, tuple[str, ...]]:
+    """The size of image that timm says an architecture takes, and a line that says so."""
+    if not names_architecture(source):
+        return None, ()
+    from convaudit.frontends.torch.loader.architectures import own_input_size
+
+    size = own_input_size(model)
+    if size is None:
+        return None, ()
+    shape = (1, *size)
+    return shape, (
+        f"the input's size is timm's own for it, {as_text(shape)}; -i (input_shape=) gives another",
+    )
 
 
 def _fixed(

@@ -117,12 +117,17 @@ class Stored:
         return any(item.constant and item.parameter for item in self._found.values())
 
     def idle(self, used: Container[str]) -> list[str]:
-        """Modules none of whose own parameters is in ``used``; packed ones are not seen in use."""
+        """Modules none of whose own parameters is in ``used``; of the model itself these parameters.
+
+        Packed ones are not seen in use, and what a class of tensors of its own (torchao's) hands out is not
+        seen to be part of it: nothing is said of these.
+        """
         owners: dict[str, bool] = {}
         for name, item in self._found.items():
             if item.parameter and not item.packed:
-                owner = name.rpartition(".")[0]
-                owners[owner] = owners.get(owner, False) or name in used
+                owner = name.rpartition(".")[0] or name
+                ran = name in used or type(item.tensor) not in _PLAIN
+                owners[owner] = owners.get(owner, False) or ran
         return [owner for owner, ran in owners.items() if not ran]
 
     def follow(self, inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> None:
@@ -183,6 +188,10 @@ class Stored:
         with private.with_values():  # a stored tensor has its values even while the forward has none
             kept = "?" if mask.is_meta or private.is_fake(mask) else int(mask.count_nonzero())
         return f"pruned: {name} keeps {kept} of {mask.numel()}; the work is that of all"
+
+
+_PLAIN = (Tensor, nn.Parameter)
+"""Tensors that operators are given as they are stored."""
 
 
 def in_short(names: Sequence[str], most: int = 5) -> str:

@@ -1,52 +1,50 @@
-"""Builds a model from the user's own code, or from one of torchvision's architectures."""
+"""Builds a model from the user's own code, named by its module or by its file."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
+import importlib.util
 import os
 import sys
-import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
-from convaudit.errors import ConvauditError, DependencyError, LoadError, UsageError, did_you_mean
+from convaudit.errors import ConvauditError, DependencyError, LoadError, did_you_mean
+from convaudit.files import open_regular
+from convaudit.frontends.torch.loader.source import ARCHITECTURES
 
 if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
 
 
 def build_model(name: str, kwargs: dict[str, Any], *, weights: bool = True) -> TorchModel:
-    """What ``package.module:factory`` or ``torchvision:NAME`` makes.
+    """What ``package.module:factory``, ``nets.py:factory``, ``torchvision:NAME`` or ``timm:NAME`` makes.
 
     Args:
-        name: Which of both.
+        name: Which of them.
         kwargs: The factory's or the architecture's arguments.
-        weights: False: a torchvision architecture gets no memory for its weights (device ``meta``).
+        weights: False: a library's architecture gets no memory for its weights (device ``meta``).
 
     Raises:
         LoadError: There is no such factory, or it fails.
         UsageError: The arguments ask for weights, which would be downloaded.
-        DependencyError: torchvision is missing.
+        DependencyError: torchvision or timm is missing.
     """
-    package, _, inner = name.partition(":")
-    if package == "torchvision":
-        return _torchvision_model(name, inner, kwargs, weights)
-    return _build(name, _find(name, package, inner), kwargs)
+    package, _, inner = name.rpartition(":")
+    if package in ARCHITECTURES:
+        from convaudit.frontends.torch.loader.architectures import build_architecture
+
+        return build_architecture(name, kwargs, weights=weights)
+    return build(name, _find(name, package, inner), kwargs)
 
 
 def _find(text: str, package: str, name: str) -> Any:
-    with _users_code():
-        try:
-            found = importlib.import_module(package)
-        except ModuleNotFoundError as error:
-            raise LoadError(
-                f"{text}: no module named {error.name!r}; it is looked for in the current directory "
-                "and among the installed packages"
-            ) from error
-        except Exception as error:
-            raise LoadError(f"{text}: importing {package} raised {_in_words(error)}") from error
+    is_file = package.endswith(".py")
+    with _users_code(Path(package).resolve() if is_file else None):
+        found = _of_file(text, package) if is_file else _imported(text, package)
     for part in name.split("."):
         if not hasattr(found, part):
             raise LoadError(f"{text}: {package} has no {part!r}{did_you_mean(part, dir(found))}")
@@ -54,7 +52,58 @@ def _find(text: str, package: str, name: str) -> Any:
     return found
 
 
-def _build(text: str, factory: Any, kwargs: dict[str, Any]) -> TorchModel:
+def _imported(text: str, package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise LoadError(
+            f"{text}: no module named {error.name!r}; it is looked for in the current directory "
+            "and among the installed packages"
+        ) from error
+    except Exception as error:
+        raise LoadError(f"{text}: importing {package} raised {raised_words(error)}") from error
+
+
+def _of_file(text: str, file: str) -> Any:
+    """The module in a file: as part of its package, if it is in one, so that relative imports work."""
+    path = Path(file).resolve()
+    open_regular(Path(file), text).close()
+    if (path.parent / "__init__.py").exists():
+        name = ".".join(_package_parts(path))
+        module = _imported(text, name)
+        if Path(getattr(module, "__file__", None) or "").resolve() != path:
+            raise LoadError(f"{text}: another module is called {name}; give it as {name}:factory")
+        return module
+    name = f"{path.stem}_{crc32(str(path).encode()):08x}"  # another file may have the same name
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise LoadError(f"{text}: {file} is not a file that Python can import")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module  # as its classes expect
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise LoadError(f"{text}: running {file} raised {raised_words(error)}") from error
+    return module
+
+
+def _package_parts(path: Path) -> list[str]:
+    """``["nets", "blocks"]`` of nets/blocks.py, if nets is a package."""
+    parts = [] if path.stem == "__init__" else [path.stem]
+    folder = path.parent
+    while (folder / "__init__.py").exists() and folder != folder.parent:
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return parts
+
+
+def build(text: str, factory: Any, kwargs: dict[str, Any]) -> TorchModel:
+    """The model that a factory makes, or is.
+
+    Raises:
+        LoadError: It fails, or makes something else.
+    """
     import torch
 
     models = torch.nn.Module | torch.export.ExportedProgram
@@ -68,7 +117,7 @@ def _build(text: str, factory: Any, kwargs: dict[str, Any]) -> TorchModel:
     except ConvauditError:
         raise
     except Exception as error:
-        raise LoadError(f"{text}: the factory raised {_in_words(error)}") from error
+        raise LoadError(f"{text}: the factory raised {raised_words(error)}") from error
     if not isinstance(model, models):
         raise LoadError(
             f"{text}: the factory returned a {type(model).__name__}, not a torch.nn.Module; "
@@ -77,78 +126,30 @@ def _build(text: str, factory: Any, kwargs: dict[str, Any]) -> TorchModel:
     return model
 
 
-def _torchvision_model(text: str, name: str, kwargs: dict[str, Any], weights: bool) -> TorchModel:
-    import torch
-
-    models = _import_torchvision(text).models
-    if name not in models.list_models():
-        raise LoadError(f"{text}: torchvision has no such model{did_you_mean(name, models.list_models())}")
-    builder = models.get_model_builder(name)
-    for parameter in ("weights", "weights_backbone"):  # detection models load a backbone by default
-        if parameter in inspect.signature(builder).parameters:
-            kwargs.setdefault(parameter, None)
-    if any(kwargs.get(parameter) is not None for parameter in ("weights", "weights_backbone")):
-        raise UsageError(f"{text}: weights would be downloaded, which convaudit never does; leave them out")
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=()):
-        warnings.simplefilter("ignore", FutureWarning)  # on how weights will be initialised one day
-        torch.manual_seed(0)
-        if not weights and "detection" not in builder.__module__:  # which need values to run
-            with contextlib.suppress(LoadError), torch.device("meta"):
-                return _build(text, builder, kwargs)
-        return _build(text, builder, kwargs)  # some, as regnet, compute with tensors while they are built
-
-
-def declare_torchvision(text: str) -> None:
-    """Have torch know torchvision's operators, which a file names.
-
-    Raises:
-        DependencyError: torchvision is not installed.
-    """
-    _import_torchvision(text)
-
-
-def _import_torchvision(text: str) -> Any:
-    """torchvision; without its compiled operators too, which no architecture needs to be built.
-
-    They are missing where torch and torchvision come from different builds, and importing it then raises.
-    """
-    import torch
-
-    with needs("torchvision", text):
-        try:
-            import torchvision
-        except RuntimeError as error:
-            if "torchvision::nms does not exist" not in str(error):
-                raise LoadError(f"{text}: importing torchvision raised {_in_words(error)}") from error
-            operators = torch.library.Library("torchvision", "DEF")
-            for operator in ("nms", "qnms"):
-                operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            _DECLARED.append(operators)
-            import torchvision
-    return torchvision
-
-
-_DECLARED: list[Any] = []
-"""Operator declarations, which last as long as the object that made them."""
-
-
 @contextlib.contextmanager
-def _users_code() -> Iterator[None]:
-    """The current directory can be imported from, and what the user's code prints goes to stderr."""
-    directory = os.getcwd()
-    added = directory not in sys.path and "" not in sys.path
-    if added:
-        sys.path.insert(0, directory)
+def _users_code(file: Path | None = None) -> Iterator[None]:
+    """The current directory can be imported from, and what the user's code prints goes to stderr.
+
+    Args:
+        file: Of the code; what stands beside it, or beside the package that it is in, can be imported too.
+    """
+    folders = [] if "" in sys.path else [os.getcwd()]
+    if file is not None:
+        parts = len(_package_parts(file)) + (file.stem == "__init__")
+        folders.insert(0, str(file.parents[max(1, parts) - 1]))
+    added = [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
+    sys.path[:0] = added
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        if added and directory in sys.path:
-            sys.path.remove(directory)
+        for folder in added:
+            if folder in sys.path:
+                sys.path.remove(folder)
 
 
 @contextlib.contextmanager
-def needs(package: str, text: str) -> Iterator[None]:
+def needs(package: str, text: str, extra: str = "torch") -> Iterator[None]:
     """Say how to install ``package`` where the body finds that it is missing."""
     try:
         yield
@@ -156,9 +157,10 @@ def needs(package: str, text: str) -> Iterator[None]:
         if error.name != package:
             raise
         raise DependencyError(
-            f"{text}: {package} is not installed; pip install 'convaudit[torch]' brings it"
+            f"{text}: {package} is not installed; pip install 'convaudit[{extra}]' brings it"
         ) from error
 
 
-def _in_words(error: Exception) -> str:
+def raised_words(error: Exception) -> str:
+    """What foreign code raised, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

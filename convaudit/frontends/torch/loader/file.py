@@ -15,9 +15,9 @@ import torch
 
 from convaudit.errors import ConvauditError, LoadError
 from convaudit.files import open_regular
+from convaudit.frontends.torch.loader.architectures import declare_torchvision
 from convaudit.frontends.torch.loader.archive import open_archive
 from convaudit.frontends.torch.loader.export import check_program
-from convaudit.frontends.torch.loader.factory import declare_torchvision
 from convaudit.frontends.torch.loader.script import check_code
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 _INSTEAD = (
     "pass the module itself (package.module:factory on the command line, convaudit.audit(module, ...) in "
     "Python) or a file that torch.export.save or torch.jit.save wrote"
+)
+
+
+_SAFETENSORS = (
+    "safetensors hold weights without a network, so nothing says what is convolved; give what makes the "
+    "network (package.module:factory, nets.py:factory, torchvision:NAME, timm:NAME), or export it to .onnx "
+    "or .pt2"
 )
 
 
@@ -45,7 +52,10 @@ def load_torch_file(path: Path) -> TorchModel:
         except ConvauditError:
             raise
         except zipfile.BadZipFile as error:
-            raise LoadError(f"{path}: {_not_an_archive(file)}; {_INSTEAD}") from error
+            if path.suffix.lower() == ".safetensors" or _is_safetensors(file):
+                raise LoadError(f"{path}: {_SAFETENSORS}") from error
+            why = _not_an_archive(file)
+            raise LoadError(f"{path}: {why}" + ("" if "again" in why else f"; {_INSTEAD}")) from error
         except Exception as error:
             raise LoadError(f"{path}: damaged: {_in_words(error)}") from error
         file.seek(0)
@@ -110,6 +120,14 @@ def _pickled(archive: zipfile.ZipFile, names: list[str]) -> str:
 _TENSOR_MODULES = {"collections", "torch", "torch._utils", "torch.storage"}
 
 
+def _is_safetensors(file: BinaryIO) -> bool:
+    """Whether it begins as such a file does: the length of a JSON object, and that."""
+    end = file.seek(0, 2)
+    file.seek(0)
+    start = file.read(9)
+    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= end
+
+
 def _not_an_archive(file: BinaryIO) -> str:
     file.seek(0)
     start = file.read(2)
@@ -117,4 +135,9 @@ def _not_an_archive(file: BinaryIO) -> str:
         return "the file is empty"
     if start[0] == 0x80:
         return "a pickle in torch's old format, and unpickling it would run code from the file"
-    return "not a file that torch.export or torch.jit wrote, or a truncated one"
+    if start == b"PK":
+        return (
+            "cut off, or damaged: it begins as a file of torch does, but the directory that such a file ends "
+            "with is not there; copy or save it again"
+        )
+    return "not a file that torch.export or torch.jit wrote"

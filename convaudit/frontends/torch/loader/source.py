@@ -1,7 +1,7 @@
 """Tells what names a torch model, without importing torch, and hands it to what loads it.
 
-- ``torchvision:resnet50``: an architecture of torchvision, without weights; nothing is downloaded.
-- ``package.module:factory``: the user's own code is imported and called.
+- ``torchvision:resnet50``, ``timm:resnet50``: a library's architecture; nothing is downloaded.
+- ``package.module:factory``, ``folder/nets.py:factory``: the user's own code is imported and called.
 - ``model.pt2``, ``model.pt``: a file, by its contents.
 """
 
@@ -19,20 +19,27 @@ if TYPE_CHECKING:
     from convaudit.frontends.torch.loader import TorchModel
 
 SUFFIXES = (".pt2", ".pt", ".pth", ".ts", ".jit", ".ckpt", ".bin", ".safetensors")
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+ARCHITECTURES = ("torchvision", "timm")
+"""Libraries whose architectures have names."""
+_FACTORY = re.compile(r"(?:[A-Za-z_][\w.]*|.+\.py):[A-Za-z_][\w.]*", re.S)
 
 
 def is_torch_source(source: object) -> bool:
     """Whether ``source`` is a torch module or program, or names one."""
     if isinstance(source, str | os.PathLike):
         text = str(os.fspath(source))
-        return text.lower().endswith(SUFFIXES) or names_factory(text)
+        return text.lower().endswith((*SUFFIXES, ".py")) or names_factory(text)
     return any(base.__module__.split(".")[0] == "torch" for base in type(source).__mro__)
 
 
 def names_factory(text: str) -> bool:
-    """Whether ``text`` is a ``package.module:factory`` or ``torchvision:NAME``, and no file."""
+    """Whether ``text`` names code that makes a model, see above, and no file."""
     return _FACTORY.fullmatch(text) is not None and not Path(text).exists()
+
+
+def names_architecture(source: object) -> bool:
+    """Whether it is ``torchvision:NAME`` or ``timm:NAME``."""
+    return isinstance(source, str) and source.partition(":")[0] in ARCHITECTURES and names_factory(source)
 
 
 def load_torch_source(
@@ -42,8 +49,8 @@ def load_torch_source(
 
     Args:
         source: A module, an exported program, or what names one.
-        kwargs: Arguments for a factory or a torchvision architecture.
-        weights: False: a torchvision architecture gets no memory for its weights (device ``meta``).
+        kwargs: Arguments for a factory or a library's architecture.
+        weights: False: a library's architecture gets no memory for its weights (device ``meta``).
 
     Raises:
         LoadError: There is no such model, or it cannot be loaded.
@@ -56,7 +63,9 @@ def load_torch_source(
     text = str(os.fspath(source)) if named else type(source).__name__
     is_factory = named and _FACTORY.fullmatch(text) is not None
     if kwargs and not is_factory:
-        raise UsageError(f"{text}: only a factory or a torchvision model takes keyword arguments")
+        raise UsageError(f"{text}: only a factory or a library's architecture takes keyword arguments")
+    if named and not is_factory and text.lower().endswith(".py"):
+        raise UsageError(f"{text}: Python code; say what in it makes the model: {text}:NAME")
     with needs("torch", text):
         import torch
     if is_factory:

@@ -85,6 +85,16 @@ def truncated(path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
 
 
+def cut_script(path: Path) -> None:
+    torch.jit.save(torch.jit.script(module()), path)
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def safetensors(path: Path) -> None:
+    header = b'{"weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+
+
 def damaged(path: Path) -> None:
     torch.jit.save(torch.jit.script(module()), path)
     rewritten(path, "data.pkl", lambda content: content[: len(content) // 2])
@@ -98,7 +108,9 @@ def foreign_zip(path: Path) -> None:
 REFUSED = [
     pytest.param(empty, r"the file is empty", id="empty"),
     pytest.param(text, r"not a file that torch.export or torch.jit wrote", id="text"),
-    pytest.param(truncated, r"or a truncated one", id="truncated"),
+    pytest.param(truncated, r"cut off, or damaged.*copy or save it again$", id="truncated"),
+    pytest.param(cut_script, r"cut off, or damaged.*copy or save it again$", id="truncated-script"),
+    pytest.param(safetensors, r"safetensors hold weights without a network.*timm:NAME", id="safetensors"),
     pytest.param(damaged, r"torch 2.* cannot load it", id="damaged"),
     pytest.param(foreign_zip, r"no model that torch wrote", id="zip"),
     pytest.param(lambda path: path.mkdir(), r"is a directory", id="directory"),

@@ -44,6 +44,18 @@ def _factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     (tmp_path / "factories.py").write_text(FACTORIES)
     (tmp_path / "unimportable.py").write_text("import surely_not_installed")
     (tmp_path / "raising.py").write_text("1 / 0")
+    beside = "from torch import nn\nfrom {} import WIDTH\ndef make(): return Net()\n" + (
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.conv = nn.Conv2d(3, WIDTH, 1)\n"
+    )
+    for folder in ("sub-folder", "package/inner"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "sub-folder" / "settings_beside.py").write_text("WIDTH = 6")
+    (tmp_path / "sub-folder" / "nets.py").write_text(beside.format("settings_beside"))
+    (tmp_path / "package" / "__init__.py").write_text("")
+    (tmp_path / "package" / "inner" / "__init__.py").write_text("")
+    (tmp_path / "package" / "settings.py").write_text("WIDTH = 7")
+    (tmp_path / "package" / "inner" / "nets.py").write_text(beside.format("..settings"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     yield
@@ -54,7 +66,10 @@ def _factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     ("source", "expected"),
     [
         pytest.param("torchvision:resnet50", True, id="torchvision"),
+        pytest.param("timm:resnet50.a1_in1k", True, id="timm"),
         pytest.param("package.module:factory", True, id="factory"),
+        pytest.param("folder/my-nets.py:factory", True, id="factory-in-a-file"),
+        pytest.param("folder/nets.py", True, id="code"),
         pytest.param("package.module:Class.method", True, id="method"),
         pytest.param("model.pt2", True, id="program"),
         pytest.param(Path("model.PT"), True, id="torchscript-path"),
@@ -89,6 +104,10 @@ def test_a_file_is_never_taken_for_a_factory(tmp_path: Path, monkeypatch: pytest
         pytest.param("factories:Net", {}, 4, id="class"),
         pytest.param("factories:Net", {"width": 7}, 7, id="kwargs"),
         pytest.param("factories:Family.small", {}, 2, id="static-method"),
+        pytest.param("factories.py:Net", {"width": 3}, 3, id="file"),
+        pytest.param("./factories.py:Family.small", {}, 2, id="path"),
+        pytest.param("sub-folder/nets.py:make", {}, 6, id="with-what-stands-beside-it"),
+        pytest.param("package/inner/nets.py:make", {}, 7, id="in-a-package"),
     ],
 )
 def test_builds_from_a_factory(
@@ -108,6 +127,15 @@ def test_a_module_made_beforehand_is_taken_as_it_is() -> None:
 
 
 BAD = [
+    pytest.param("nowhere.py:net", {}, LoadError, r"nowhere.py:net: .*No such file", id="no-file"),
+    pytest.param(
+        "raising.py:net", {}, LoadError, r"running raising.py raised ZeroDivision", id="file-raises"
+    ),
+    pytest.param("factories.py:nett", {}, LoadError, r"factories.py has no 'nett'", id="file-attribute"),
+    pytest.param("factories.py", {}, UsageError, r"say what in it makes.*factories.py:NAME", id="code-alone"),
+    pytest.param("timm:resnet5", {}, LoadError, r"timm has no such model; did you mean", id="timm"),
+    pytest.param("timm:resnet18", {"pretrained": True}, UsageError, r"never loads", id="timm-weights"),
+    pytest.param("timm:resnet18", {"checkpoint_path": "x.pth"}, UsageError, r"never loads", id="timm-file"),
     pytest.param("factories:nett", {}, LoadError, r"factories has no 'nett'", id="attribute"),
     pytest.param("factories:Nett", {}, LoadError, r"did you mean 'Net'\?", id="suggestion"),
     pytest.param("nowhere:net", {}, LoadError, r"no module named 'nowhere'.*current directory", id="module"),

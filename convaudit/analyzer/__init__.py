@@ -49,6 +49,7 @@ def analyze(network: Network) -> AuditReport:
         totals=totals,
         live_activations=network.live_activations,
         other_layers=network.other_layers,
+        hand_made_groups=network.hand_made_groups,
         other_ops=network.other_ops,
         uncounted_ops=network.uncounted_ops,
         file_bytes=network.file_bytes,

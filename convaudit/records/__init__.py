@@ -8,11 +8,13 @@ The vocabulary is torch's. A *count* is an ``int``, a ``Formula`` where it depen
 ``None`` where it is unknown; then ``notes`` or ``warnings`` say why. Nothing unknown is ever 0.
 """
 
+from convaudit.records.hand_made import CutOut, parts_of_one, with_notes
 from convaudit.records.network import (
     KINDS,
     Branch,
     ChannelLayout,
     ConvLayer,
+    HandMadeGroups,
     Kind,
     LiveActivations,
     Network,
@@ -42,6 +44,8 @@ __all__ = [
     "Branch",
     "ChannelLayout",
     "ConvLayer",
+    "CutOut",
+    "HandMadeGroups",
     "Kind",
     "LayerCost",
     "LayerCosts",
@@ -59,5 +63,7 @@ __all__ = [
     "Trainable",
     "Verification",
     "Verified",
+    "parts_of_one",
     "status_words",
+    "with_notes",
 ]

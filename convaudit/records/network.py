@@ -166,6 +166,17 @@ LIVE_UNKNOWN = LiveActivations(bytes=None, reason="it is counted for ONNX models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandMadeGroups:
+    """Convolutions that together are one with groups: of one tensor's parts, in order, joined in that order.
+
+    All have the same channels, kernel, stride, padding, dilation and groups, and weights of their own.
+    """
+
+    layers: tuple[str, ...]  # names, in the order of the parts
+    groups: int  # of the one convolution that they are together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """What a walker found in a model."""
 
@@ -176,6 +187,7 @@ class Network:
     other_layers: tuple[OtherLayer, ...] = ()  # the multiplying ops one by one; what is opaque is not one
     other_ops: tuple[OtherOp, ...] = ()
     uncounted_ops: tuple[tuple[str, int], ...] = ()  # (op, count): ops that multiply-accumulate nothing
+    hand_made_groups: tuple[HandMadeGroups, ...] = ()  # layers that are one convolution with groups together
     model_params: int | None = None
     trainable: Trainable | None = None  # None: the format does not say
     live_activations: LiveActivations = LiveActivations(

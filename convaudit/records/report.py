@@ -10,6 +10,7 @@ from convaudit.records.displayed import Displayed
 from convaudit.records.network import (
     LIVE_UNKNOWN,
     ConvLayer,
+    HandMadeGroups,
     LiveActivations,
     OtherLayer,
     OtherOp,
@@ -141,6 +142,7 @@ class AuditReport:
     totals: Totals
     live_activations: LiveActivations = LIVE_UNKNOWN
     other_layers: tuple[OtherLayer, ...] = ()
+    hand_made_groups: tuple[HandMadeGroups, ...] = ()  # layers that are one convolution with groups together
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]

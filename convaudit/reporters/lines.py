@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from convaudit.analyzer.examples import Example, example_of, input_advice
 from convaudit.analyzer.totals import exclusive_sum
-from convaudit.formulas import Count, Formula
+from convaudit.formulas import Count, Formula, add, multiply, subtract
 from convaudit.formulas.proportion import ratio
 from convaudit.records import STATUSES, AuditReport, RuntimeInfo, Totals, Verification, status_words
 from convaudit.reporters.text import counted, listed, printable
@@ -70,6 +70,7 @@ def summary(report: AuditReport, shown: Tables | None = None) -> list[str]:
         *([] if shown is None else _shown(report, shown)),
         *_shares(report, example),
         *_savings(report, example),
+        *_hand_made(report, example),
         *_others(report, example),
         *_formulas(report),
     ]
@@ -232,6 +233,23 @@ def _savings(report: AuditReport, example: Example) -> Iterator[str]:
             f"{_part_of(totals.params_saved, totals.dense_params, 'parameters', example)}, "
             f"in {grouped} of {len(report.layers)} layers."
         )
+
+
+def _hand_made(report: AuditReport, example: Example) -> Iterator[str]:
+    """Convolutions that are one with groups together, and what these groups save."""
+    layers = {layer.name: layer for layer in report.layers} if report.hand_made_groups else {}
+    for one in report.hand_made_groups[:_MOST_LINES]:
+        parts = [layers[name] for name in one.layers]
+        macs = add(*(part.macs for part in parts))
+        dense = multiply(macs, one.groups)
+        saves = _part_of(subtract(dense, macs), dense, "MACs", example)
+        yield (
+            f"{one.layers[0]} ... {one.layers[-1]}: {len(parts)} convolutions of the parts of one tensor, "
+            f"joined again: one convolution with groups={one.groups}, made by hand; against groups=1 it "
+            f"saves {saves}."
+        )
+    if len(report.hand_made_groups) > _MOST_LINES:
+        yield f"and {len(report.hand_made_groups) - _MOST_LINES} more such groups made by hand."
 
 
 def _others(report: AuditReport, example: Example) -> Iterator[str]:

@@ -16,13 +16,14 @@ from convaudit.frontends.onnx.shapes.inference import declare, execute_once, sta
 from convaudit.frontends.onnx.shapes.inferred import Dimensions, Inferred
 from convaudit.frontends.onnx.shapes.inputs import Feeds, fix_inputs
 from convaudit.frontends.onnx.walker.convolutions import PADS_IGNORED, conv_layer, ignores_pads, is_known
+from convaudit.frontends.onnx.walker.hand_made import hand_made_groups
 from convaudit.frontends.onnx.walker.liveness import live_in
 from convaudit.frontends.onnx.walker.loops import choice, iterations
 from convaudit.frontends.onnx.walker.names import Names
 from convaudit.frontends.onnx.walker.other_ops import UNKNOWN_SHAPE, count_other_ops, other_layers
 from convaudit.frontends.onnx.walker.params import count_parameters, parameters_of
 from convaudit.frontends.onnx.walker.scopes import Node, Scope
-from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, ShapeSource, TensorInfo
+from convaudit.records import Branch, ConvLayer, Network, OtherOp, Shape, ShapeSource, TensorInfo, with_notes
 
 _SOURCES: dict[ShapeSource, str] = {
     "run": "its sizes are those of one run; they may differ on another input",
@@ -79,11 +80,13 @@ def walk_onnx(
             warnings += [_CLAIMED] if found.shapes != before.shapes else []
     warnings += found.contradictions()
     parameters = {node.address: tuple(parameters_of(node)) for node in found.nodes}
+    hand_made = hand_made_groups(found.nodes, found.convolutions, found.layers)
     network = Network(
         source=model.source,
         format="onnx",
         inputs=inputs.tensors,
-        layers=found.layers,
+        layers=with_notes(found.layers, hand_made),
+        hand_made_groups=hand_made,
         other_layers=other_layers(found.nodes, parameters, found.names),
         other_ops=found.other_ops,
         uncounted_ops=found.uncounted_ops,

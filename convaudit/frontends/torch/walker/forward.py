@@ -22,7 +22,7 @@ from convaudit.frontends.torch.walker.recorder import Observer, Recorder, in_one
 from convaudit.frontends.torch.walker.script import in_sight, out_of_sight
 from convaudit.frontends.torch.walker.survivors import Surroundings, caches_as_before, left_behind
 from convaudit.frontends.torch.walker.threads import Threads
-from convaudit.records import Network
+from convaudit.records import Network, with_notes
 
 if TYPE_CHECKING:
     from convaudit.frontends.torch.fake import SharedFakeMode
@@ -124,11 +124,13 @@ def network_of(
     if recorder.stored.has_frozen_parameters():
         notes.append("frozen TorchScript holds its parameters as constants of its code; those are counted")
     layers = recorder.layers.named(sizes)
+    hand_made = recorder.hand_made.named(recorder.layers.rows(), layers)
     return Network(
         source=source or class_name(module),
         format="torchscript" if isinstance(module, torch.jit.ScriptModule) else "torch",
         inputs=arguments.infos(module),
-        layers=layers,
+        layers=with_notes(layers, hand_made),
+        hand_made_groups=hand_made,
         other_layers=recorder.other_layers.named((layer.name for layer in layers), sizes),
         other_ops=recorder.other_ops(),
         uncounted_ops=recorder.uncounted_ops(),

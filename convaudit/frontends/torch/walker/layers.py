@@ -142,6 +142,10 @@ class Layers:
         self._rows[row] = add(self._rows.get(row, 0), self.place.times)
         return row
 
+    def rows(self) -> tuple[PlacedLayer, ...]:
+        """The rows in the order of their first call, as they were added."""
+        return tuple(self._rows)
+
     def named(self, sizes: Mapping[str, Count] | None = None) -> tuple[PlacedLayer, ...]:
         """The rows in the order of their first call, with unique names and their number of calls.
 

@@ -26,7 +26,7 @@ from convaudit.frontends.torch.stored import Stored, StoredTensor
 from convaudit.frontends.torch.walker.bodies import Follower
 from convaudit.frontends.torch.walker.layers import Frame, shape_with_sizes
 from convaudit.frontends.torch.walker.recorder import Observer, Recorder, in_one_line
-from convaudit.records import Network, TensorInfo
+from convaudit.records import Network, TensorInfo, with_notes
 from convaudit.shapes import as_text
 
 
@@ -65,11 +65,13 @@ def walk_program(
             f"{_root(program)}: the program cannot be followed: {in_one_line(error)}"
         ) from error
     layers = recorder.layers.named(sizes)
+    hand_made = recorder.hand_made.named(recorder.layers.rows(), layers)
     return Network(
         source=source or _root(program),
         format="torch.export",
         inputs=_infos(inputs, given, sizes),
-        layers=layers,
+        layers=with_notes(layers, hand_made),
+        hand_made_groups=hand_made,
         other_layers=recorder.other_layers.named((layer.name for layer in layers), sizes),
         other_ops=tuple(replace(other, macs=substitute(other.macs, sizes)) for other in recorder.other_ops()),
         uncounted_ops=recorder.uncounted_ops(),

@@ -19,6 +19,7 @@ from convaudit.frontends.torch.ops import ConvCall, read_conv
 from convaudit.frontends.torch.other_ops import count_macs, may_convolve, unknown_cost
 from convaudit.frontends.torch.stored import Stored
 from convaudit.frontends.torch.walker.bodies import Follower, python_body
+from convaudit.frontends.torch.walker.hand_made import HandMade
 from convaudit.frontends.torch.walker.layers import Layers
 from convaudit.frontends.torch.walker.other_layers import OtherLayers
 from convaudit.frontends.torch.walker.threads import unfollowed
@@ -36,6 +37,7 @@ class Recorder(private.TorchDispatchMode):
 
     Attributes:
         layers: The convolutions.
+        hand_made: Which of them are one with groups.
         other_layers: The other multiplying operators.
         stored: The tensors of the model.
         used: Names of those that an operator read.
@@ -48,6 +50,7 @@ class Recorder(private.TorchDispatchMode):
     def __init__(self, stored: Stored, *, root: str, observer: Observer | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers = Layers(stored, root)
+        self.hand_made = HandMade()
         self.used: set[str] = set()
         self.closed = False
         self.run: Callable[[Any, Any, Any, list[Tensor]], Any] = run_operator
@@ -133,11 +136,13 @@ class Recorder(private.TorchDispatchMode):
         if call is not None:
             output = call.arranged(output)
             row = self.layers.add(call, output)
+            self.hand_made.convolution(call.x, output, row)
             if self._observer is not None:
                 with unfollowed(), private.unwatched():
                     self._observer(row, call, output)
             return
         op, macs = op_name(func), count_macs(func, args, kwargs)
+        self.hand_made.operator(op, func, args, kwargs, output)
         reason = None if macs is not None else unknown_cost(op)
         if reason is not None and may_convolve(op):
             self.unseen(op, reason)

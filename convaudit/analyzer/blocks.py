@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from convaudit.analyzer.costs import stored_sizes
 from convaudit.analyzer.totals import exclusive_sum
+from convaudit.formulas import product
 from convaudit.formulas.values import value_at
 from convaudit.records import AuditReport, LayerCost, OtherLayer
 
@@ -222,6 +223,8 @@ def _stored(member: Member, sizes: Mapping[str, int], seen: set[str]) -> int | N
     """Elements of the tensors that no earlier op has counted."""
     if isinstance(member, LayerCost):
         tensors = [(name, elements) for name, elements, _ in stored_sizes(member)]
+    elif member.stored:
+        tensors = [(info.name, product(info.shape)) for info in member.stored]
     else:
         tensors = [(member.weight_name or "", member.params)]
     total: int | None = 0

@@ -11,7 +11,7 @@ import pytest
 from convaudit.analyzer import analyze
 from convaudit.analyzer.blocks import DEEPEST, BlockCost, blocks, path_of
 from convaudit.formulas import symbol
-from convaudit.records import AuditReport, Branch, OtherLayer
+from convaudit.records import AuditReport, Branch, OtherLayer, TensorInfo
 from tests.networks import conv_layer, network
 
 SUMS = ("layers", "others", "params", "macs", "macs_at_least", "dense_macs")
@@ -134,6 +134,17 @@ def test_of_exclusive_branches_each_block_counts_the_costlier() -> None:
     report = analyze(network(conv_layer("m.always", kernel=(1,), size=(1,)), arm("then", 3), arm("else", 5)))
     tree = {block.label: block for block in blocks(report, {})}
     assert tree["m"].macs == report.totals.macs == tree["always"].macs + tree["else"].macs
+
+
+def test_of_ops_that_share_one_of_their_tensors_each_tensor_counts_once() -> None:
+    def fc(name: str, *stored: tuple[str, int]) -> OtherLayer:
+        tensors = tuple(TensorInfo(name=tensor, shape=(size,), dtype="float32") for tensor, size in stored)
+        return other(name, params=sum(size for _, size in stored), weight_name=stored[0][0], stored=tensors)
+
+    one, two = fc("a", ("w", 16), ("b1", 4)), fc("b", ("w", 16), ("b2", 3))
+    three = fc("c", ("w2", 9), ("b1", 4))
+    tree = blocks(report_of(others=(one, two, three)), {})
+    assert [block.params for block in tree] == [16 + 4 + 3 + 9, 16 + 4, 3, 9]
 
 
 def test_hostile_names_cost_no_recursion_and_little_memory() -> None:

@@ -53,6 +53,7 @@ def analyze(network: Network) -> AuditReport:
         other_ops=network.other_ops,
         uncounted_ops=network.uncounted_ops,
         file_bytes=network.file_bytes,
+        holds_at=network.holds_at,
         warnings=network.warnings,
     )
     told = warnings(layers, totals, network.other_ops, lambda count: example_of(report).text(count))

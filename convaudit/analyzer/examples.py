@@ -67,7 +67,8 @@ def example_of(*reports: AuditReport) -> Example:
     """Sizes at which a report's counts can be shown, or those of several that are compared.
 
     They follow the names of the dimensions and where these stand in the inputs, are multiples of what the
-    model divides them by, and large enough for every layer to have an output.
+    model divides them by, and large enough for every layer to have an output. Where formulas hold for some
+    sizes alone, these are such.
 
     >>> from convaudit.analyzer import analyze
     >>> from convaudit.formulas import parse
@@ -90,13 +91,15 @@ def example_of(*reports: AuditReport) -> Example:
     roles, strides = _roles(names, reports), strides_of(counts)
     sizes = {name: example_size(roles[name], strides.get(name, 1)) for name in names}
     sizes |= {name: 1 for name in names if name not in counted and role_of(name) is None}
+    held = {name: size for report in reports for name, size in reversed(report.holds_at)}
     if factor is not None:
-        return Example({**sizes, factor: 1}, shown, factor)
+        return Example({**sizes, factor: held.get(factor, 1)}, shown, factor)
     outputs = {size for report in reports for layer in report.layers for size in _open_sizes(layer)}
     for _ in range(_TRIES):
         if all(value_at(size, sizes) > 0 for size in outputs):
             break
         sizes = {name: size * (1 if roles[name] == "batch" else 2) for name, size in sizes.items()}
+    sizes |= {name: size for name, size in held.items() if name in sizes}
     return Example(sizes, shown)
 
 

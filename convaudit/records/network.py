@@ -194,6 +194,7 @@ class Network:
         bytes=None, reason="it is counted for ONNX models alone"
     )
     file_bytes: int | None = None  # the file and its external data; None: no file, or not all of it is there
+    holds_at: tuple[tuple[str, int], ...] = ()  # sizes at which formulas hold that do not at all sizes
     warnings: tuple[str, ...] = ()
 
     @property

@@ -145,6 +145,7 @@ class AuditReport:
     hand_made_groups: tuple[HandMadeGroups, ...] = ()  # layers that are one convolution with groups together
     other_ops: tuple[OtherOp, ...]
     uncounted_ops: tuple[tuple[str, int], ...]
+    holds_at: tuple[tuple[str, int], ...] = ()  # sizes at which formulas hold that do not at all sizes
     warnings: tuple[str, ...]
     lint: LintReport | None = None  # what it carries for nothing; None: nobody looked
 

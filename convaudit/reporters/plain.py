@@ -29,7 +29,9 @@ DERIVED = {
     "activation_bytes": ("arithmetic_intensity",),
 }
 """Properties that are shown, by the field that each comes after."""
-HIDDEN = frozenset({"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "lint", "blocks"})
+HIDDEN = frozenset(
+    {"transposed", "deformable", "bias_dtype", "stored", "shapes_from", "holds_at", "lint", "blocks"}
+)
 """Fields that are not shown: another one tells what they do."""
 LAST = ("notes", "verification", "timing")
 """Fields that come after the counts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -11,6 +11,7 @@ from torch import nn
 
 from convaudit.errors import ConvauditError, ExecutionError
 from convaudit.formulas import Count, Formula, add, multiply, product, substitute
+from convaudit.formulas.examples import example_size, role_of, role_of_axis
 from convaudit.frontends.torch.inputs import Inputs
 from convaudit.frontends.torch.walker.conditions import Conditions, conditions
 from convaudit.frontends.torch.walker.forward import (
@@ -46,7 +47,7 @@ def walk_open(module: nn.Module, arguments: Inputs, source: str | None) -> Netwo
     first: Exception | None = None
     for hints in _hints(arguments):
         try:
-            network, held = _walk(module, arguments, source, hints)
+            network, held, sizes = _walk(module, arguments, source, hints)
         except ConvauditError:
             raise
         except Exception as error:
@@ -54,14 +55,46 @@ def walk_open(module: nn.Module, arguments: Inputs, source: str | None) -> Netwo
             if isinstance(error, TooManyError):
                 break
             continue
+        demanded = held.least
         held = _from_one_on(module, arguments, network, held, hints)
         _check(module, arguments, network, held, hints)
-        return replace(network, warnings=(*held.as_text(), *network.warnings))
+        holds_at = _example(arguments, held, sizes, demanded.keys() - held.least.keys())
+        return replace(network, holds_at=holds_at, warnings=(*held.as_text(), *network.warnings))
     assert first is not None
     raise ExecutionError(
         f"{class_name(module)}: its forward cannot be followed with names for sizes: {in_one_line(first)}; "
         f"give numbers for {', '.join(arguments.names)}, or for some of them"
     ) from first
+
+
+def _example(
+    arguments: Inputs, held: Conditions, sizes: OpenSizes, free: Collection[str]
+) -> tuple[tuple[str, int], ...]:
+    """Sizes at which the formulas hold, usual ones if they do there; none where they hold at all sizes.
+
+    Args:
+        arguments: The forward's inputs.
+        held: For which sizes they hold.
+        sizes: What the forward asked of its sizes.
+        free: Names of sizes that the forward took to be more than 1, and that may be 1 all the same.
+    """
+    if not held.least and not held.others:
+        return ()
+    places = {
+        name: role_of_axis(axis, len(shape))
+        for shape in arguments.named_shapes()
+        for axis, size in enumerate(shape)
+        for name in (size.symbols if isinstance(size, Formula) else ())
+    }
+    usual = {name: example_size(role_of(name) or places[name]) for name in arguments.names}
+    least = {name: max(size, held.least.get(name, 1)) for name, size in usual.items()}
+    for tried in (usual, least, {name: 2 * size for name, size in least.items()}):
+        asked = {name: max(size, 2) if name in free else size for name, size in tried.items()}
+        fixed = {name: substitute(value, tried) for name, (value, _) in held.fixed.items()}
+        asked |= {name: size for name, size in fixed.items() if isinstance(size, int)}
+        if sizes.hold_at(asked):
+            return tuple(tried.items())
+    return tuple(sizes.hints.items())
 
 
 def _from_one_on(
@@ -71,7 +104,7 @@ def _from_one_on(
     least = dict(held.least)
     for name in [name for name, bound in held.least.items() if bound == 2 and len(hints) > 1]:
         with suppress(Exception):
-            at_one, demands = _walk(module, arguments.fixed({name: 1}), None, hints)
+            at_one, demands, _ = _walk(module, arguments.fixed({name: 1}), None, hints)
             narrower = (
                 not set(demands.others) <= set(held.others)
                 or not demands.fixed.keys() <= held.fixed.keys()
@@ -147,7 +180,7 @@ def _hints(arguments: Inputs) -> Iterator[dict[str, int]]:
 
 def _walk(
     module: nn.Module, arguments: Inputs, source: str | None, hints: Mapping[str, int]
-) -> tuple[Network, Conditions]:
+) -> tuple[Network, Conditions, OpenSizes]:
     from convaudit.frontends.torch.fake import SharedFakeMode
 
     sizes = OpenSizes({name: hints[name] for name in arguments.names})
@@ -159,7 +192,7 @@ def _walk(
         network = network_of(module, arguments, recorder, source, [], values)
         del recorder
     network = _with_names(network, values, {name: values[own] for own, name in sizes.names.items()})
-    return replace(network, warnings=(*network.warnings, *left)), held
+    return replace(network, warnings=(*network.warnings, *left)), held, sizes
 
 
 def _with_names(network: Network, values: Mapping[str, Count], by_user: Mapping[str, Count]) -> Network:

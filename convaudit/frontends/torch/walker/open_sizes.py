@@ -89,6 +89,14 @@ class OpenSizes:
             }
         )
 
+    def hold_at(self, sizes: Mapping[str, int]) -> bool:
+        """Whether the forward's questions have the same answers at other sizes, by the user's names."""
+        symbols = {str(one): one for one in self.environment.var_to_sources}
+        known = {symbols[own]: sizes[name] for own, name in self.names.items()}
+        return all(
+            type(guard.expr.subs(known)).__name__ == "BooleanTrue" for guard in self.environment.guards
+        )
+
     def _noted(self) -> str:
         """The line of the model's own code that asks, once more."""
         self._answers += 1

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import convaudit
+from convaudit.analyzer.examples import example_of
 from convaudit.errors import ExecutionError, UsageError
 from convaudit.formulas import Count, Formula
 from convaudit.frontends.torch.sizes import count_of, read
@@ -123,6 +124,26 @@ CONDITIONS = [
     pytest.param(lambda x: x + x.transpose(2, 3), "is .* here, because", (3, 224, 224), id="square"),
     pytest.param(lambda x: x + torch.zeros(224, 1), "H is 224 here, because", (3, 224, 7), id="fixed"),
 ]
+
+
+EXAMPLES = [
+    pytest.param(lambda x: torch.cat([x, x], 2) if x.shape[2] > 300 else x, (1, 301, 224), id="larger"),
+    pytest.param(lambda x: torch.cat([x, x], 2) if x.shape[2] % 9 == 7 else x, (2, 448, 448), id="twice"),
+    pytest.param(lambda x: x if x.shape[0] == 1 else x[:, :, ::2], (2, 224, 224), id="batch"),
+    pytest.param(branch, (1, 224, 224), id="usual"),
+]
+
+
+@pytest.mark.parametrize(("before", "sizes"), EXAMPLES)
+def test_counts_are_shown_at_sizes_for_which_the_formulas_hold(
+    before: Any, sizes: tuple[int, int, int]
+) -> None:
+    module = Net(before)
+    report = convaudit.audit(module, input_shape=OPEN)
+    example = example_of(report)
+    numbers = convaudit.audit(module, input_shape=(sizes[0], 3, *sizes[1:]))
+    assert tuple(example.sizes[name] for name in ("batch", "H", "W")) == sizes
+    assert example.value(report.totals.macs) == numbers.totals.macs
 
 
 @pytest.mark.parametrize(("before", "told", "sizes"), CONDITIONS)

@@ -52,9 +52,9 @@ def style_words() -> Iterable[str]:
 
 def provider_words() -> Iterable[str]:
     """What the runtimes of this machine run on."""
-    import onnxruntime
+    from convaudit.frontends import providers
 
-    return [name.removesuffix("ExecutionProvider").lower() for name in onnxruntime.get_available_providers()]
+    return providers()
 
 
 def lint_words() -> Iterable[str]:

@@ -195,6 +195,9 @@ class Frontend(Protocol):
     def names_code(self, source: str, /) -> bool:
         """Whether ``source`` names code that makes a model, and so is not a file or a pattern of files."""
 
+    def providers(self) -> Sequence[str]:
+        """What can run its models here, as ``--provider`` takes it; none where there is no choice."""
+
     def open(self, source: Any, request: Request, /) -> OpenedModel:
         """Load and walk a source that it accepts.
 
@@ -235,3 +238,8 @@ def open_model(source: Any, request: Request) -> OpenedModel:
 def names_code(source: str) -> bool:
     """Whether ``source`` names code that makes a model, and so is not a file or a pattern of files."""
     return any(frontend.names_code(source) for frontend in front_ends())
+
+
+def providers() -> list[str]:
+    """What models can be run on here, as ``--provider`` takes it."""
+    return [name for frontend in front_ends() for name in frontend.providers()]

@@ -138,7 +138,7 @@ def test_options_that_do_not_go_together(run, asked, args, message):
     ("options", "said"),
     [
         pytest.param(["--columns", "bogus"], "unknown column 'bogus'", id="column"),
-        pytest.param(["-f", "csv", "--columns", "bogus"], "unknown CSV column 'bogus'", id="csv"),
+        pytest.param(["-f", "csv", "--columns", "bogus"], "unknown column 'bogus'", id="csv"),
         pytest.param(["--sort", "bogus"], "unknown sort key 'bogus'", id="sort"),
         pytest.param(["--only", "bogus"], "unknown kind 'bogus'", id="kind"),
         pytest.param(["-o", "nowhere/a.json"], "cannot write 'nowhere/a.json': ", id="folder"),

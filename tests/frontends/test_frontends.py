@@ -51,6 +51,9 @@ class ToyFrontend:
     def names_code(self, source: str) -> bool:
         return self.accepts(source)
 
+    def providers(self) -> tuple[str, ...]:
+        return ()
+
     def open(self, source: Any, request: Request) -> Toy:
         number = int(source.removeprefix("toy/"))
         return Toy(network(*(conv_layer(name=f"conv{i}") for i in range(number))))

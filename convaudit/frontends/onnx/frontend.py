@@ -103,6 +103,12 @@ class OnnxFrontend:
         """Never: an ONNX model is data."""
         return False
 
+    def providers(self) -> Sequence[str]:
+        """The execution providers of the runtimes that are installed."""
+        from convaudit.frontends.onnx.runtime import providers_here
+
+        return providers_here()
+
     def open(self, source: Any, request: Request) -> OpenedOnnx:
         """Load the model's structure and walk it."""
         from convaudit.frontends.onnx.loader.onnx_file import load_onnx

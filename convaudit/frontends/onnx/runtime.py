@@ -175,9 +175,13 @@ def find_provider(name: str) -> tuple[Runtime, str]:
         f"{runtime.name} {runtime.version} has {', '.join(map(short_name, runtime.providers()))}"
         for runtime in runtimes()
     )
-    known = [short_name(provider) for runtime in runtimes() for provider in runtime.providers()]
-    near = did_you_mean(name.lower(), known)
+    near = did_you_mean(name.lower(), providers_here())
     raise UsageError(f"provider {name!r:.100} is not available; as installed here, {here}{near}")
+
+
+def providers_here() -> list[str]:
+    """The providers of all runtimes that are installed, as users name them."""
+    return [short_name(provider) for runtime in runtimes() for provider in runtime.providers()]
 
 
 def short_name(provider: str) -> str:

@@ -178,6 +178,10 @@ class TorchFrontend:
         """Whether it is ``package.module:factory``, ``nets.py:factory`` or a library's architecture."""
         return names_factory(source)
 
+    def providers(self) -> Sequence[str]:
+        """None: torch runs its modules itself."""
+        return ()
+
     def open(self, source: Any, request: Request) -> OpenedModel:
         """Load or build the model and walk it: a file's always in a process of its own."""
         named = isinstance(source, str | os.PathLike)

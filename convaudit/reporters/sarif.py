@@ -5,6 +5,7 @@ https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -133,7 +134,7 @@ def _findings(report: LintReport, rules: Sequence[str]) -> Iterator[dict[str, An
                 }
             ],
             "partialFingerprints": {
-                "convaudit/v1": f"{_place(report.source)}:{finding.rule}:{finding.layer}:{seen[key]}"
+                "convaudit/v1": f"{_known_by(report.source)}:{finding.rule}:{finding.layer}:{seen[key]}"
             },
         }
 
@@ -153,7 +154,7 @@ def _result(source: str, failure: Outcome, rules: Sequence[str]) -> dict[str, An
         "message": {"text": text},
         "locations": [location],
         # the same finding in the next commit is the same alert, although its numbers changed
-        "partialFingerprints": {"convaudit/v1": f"{_place(source)}:{failure.rule}"},
+        "partialFingerprints": {"convaudit/v1": f"{_known_by(source)}:{failure.rule}"},
     }
 
 
@@ -201,9 +202,14 @@ def _physical(source: str) -> dict[str, Any]:
 
 def _uri(source: str) -> str:
     path = Path(_place(source))
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
 
 
 def _place(source: str) -> str:
     """A model's path in its repository, the same from every folder and machine; else as it was given."""
     return repository_path(source) or source
+
+
+def _known_by(source: str) -> str:
+    """The same as text that fingerprints may hold: names of files need not be Unicode."""
+    return printable(_place(source))

@@ -129,11 +129,14 @@ def test_sarif_says_what_failed_where_and_what_could_not_be_audited() -> None:
         pytest.param("nets/a b.onnx", "nets/a%20b.onnx", id="blank"),
         pytest.param("/models/a.onnx", "file:///models/a.onnx", id="absolute"),
         pytest.param("torchvision:resnet50", "torchvision%3Aresnet50", id="no-file"),
+        pytest.param("nets/\udcff.onnx", "nets/%FF.onnx", id="no-unicode"),
     ],
 )
 def test_sarif_uris(source: str, uri: str) -> None:
-    (artifact,) = json.loads(render_sarif([replace(GOOD[0], source=source)]))["runs"][0]["artifacts"]
+    text = render_sarif([replace(MODELS[0], source=source)])
+    (artifact,) = json.loads(text)["runs"][0]["artifacts"]
     assert artifact["location"]["uri"] == uri
+    assert r"\ud" not in text.replace(r"\\ud", "")  # half of a letter, which strict readers refuse
 
 
 JUNIT = {

@@ -30,7 +30,7 @@ from convaudit.cli.options import (
     verify_options,
     without_verification,
 )
-from convaudit.cli.output import check_output
+from convaudit.cli.output import check_outputs
 from convaudit.cli.progress import progress_bar
 from convaudit.cli.results import write_github, write_outputs
 from convaudit.cli.values import FILE, MODEL, Value, read_dim
@@ -111,13 +111,16 @@ def check(
     if not sources:
         raise UsageError("no MODEL is given, and no convaudit.toml or pyproject.toml names one")
     name = chosen_format("check", format_name, output)
-    for path in (output, *(options[form] for form in file_formats())):
-        check_output(path, *sources)
     files = [base] * len(sources) if config else nested_configs(base, sources)
     _say_whose_settings(files, sources)
     given = _given(options)
     settings = [file.settings(source, given) for file, source in zip(files, sources, strict=True)]
     _refuse_idle(options, settings, write_baseline)
+    kept = sorted({str(own.baseline) for own in settings if own.baseline is not None})
+    outputs = [output, *(options[form] for form in file_formats() if options[form])]
+    check_outputs(outputs, *sources, options["data"], *(str(file.path) for file in files if file.path), *kept)
+    if write_baseline:
+        check_outputs([*outputs, *kept])
     baselines = Baselines()
     checked = [
         replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -57,6 +58,27 @@ def check_output(output: str | None, *read: str | None) -> None:
     for path in filter(None, read):
         if os.path.isfile(path) and os.path.exists(output) and os.path.samefile(path, output):
             raise UsageError(f"{output!r} is a file that is read; name another one to write")
+
+
+def check_outputs(outputs: Iterable[str | None], *read: str | None) -> None:
+    """As ``check_output`` for each of them; two results must not go to one place either.
+
+    Args:
+        outputs: As in ``write_result``.
+        read: As in ``check_output``.
+
+    Raises:
+        UsageError: One cannot be written, or would be written over.
+    """
+    taken = set()
+    for output in outputs:
+        check_output(output, *read)
+        place = "-" if output is None or output == "-" else os.path.realpath(output)
+        if place in taken:
+            where = "standard output" if place == "-" else repr(output)
+            raise UsageError(f"two results would go to {where}; give each a file of its own")
+        if place == "-" or os.path.isfile(place) or not os.path.exists(place):  # /dev/null takes many
+            taken.add(place)
 
 
 def write_file(data: bytes, output: str) -> None:

@@ -125,6 +125,11 @@ OVERWRITING = [
     pytest.param("convaudit sweep m.onnx --all -o m.onnx", id="sweep"),
     pytest.param("convaudit check m.onnx --max-macs 1G --junit m.onnx", id="check"),
     pytest.param("convaudit twin m.onnx -o x.npz --data x.npz", id="data"),
+    pytest.param("convaudit check m.onnx --max-macs 1G --data x.npz --json x.npz", id="data-of-a-check"),
+    pytest.param("convaudit check m.onnx --baseline x.npz --json x.npz", id="baseline"),
+    pytest.param(
+        "echo max-macs=1 >c.toml; convaudit check m.onnx --config c.toml -o c.toml -f json", id="config"
+    ),
 ]
 
 
@@ -138,6 +143,23 @@ def test_what_is_read_is_never_written_over(folder: Path, tmp_path: Path, comman
     assert (done.returncode, done.stdout) == (2, "")
     assert "is a file that is read; name another one to write" in done.stderr
     assert ((tmp_path / "m.onnx").read_bytes(), (tmp_path / "x.npz").read_bytes()) == (before, b"mine")
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        pytest.param("--json r --junit ./r", "'./r'", id="files"),
+        pytest.param("-o r.json --json r.json", "'r.json'", id="output"),
+        pytest.param("--json -", "standard output", id="printed"),
+        pytest.param("--baseline b.json --write-baseline --json b.json", "'b.json'", id="baseline"),
+    ],
+)
+def test_two_results_never_go_to_one_place(folder: Path, options: str, place: str) -> None:
+    before = sorted(folder.iterdir())
+    done = shell(folder, f"convaudit check m.onnx --max-macs 1G {options}")
+    said = f"error: two results would go to {place}; give each a file of its own\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert sorted(folder.iterdir()) == before
 
 
 def test_nothing_half_written_stays(folder: Path) -> None:

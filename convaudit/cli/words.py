@@ -87,7 +87,7 @@ def model_words(incomplete: str) -> Iterable[str]:
     return [f"{package}:{name}" for name in architectures(package)] if package in PACKAGES else ()
 
 
-PACKAGES = ("torchvision",)
+PACKAGES = ("torchvision", "timm")
 """Whose architectures are models by their names."""
 _REGISTERED = re.compile(r'^@register_model\b(?:\((?:name=)?"?(\w*)"?\))?.*?^def (\w+)', re.M | re.S)
 

@@ -16,7 +16,8 @@ from onnx import TensorProto, helper
 
 from convaudit.cli.completion import Bash, Fish
 from convaudit.cli.group import cli
-from convaudit.cli.words import architectures
+from convaudit.cli.words import PACKAGES, architectures
+from convaudit.frontends.torch.loader.architectures import _import_torchvision
 from tests.cli.conftest import save_model
 
 COMMANDS_AND_FILES = {"audit", "check", "diff", "lint", "sweep", "twin", "file"}
@@ -25,7 +26,7 @@ OFFERED = [
     pytest.param("convaudit che", {"check", "file"}, id="command"),
     pytest.param("convaudit mod", {"file"}, id="model"),
     pytest.param("convaudit check mod", {"file"}, id="model-of-a-command"),
-    pytest.param("convaudit check m.onnx ", {"file", "torchvision:"}, id="second-model"),
+    pytest.param("convaudit check m.onnx ", {"file", "torchvision:", "timm:"}, id="second-model"),
     pytest.param("convaudit --verb", set(), id="no-option"),
     pytest.param("convaudit --verif", {"--verify", "--verify-isolated"}, id="option"),
     pytest.param("convaudit --vers", {"--version"}, id="option-of-the-program"),
@@ -53,8 +54,8 @@ OFFERED = [
     pytest.param("convaudit m.onnx --dim batch=", set(), id="value"),
     pytest.param("convaudit m.onnx -o ", {"file"}, id="output"),
     pytest.param("convaudit check --junit ", {"file"}, id="junit"),
-    pytest.param("convaudit chek ", {"file", "torchvision:"}, id="misspelt-command"),
-    pytest.param("convaudit - ", {"file", "torchvision:"}, id="standard-input"),
+    pytest.param("convaudit chek ", {"file", "torchvision:", "timm:"}, id="misspelt-command"),
+    pytest.param("convaudit - ", {"file", "torchvision:", "timm:"}, id="standard-input"),
     pytest.param("convaudit 'm.onnx' --fo", {"--format"}, id="quoted"),
     pytest.param("convaudit 'some na", {"file"}, id="open-quote"),
 ]
@@ -124,9 +125,16 @@ def test_bash_breaks_words_at_colons(monkeypatch, line, word, offers):
     assert offers in answer(Bash, line, monkeypatch, word).splitlines()
 
 
-def test_architectures_are_read_off_the_files():
-    torchvision = pytest.importorskip("torchvision")
-    assert architectures("torchvision") == sorted(torchvision.models.list_models())
+@pytest.mark.parametrize("package", PACKAGES)
+def test_architectures_are_read_off_the_files(package):
+    _import_torchvision(package)  # which timm needs, and which not every torch lets in
+    names = (
+        importlib.import_module(package).models if package == "torchvision" else pytest.importorskip(package)
+    )
+    assert architectures(package) == sorted(names.list_models())
+
+
+def test_architectures_of_what_is_not_there():
     assert architectures("nowhere_at_all") == []
 
 

@@ -132,7 +132,11 @@ def _report(name: str, model: Mapping[str, Any]) -> AuditReport:
         source=name,
         format=_checked("format", model["format"], _TEXT),
         inputs=tuple(
-            TensorInfo(name=tensor["name"], shape=_tuples(tensor["shape"]), dtype=tensor["dtype"])
+            TensorInfo(
+                name=_checked("name", tensor["name"], _TEXT),
+                shape=_checked("shape", _tuples(tensor["shape"]), _SIZES),
+                dtype=_checked("dtype", tensor["dtype"], _TEXT),
+            )
             for tensor in model["inputs"]
         ),
         layers=tuple(_record(LayerCost, _LAYER, layer) for layer in model["layers"]),

@@ -13,7 +13,7 @@ from convaudit.checks.outcome import Outcome
 from convaudit.checks.settings import CheckSettings
 from convaudit.cli.output import write_result
 from convaudit.errors import LoadError, UsageError
-from convaudit.files import read_text
+from convaudit.files import STDIN, read_text
 from convaudit.frontends import names_code
 from convaudit.records import AuditReport
 from convaudit.reporters.text import listed
@@ -62,8 +62,9 @@ class Baselines:
 
     def save(self) -> Iterator[str]:
         """Write the files, without models whose files are gone; lines on what was written and dropped."""
-        for path, reports in self._new.items():
-            old = self._models(path) if path.exists() else {}
+        known = {path: self._models(path) if path.exists() else {} for path in self._new}
+        for path, old in known.items():  # all of them could be read
+            reports = self._new[path]
             gone = [name for name in old if name not in reports and _is_gone(name, path)]
             kept = {name: report for name, report in old.items() if name not in gone}
             write_result(dumps({**kept, **reports}), str(path))
@@ -86,8 +87,11 @@ def _were(names: list[str]) -> str:
 
 
 def _is_gone(name: str, path: Path) -> bool:
-    """Whether a model of a baseline was a file that is no longer there; code is nowhere to be looked for."""
-    return not names_code(name) and not (path.parent / name).exists()
+    """Whether a model of a baseline was a file that is no longer there.
+
+    Code, and what was piped in, is nowhere to be looked for.
+    """
+    return name != STDIN and not names_code(name) and not os.path.exists(path.parent / name)
 
 
 def _name(source: str, path: Path) -> str:

@@ -107,6 +107,7 @@ GOOD = json.loads(dumps({"m": REPORT}))
                 "kernel-an-object": {"layers": [GOOD["models"]["m"]["layers"][0] | {"kernel_size": {}}]},
                 "total-a-text": {"totals": GOOD["models"]["m"]["totals"] | {"macs": "many"}},
                 "total-missing": {"totals": {}},
+                "shape-a-number": {"inputs": [{"name": "x", "shape": 5, "dtype": "float32"}]},
                 "size-a-text": {"file_bytes": "1"},
                 "size-a-flag": {"file_bytes": True},
                 "layer-without-macs": {

@@ -288,21 +288,20 @@ def test_models_of_a_baseline_that_are_gone_are_told_and_dropped(run: Run, elsew
         save_model(elsewhere / name)
     run("check", "a.onnx", "b.onnx", "--baseline", "base.json", "--write-baseline")
     text = (elsewhere / "base.json").read_text()
-    code = text.replace('"models": {', '"models": {"package.module:factory":' + _first_model(text) + ",")
-    (elsewhere / "base.json").write_text(code)
+    names = ["package.module:factory", "<stdin>", "x" * 300]
+    others = "".join(f'"{name}": {_first_model(text)},' for name in names)
+    (elsewhere / "base.json").write_text(text.replace('"models": {', '"models": {' + others))
     (elsewhere / "b.onnx").unlink()
     result = run("check", "a.onnx", "--baseline", "base.json")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
-        "note: base.json: 1 of its 3 models was not checked: package.module:factory",
-        "note: base.json: b.onnx was not found; --write-baseline drops that",
+        "note: base.json: 2 of its 5 models were not checked: package.module:factory, <stdin>",
+        f"note: base.json: {names[2]}, b.onnx were not found; --write-baseline drops that",
     ]
     written = run("check", "a.onnx", "--baseline", "base.json", "--write-baseline")
-    assert written.stderr == "wrote base.json\nnote: base.json: dropped b.onnx, which was not found\n"
-    assert list(json.loads((elsewhere / "base.json").read_text())["models"]) == [
-        "a.onnx",
-        "package.module:factory",
-    ]
+    assert written.stderr.endswith(f": dropped {names[2]}, b.onnx, which were not found\n")
+    kept = json.loads((elsewhere / "base.json").read_text())["models"]
+    assert list(kept) == ["<stdin>", "a.onnx", "package.module:factory"]
 
 
 def _first_model(text: str) -> str:
@@ -324,6 +323,10 @@ def test_nothing_is_written_when_a_model_could_not_be_audited(run: Run, model: s
 
 def test_a_damaged_baseline_is_refused_and_not_overwritten(run: Run, model: str, elsewhere: Path) -> None:
     (elsewhere / "base.json").write_text("{")
+    save_model(elsewhere / "a.onnx")
+    (elsewhere / "c.toml").write_text('baseline = "base.json"\nmodels."a.onnx".baseline = "a.json"')
+    run("check", "a.onnx", model, "--config", "c.toml", "--write-baseline")
+    assert not (elsewhere / "a.json").exists()
     for options in ([], ["--write-baseline"]):
         result = run("check", model, "--baseline", "base.json", *options)
         assert result.exit_code == 2

@@ -16,6 +16,7 @@ from convaudit.records import KINDS, STATUSES
 from convaudit.records.explanation import DimensionRule
 from convaudit.records.findings import Finding, LintTotals
 from convaudit.records.timing import SweepRow
+from convaudit.reporters import FORMATS
 from convaudit.reporters.columns import COLUMNS
 from convaudit.reporters.explained import EXPLAIN_KEYS
 from convaudit.reporters.plain import keys_of
@@ -63,9 +64,21 @@ TABLES = [
     pytest.param(section("json.md", "Outcomes of a check"), CHECK["outcome"]["properties"], id="outcome"),
     pytest.param(section("ci.md", "Budgets"), BUDGETS, id="budgets"),
     pytest.param(section("ci.md", "Baselines"), QUANTITIES, id="baselines"),
+    pytest.param(section("formats.md"), FORMATS, id="formats"),
     pytest.param(section("verdicts.md", "The verdicts"), STATUSES, id="verdicts"),
     pytest.param(section("counting.md", "Kinds"), KINDS, id="kinds"),
 ]
+
+
+def test_suffixes_and_writers_of_formats_are_told() -> None:
+    commands = ("audit", "diff", "check", "sweep", "lint", "explain")
+    for line in section("formats.md").splitlines():
+        if line.startswith("| `"):
+            name, suffixes, writers = (cell.strip() for cell in line.split("|")[1:4])
+            form = FORMATS[name.strip("`")]
+            assert tuple(CODE.findall(suffixes)) == form.suffixes
+            able = [command for command in commands if command in form.documents]
+            assert writers == ("all commands" if len(able) == len(commands) else ", ".join(able))
 
 
 @pytest.mark.parametrize(("text", "names"), TABLES)

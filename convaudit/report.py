@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from convaudit.errors import DependencyError, UnknownNameError, did_you_mean
 from convaudit.records import AuditReport, LayerCost, LayerCosts
@@ -28,11 +28,17 @@ class Report(AuditReport):
         values = {field.name: getattr(report, field.name) for field in fields(AuditReport)}
         return cls(**values | {"layers": LayerCosts(report.layers)})
 
-    def __getitem__(self, key: str | int) -> LayerCost:
-        """A layer by its name, or by its place: ``report["layer1.0.conv2"]``, ``report[-1]``.
+    @overload
+    def __getitem__(self, key: str | SupportsIndex) -> LayerCost: ...
+    @overload
+    def __getitem__(self, key: slice) -> LayerCosts: ...
+    def __getitem__(self, key: str | SupportsIndex | slice) -> LayerCost | LayerCosts:
+        """A layer by name or place, or several: ``report["layer1.0.conv2"]``, ``report[-1]``, ``report[:3]``.
 
         Raises:
             UnknownNameError: No layer has this name; the message has the nearest one. It is a KeyError too.
+            IndexError: There are not as many layers.
+            TypeError: The key is neither a name, nor a place, nor a slice.
         """
         if isinstance(key, str):
             for layer in self.layers:
@@ -40,7 +46,16 @@ class Report(AuditReport):
                     return layer
             near = did_you_mean(key, [layer.name for layer in self.layers])
             raise UnknownNameError(f"{self.source}: no layer is called {key!r:.100}{near or _listed(self)}")
-        return self.layers[operator.index(key)]
+        layers = LayerCosts(self.layers)
+        if isinstance(key, slice):
+            return layers[key]
+        try:
+            return layers[operator.index(key)]
+        except IndexError:
+            raise IndexError(f"{self.source}: no layer {key}{_listed(self)}") from None
+        except TypeError:
+            wrong = f"{self.source}: a layer is found by its name or its place, got {key!r:.100}"
+            raise TypeError(wrong) from None
 
     def __len__(self) -> int:
         """How many convolutions it has."""

@@ -261,8 +261,17 @@ def test_an_unknown_layer_is_named_with_the_nearest_one():
     assert isinstance(e.value, KeyError | convaudit.UsageError)
     with pytest.raises(KeyError, match="it has none"):
         convaudit.Report.of(analyze(network()))["conv"]
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^demo.onnx: a layer is found by its name or its place, got 1.5$"):
         REPORT[1.5]
+    with pytest.raises(IndexError, match=r"^demo.onnx: no layer 99; it has \d+ layers"):
+        REPORT[99]
+
+
+def test_several_layers_are_layers_too():
+    for some in (REPORT[:2], REPORT.layers[:2]):
+        assert type(some) is convaudit.LayerCosts
+        assert some == (REPORT[0], REPORT[1])
+        assert "2 convolutions" in some._repr_html_()
 
 
 def test_a_report_without_layers_is_true():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from convaudit.formulas import Count, Formula, multiply, subtract
 from convaudit.records.displayed import Displayed
@@ -122,6 +122,15 @@ class LayerCosts(tuple[LayerCost, ...], Displayed):
     """A model's convolutions in its order: a tuple, that a notebook shows as a table."""
 
     __slots__ = ()
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> LayerCost: ...
+    @overload
+    def __getitem__(self, key: slice) -> LayerCosts: ...
+    def __getitem__(self, key: SupportsIndex | slice) -> LayerCost | LayerCosts:
+        """A layer by its place; of several places the layers, which a notebook shows as a table too."""
+        found = super().__getitem__(key)
+        return LayerCosts(found) if isinstance(found, tuple) else found
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         # what a notebook keeps as text beside the table: not the fields of thousands of layers

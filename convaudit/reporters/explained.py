@@ -9,6 +9,7 @@ from typing import Any
 from convaudit.formulas import Count, multiply
 from convaudit.records.explanation import Arithmetic, Dimension, Explanation, Wiring
 from convaudit.reporters.cells import channels_text, kernel_text
+from convaudit.reporters.html import framed, heading_html, list_html
 from convaudit.reporters.plain import plain
 from convaudit.reporters.text import printable
 from convaudit.shapes import as_text
@@ -67,15 +68,20 @@ def explanation_html(told: Explanation) -> str:
     """An explanation for a notebook's cell, with its pictures; every text from the model is escaped."""
     from convaudit.reporters.pictures import grid_svg, wiring_svg
 
-    items = "".join(f"<li>{escape(line)}</li>" for line in explained_lines(told))
     rows = "".join(
-        f'<tr><th colspan="2" align="left">{escape(title)}</th></tr>'
-        + "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in section)
+        f'<tr><th class="left" colspan="2">{escape(title)}</th></tr>'
+        + "".join(
+            f'<tr><td class="left">{escape(name)}</td><td class="left">{escape(text)}</td></tr>'
+            for name, text in section
+        )
         for title, section in explained_sections(told).items()
     )
-    pictures = f"<p>{wiring_svg(told)}</p><p>{grid_svg(told)}</p>"
-    heading = f"<p><b>{escape(explained_heading(told))}</b></p>"
-    return f"{heading}<ul>{items}</ul>{pictures}<table>{rows}</table>"
+    return framed(
+        heading_html(explained_heading(told)),
+        list_html(explained_lines(told)),
+        f'<div class="pictures">{wiring_svg(told)}{grid_svg(told)}</div>',
+        f'<div class="scroll"><table>{rows}</table></div>',
+    )
 
 
 def _weight(told: Explanation) -> Iterator[tuple[str, str]]:

@@ -14,14 +14,15 @@ _STYLE = """<style>
 .convaudit{font-variant-numeric:tabular-nums;line-height:1.35;margin:.2em 0}
 .convaudit p{margin:.3em 0}
 .convaudit .scroll{overflow:auto;max-height:32em;display:inline-block;max-width:100%;vertical-align:top}
-.convaudit table{border-collapse:collapse;margin:.3em 0;font-size:.92em}
-.convaudit th,.convaudit td{padding:.2em .7em;border:0;border-bottom:1px solid #8883;text-align:right;
+.convaudit .scroll table{border-collapse:collapse;margin:.3em 0;font-size:.92em}
+.convaudit .scroll table th,.convaudit .scroll table td{padding:.2em .7em;border:0;
+border-bottom:1px solid #8883;text-align:right;
 white-space:nowrap;background:none}
-.convaudit thead th{border-bottom:1px solid #888;vertical-align:bottom;font-weight:600}
-.convaudit tfoot td{border-top:1px solid #888;border-bottom:0;font-weight:600}
+.convaudit .scroll thead th{border-bottom:1px solid #888;vertical-align:bottom;font-weight:600}
+.convaudit .scroll tfoot td{border-top:1px solid #888;border-bottom:0;font-weight:600}
 .convaudit tbody tr:hover td{background:#8882}
-.convaudit .left{text-align:left}
-.convaudit .wrap{white-space:normal;min-width:18em}
+.convaudit .scroll table .left{text-align:left}
+.convaudit .scroll table .wrap{white-space:normal;min-width:18em}
 .convaudit ul{margin:.3em 0;padding-left:1.3em}
 .convaudit .quiet{opacity:.75}
 .convaudit .pictures{display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start;margin:.5em 0}

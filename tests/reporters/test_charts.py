@@ -96,6 +96,20 @@ def layers_of(spec: dict[str, Any]) -> set[int]:
     return {row["layer"] for row in data_of(spec) if row.get("layer", -1) >= 0}
 
 
+def test_blocks_too_thin_to_be_drawn_are_one_box_in_a_picture_of_some_size() -> None:
+    many = analyze(network(*(conv_layer(str(index)) for index in range(2_000))))
+    spec = make_chart("blocks", many, "light").to_dict()
+    assert vl_convert.vegalite_to_png(spec)[1:4] == b"PNG"
+    assert any(row.get("label") == "2000 more" for row in data_of(spec))
+
+
+def test_what_was_asked_for_in_vain_is_not_asked_for_again() -> None:
+    found = replace(FULL, lint=replace(FULL.lint, findings=()), layers=MIXED.layers)
+    for name, reason in {"findings": "lint found nothing in it", "realised": "more time_budget"}.items():
+        with pytest.raises(UsageError, match=f"no {name} chart: .*{reason}$"):
+            make_chart(name, found)
+
+
 @pytest.mark.parametrize("report", REPORTS)
 @pytest.mark.parametrize("name", CHARTS)
 def test_a_chart_is_drawn_where_it_applies(name: str, report: AuditReport) -> None:

@@ -31,6 +31,7 @@ class Chart:
         about: What it shows, in one sentence.
         applies: Whether a report has what it shows.
         otherwise: Where a report does not: what it lacks, and what to ask for.
+        in_vain: The same where that was asked for already.
     """
 
     module: str
@@ -38,6 +39,12 @@ class Chart:
     about: str
     applies: Callable[[AuditReport], bool]
     otherwise: str
+    in_vain: str = ""
+
+    def lacking(self, report: AuditReport) -> str:
+        """Why there is no such chart of a report to which it does not apply."""
+        asked = report.lint if self.module.endswith("proved") else report.timing
+        return self.in_vain if self.in_vain and asked is not None else self.otherwise
 
 
 def _has_layers(report: AuditReport) -> bool:
@@ -92,6 +99,7 @@ CHARTS = {
         about="How near each layer comes to what the machine computes, or moves, at most.",
         applies=_is_timed,
         otherwise="no layer was timed; audit it with time=True",
+        in_vain="no layer's time in the model is known; give it more time_budget",
     ),
     "realised": Chart(
         module="convaudit.reporters.charts.timed",
@@ -99,6 +107,7 @@ CHARTS = {
         about="How many times faster than groups=1 each layer with groups is, against what its MACs promise.",
         applies=_has_realised,
         otherwise="no layer with groups was timed beside its twin; audit it with time=True",
+        in_vain="no layer with groups was timed beside its twin; where it has some, give it more time_budget",
     ),
     "bits": Chart(
         module="convaudit.reporters.charts.proved",
@@ -112,7 +121,8 @@ CHARTS = {
         title="What could go",
         about="Parameters that do nothing, as the rules of lint prove, by the layer that they were found in.",
         applies=_is_linted,
-        otherwise="nothing was found in it, or nobody looked; audit it with lint=True",
+        otherwise="nobody looked what does nothing in it; audit it with lint=True",
+        in_vain="lint found nothing in it",
     ),
 }
 """Every chart by the name that ``report.plot`` has it under, in the order of a page."""
@@ -143,7 +153,7 @@ def make_chart(name: str, report: AuditReport, theme: str | None = None) -> alta
         raise UsageError(f"theme must be {' or '.join(map(repr, THEMES))}, got {theme!r:.100}")
     chart = CHARTS[name]
     if not chart.applies(report):
-        raise UsageError(f"{report.source}: no {name} chart: {chart.otherwise}")
+        raise UsageError(f"{report.source}: no {name} chart: {chart.lacking(report)}")
     try:
         made: Callable[[AuditReport], altair.LayerChart]
         made = getattr(import_module(chart.module), f"make_{name}")

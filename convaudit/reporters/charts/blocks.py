@@ -172,14 +172,18 @@ def _icicle(data: Sequence[Datum], height: int) -> alt.LayerChart:
         )
         for field, condition in fitting.items()
     ]
-    return layered(
-        boxes.transform_filter(blocks_).mark_rect(color=QUIET, opacity=0.22, x2Offset=-1, y2Offset=-1),
+    coloured = [datum for datum in data if datum["kind"] != "block"]
+    layers = [
         boxes.transform_filter(leaves)
         .mark_rect(x2Offset=-1, y2Offset=-1)
         .encode(
-            color=kind_colour([datum for datum in data if datum["kind"] != "block"]),
+            color=kind_colour(coloured),
             stroke=if_chosen("currentColor", "transparent"),
             strokeWidth=if_chosen(3, 0),
-        ),
+        )
+    ]
+    return layered(
+        boxes.transform_filter(blocks_).mark_rect(color=QUIET, opacity=0.22, x2Offset=-1, y2Offset=-1),
+        *(layers if coloured else ()),  # a legend of nothing has no size
         *texts,
     )

@@ -44,6 +44,6 @@ class Plots:
     def __repr__(self) -> str:
         lines = [f"charts of {self._report.source!r}:"]
         for name, chart in CHARTS.items():
-            about = chart.about if chart.applies(self._report) else f"not here: {chart.otherwise}"
+            about = chart.about if chart.applies(self._report) else f"not here: {chart.lacking(self._report)}"
             lines.append(f"  report.plot.{name}()  {about}")
         return "\n".join(lines)

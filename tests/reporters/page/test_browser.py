@@ -8,8 +8,10 @@ import pytest
 
 from convaudit.analyzer import analyze
 from convaudit.checks import difference_of
+from convaudit.explaining import explanation
 from convaudit.records import AuditReport
 from convaudit.reporters import View
+from convaudit.reporters.explained import explanation_html
 from convaudit.reporters.page import render_audit, render_diff, render_models
 from convaudit.reporters.selection import select
 from tests.networks import mixed_network, timed, verified
@@ -183,3 +185,17 @@ def test_the_watch_can_fail(opened: Open) -> None:
     assert any(one.startswith("request: http://127.0.0.1:9") for one in opened.wrong)  # type: ignore[attr-defined]
     page.evaluate("window.violations = []")
     opened.wrong.clear()  # type: ignore[attr-defined]
+
+
+JUPYTER = (
+    "<style>:not(.md).jp-RenderedHTMLCommon td, :not(.md).jp-RenderedHTMLCommon th"
+    "{text-align:right;white-space:normal;padding:9px}</style><body><div class=jp-RenderedHTMLCommon>"
+)
+
+
+def test_a_notebooks_style_leaves_text_at_the_left(opened: Open) -> None:
+    page = opened(JUPYTER + REPORT.layers[0]._repr_html_() + explanation_html(explanation(REPORT.layers[0])))
+    assert page.locator("td").count() > 10
+    sides = "(cells) => [...new Set(cells.map((cell) => getComputedStyle(cell).textAlign))].sort()"
+    assert page.locator("td.left, th.left").evaluate_all(sides) == ["left"]
+    assert page.locator("td:not(.left)").evaluate_all(sides) == ["right"]

@@ -108,12 +108,31 @@ def test_a_folder_is_all_models_in_it(run, tmp_path, monkeypatch):
     for name in ("nets/b.onnx", "nets/deep/er/a.ONNX", "nets/deep/c.onnx"):
         save_model(tmp_path / name)
     (tmp_path / "nets" / "readme.txt").write_text("no model")
+    os.makedirs("nets/.venv")
+    for name in ("nets/.venv/x.onnx", "nets/._b.onnx"):
+        save_model(tmp_path / name)
     os.symlink("..", "nets/deep/up")
     result = run("nets", "-f", "csv", "--columns", "source")
     assert result.stdout.split() == ["source", "nets/b.onnx", "nets/deep/c.onnx", "nets/deep/er/a.ONNX"]
     assert run("nets/deep/er").stdout.startswith("nets/deep/er/a.ONNX (onnx)")
     assert run("check", "nets", "--max-params", "5M").stdout.count("1 of 1 checks passed") == 3
     assert run("lint", "nets", "--select", "CA204").stdout.count("nothing found by 1 rule") == 3
+
+
+def test_a_folder_inside_that_cannot_be_read_is_told(run, tmp_path, monkeypatch):
+    save_model(tmp_path / "a.onnx")
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def locked(path):
+        if os.path.basename(path) == "locked":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    result = run("check", str(tmp_path), "--max-macs", "1G")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "locked: cannot be looked into: Permission denied" in result.stderr
 
 
 @pytest.mark.parametrize("command", [[], ["check"], ["lint"]])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+import sys
 from collections.abc import Iterable
 from importlib import import_module
 from itertools import takewhile
@@ -259,12 +261,16 @@ def main() -> None:
     # What a short process imports lives until its end. Searching it for garbage, on the way and once more
     # at exit, takes a tenth of the time of an audit.
     gc.set_threshold(50_000)
-    if "_CONVAUDIT_COMPLETE" in os.environ:
+    wanted = os.environ.get("_CONVAUDIT_COMPLETE")
+    if wanted:
         import convaudit.cli.completion  # noqa: F401  # registers itself
     open_standard_streams()
     clean_up_when_terminated()
     try:
         with handled():
+            if wanted and not re.fullmatch("(bash|zsh|fish)_(source|complete)", wanted):
+                fail(f"_CONVAUDIT_COMPLETE is {wanted!r:.100}; write bash_source, zsh_source or fish_source")
+                sys.exit(ExitCode.TROUBLE)
             cli(prog_name="convaudit")
     finally:
         gc.freeze()

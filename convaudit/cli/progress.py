@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -127,7 +128,7 @@ def _clock(seconds: int) -> str:
 
 def _columns() -> int:
     """Of ``COLUMNS``, or of the terminal that standard error is; standard output may be a file."""
-    if os.environ.get("COLUMNS", "").isdecimal() and int(os.environ["COLUMNS"]) > 0:
+    if re.fullmatch("[1-9][0-9]{0,8}", os.environ.get("COLUMNS", "")):
         return int(os.environ["COLUMNS"])
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80

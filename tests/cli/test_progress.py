@@ -80,6 +80,7 @@ def test_the_line_is_drawn_over_itself_and_taken_away(monkeypatch):
 
 def test_nothing_is_left_where_the_work_ends_early(monkeypatch):
     terminal = watched(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "9" * 5000)  # Python makes no number of it
 
     def interrupted():
         with progress_bar("model.onnx") as progress:

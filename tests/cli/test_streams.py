@@ -53,6 +53,11 @@ UNWRITABLE = [
     pytest.param("convaudit check --help >/dev/full", FULL, id="help-of-a-command-full"),
     pytest.param("convaudit --version >/dev/full", FULL, id="version-full"),
     pytest.param("convaudit m.onnx >&-", CLOSED, id="closed"),
+    pytest.param(
+        "_CONVAUDIT_COMPLETE=nu_source convaudit m.onnx",
+        "_CONVAUDIT_COMPLETE is 'nu_source'; write bash_source, zsh_source or fish_source",
+        id="shell",
+    ),
     pytest.param("convaudit check m.onnx --max-macs 1 >&-", CLOSED, id="check-closed"),
     pytest.param("convaudit m.onnx -o /dev/full", f"cannot write '/dev/full': {FULL}", id="file-full"),
     pytest.param("convaudit m.onnx -o ''", "cannot write ''", id="file-without-a-name"),

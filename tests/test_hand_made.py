@@ -73,6 +73,8 @@ OTHER = [
     pytest.param(ByHand(lambda x: [x[:, 2 * i : 2 * i + 2] for i in (0, 2, 1, 3)], cat), id="shuffled"),
     pytest.param(ByHand(chunk, cat, [nn.Conv2d(2, 3, 1, dilation=1 + i) for i in range(4)]), id="dilations"),
     pytest.param(ByHand(lambda x: [p.cumsum(2) for p in chunk(x)], cat), id="an-op-between"),
+    pytest.param(ByHand(chunk, lambda p: cat([p[0], *[q.add_(p[0]) for q in p[1:]]])), id="written-into"),
+    pytest.param(ByHand(lambda x: [p.clone().mul_(x[:, :2]) for p in chunk(x)], cat), id="parts-meet"),
     pytest.param(ByHand(chunk, lambda p: cat([p[0], p[1] + p[0], p[2] + p[1], p[3] + p[2]])), id="res2net"),
 ]
 """What looks alike, and is not one convolution with groups."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,13 +22,53 @@ _PASSES = frozenset(("aten.clone", "aten.detach", "aten.alias", "aten._to_copy")
 _CHANNELS = 1
 
 
+class _Writes:
+    """How often other tensors were written into memory: what was known of what lies there holds no more."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()  # of the memory that tensors share
+
+    def of(self, tensor: Tensor) -> int:
+        return self._counts[_memory(tensor)] if self._counts else 0
+
+    def note(self, func: Any, args: Any) -> None:
+        """An operator ran that may write into its operands."""
+        schema = getattr(func, "_schema", None)
+        for argument, value in zip(schema.arguments if schema else (), args, strict=False):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                self._counts.update(map(_memory, tensors_in(value)))
+
+
+def _memory(tensor: Tensor) -> int:
+    try:
+        return tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):  # it has no memory of its own, as a sparse one
+        return id(tensor)
+
+
+class _Known:
+    """What is known of tensors, as long as they live and nothing else is written into them."""
+
+    def __init__(self, writes: _Writes) -> None:
+        self._writes = writes
+        self._values = WeakIdKeyDictionary()
+
+    def get(self, tensor: Tensor) -> Any:
+        value, writes = self._values.get(tensor, (None, 0))
+        return value if value is None or writes == self._writes.of(tensor) else None
+
+    def __setitem__(self, tensor: Tensor, value: Any) -> None:
+        self._values[tensor] = value, self._writes.of(tensor)
+
+
 class HandMade:
     """Follows parts of tensors, and convolutions of them, through a forward."""
 
     def __init__(self) -> None:
-        self._parts = WeakIdKeyDictionary()  # tensor -> CutOut
-        self._convolved = WeakIdKeyDictionary()  # tensor -> (CutOut, row)
-        self._sources = WeakIdKeyDictionary()  # tensor -> its number
+        self._writes = _Writes()
+        self._parts = _Known(self._writes)  # tensor -> CutOut
+        self._convolved = _Known(self._writes)  # tensor -> (CutOut, row)
+        self._sources = _Known(self._writes)  # tensor -> its number
         self._found: dict[tuple[PlacedLayer, ...], None] = {}
         self._count = 0
         self._lock = threading.RLock()
@@ -48,7 +89,10 @@ class HandMade:
         elif op == "aten.cat":
             self._join(bind(func, args, kwargs))
         elif op in _PASSES or "batch_norm" in op or torch.Tag.pointwise in func.tags:
-            self._pass_on(args, output)
+            if not self._pass_on(args, output):
+                self._writes.note(func, args)
+        else:
+            self._writes.note(func, args)
 
     def _cut(self, a: Mapping[str, Any], output: Any) -> None:
         whole: Tensor = a["self"]
@@ -80,17 +124,19 @@ class HandMade:
             number = self._sources[whole] = self._count
         return number
 
-    def _pass_on(self, args: Any, output: Any) -> None:
-        """What an operator makes of one part alone is that part still."""
+    def _pass_on(self, args: Any, output: Any) -> bool:
+        """What an operator makes of one part alone is that part still; whether this does so."""
         given = [tensor for tensor in args if isinstance(tensor, Tensor)]
         made = next(tensors_in(output), None)
         if made is None or not given or any(one.dim() != 1 for one in given[1:]):
-            return
+            return False
         if given[0].dim() < 3 or shape(made) != shape(given[0]):
-            return
+            return False
         for known in (self._parts, self._convolved):
-            if given[0] in known:
-                known[made] = known[given[0]]
+            found = known.get(given[0])
+            if found is not None:
+                known[made] = found
+        return True
 
     def _join(self, a: Mapping[str, Any]) -> None:
         tensors = a["tensors"]

@@ -1,11 +1,12 @@
 """How much memory activations take at once, at least, when steps run one by one in a given order.
 
 A tensor lives from the step that writes it to the last that reads it, as a whole. While a convolution or a
-matrix product runs, its inputs and its outputs exist together; any other step may write its result over an
-input that nobody reads later, so that of these only what lives before and what lives after it counts. A view
-has no memory of its own; of a part (a slice) that counts once what it was cut from is gone. No tensor is
-counted that nobody reads. Each of these choices takes the smaller number, so that the sum is a lower bound of
-what a runtime allocates that runs these steps in this order and fuses none of them.
+matrix product runs, its inputs and its outputs exist together, but for what it only adds; over that, and over
+any input of another step, a result may be written where nobody reads it later, so that of these only what
+lives before and what lives after it counts. A view has no memory of its own; of a part (a slice) that counts
+once what it was cut from is gone. No tensor is counted that nobody reads. Each of these choices takes the
+smaller number, so that the sum is a lower bound of what a runtime allocates that runs these steps in this
+order and fuses none of them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Step(NamedTuple):
     reads: Sequence[str]
     writes: Sequence[str]
     together: bool = False  # whether inputs and outputs exist at once
+    over: Sequence[str] = ()  # what it only adds: its result may be written over one that nobody reads later
     view: Literal["whole", "part"] | None = None  # of the first tensor that it reads
     inside: LiveActivations | None = None  # of the bodies that it runs
 
@@ -55,8 +57,18 @@ def live_activations(
     if unknown is not None or unseen is not None:
         return unseen or LiveActivations(bytes=None, reason=f"the size of {unknown!r} is unknown")
     known = {name: count for name, count in sizes.items() if count is not None}
+    spare: dict[int, Count] = {}
+    for index, step in enumerate(steps):
+        over = {roots.get(name, name) for name in step.over}
+        if over:
+            spare[index] = sum(known.get(root, 0) for root in over if last.get(root) == index)
     return _peak(
-        steps, [name for name in inputs if name in last], last, known, _delayed(steps, last, known, roots)
+        steps,
+        [name for name in inputs if name in last],
+        last,
+        known,
+        _delayed(steps, last, known, roots),
+        spare,
     )
 
 
@@ -128,6 +140,7 @@ def _peak(
     last: dict[str, int],
     sizes: dict[str, Count],
     delayed: _Delayed,
+    spare: dict[int, Count],
 ) -> LiveActivations:
     deaths: defaultdict[int, list[str]] = defaultdict(list)
     for name, index in last.items():
@@ -144,7 +157,10 @@ def _peak(
         new: Count = sum(sizes[name] for name in step.writes if name in sizes and name not in apart)
         gone: Count = sum(sizes[name] for name in deaths[index]) if index in deaths else 0
         more: Count = sum(sizes[name] for name in late[index]) if index in late else 0
-        peak.reach(live + new if step.together else live, step.name)
+        if step.together:
+            peak.reach(live + new - spare.get(index, 0), step.name)
+        if not step.together or index in spare:
+            peak.reach(live, step.name)
         if step.inside is not None and step.inside.bytes is not None:
             # what is read here for the last time may be gone before the body takes its most
             peak.reach(live - gone + step.inside.bytes, step.inside.step or step.name)

@@ -108,10 +108,24 @@ class _Graphs:
             name=node.origin.path,
             reads=reads,
             writes=writes,
-            together=op in CONV_OPS or op in MULTIPLYING_OPS,
+            together=op in CONV_OPS
+            or (op in MULTIPLYING_OPS and (op != "Einsum" or len(node.proto.input) > 1)),
+            over=_added(op, node),
             view=_view(op, node, reads),
             inside=most_of(self._found[one] for one in bodies if _may_run(node, one)) if bodies else None,
         )
+
+
+def _added(op: str, node: Node) -> Sequence[str]:
+    """The operands that a multiplying op adds and does nothing else with, as onnxruntime's residuals."""
+    names = list(node.proto.input)
+    if op in CONV_OPS:
+        added = {at for at, role in enumerate(CONV_OPS[op].roles) if role in ("bias", "residual")}
+    elif op in MULTIPLYING_OPS:
+        added = set(MULTIPLYING_OPS[op].added)
+    else:
+        return ()
+    return [names[at] for at in sorted(added) if at < len(names) and names.count(names[at]) == 1]
 
 
 def _view(op: str, node: Node, reads: Sequence[str]) -> Literal["whole", "part"] | None:

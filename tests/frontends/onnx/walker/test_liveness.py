@@ -40,6 +40,21 @@ def test_the_most_at_once(nodes: str, most: int) -> None:
     assert live(f"g (float[1,4,8,8] x) => (float[a,b,c,d] y) <{K}> {{ {nodes} }}").bytes == most
 
 
+MATRICES = [
+    pytest.param("y = Gemm(x, x, c)", 128, id="over-what-is-added"),
+    pytest.param("s = Reshape(c, i) y = Gemm(x, x, s)", 128, id="over-a-view-of-it"),
+    pytest.param("t = Gemm(x, x, c) y = Add(t, c)", 192, id="not-if-it-is-read-later"),
+    pytest.param("y = Gemm(x, c, c)", 192, id="not-if-it-is-multiplied"),
+    pytest.param('t = Einsum<equation="ij->ji">(x) y = Add(t, c)', 128, id="einsum-of-one"),
+]
+
+
+@pytest.mark.parametrize(("nodes", "most"), MATRICES)
+def test_the_most_at_once_of_matrices(nodes: str, most: int) -> None:
+    graph = f"g (float[4,4] x, float[4,4] c) => (float[a,b] y) <int64[2] i = {{4, 4}}> {{ {nodes} }}"
+    assert live(graph).bytes == most
+
+
 def test_where_it_is_most() -> None:
     found = live(f"g (float[N,4,8,8] x) => (float[a,b,c,d] y) <{K}> {{ t = Relu(x) [head] y = Conv(t, k) }}")
     assert (str(found.bytes), found.step, found.reason) == ("2048*N", "head", None)

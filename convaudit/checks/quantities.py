@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from convaudit.analyzer import unknowns
+from convaudit.analyzer.examples import example_of
 from convaudit.analyzer.totals import calls_macs
 from convaudit.checks.outcome import Contributor, percent
 from convaudit.formulas import Count, Formula, multiply, subtract
@@ -29,23 +30,19 @@ def why_unknown(quantity: Quantity, report: AuditReport) -> str:
     """Why a total is not a number, and what to do about it."""
     total = quantity.total(report)
     if isinstance(total, Formula):
-        return depends_text(quantity.noun, total)
+        return f"{quantity.noun} depend on {fix_sizes(sorted(total.symbols), report)}"
     if quantity is FILE_SIZE:
         return "the file size is unknown: the model is not a file, or its external data is missing"
     if quantity is LIVE_ACTIVATION_BYTES:
-        fix = f" ({fix_sizes(report.symbols)})" if report.symbols else ""
+        fix = f" ({fix_sizes(report.symbols, report)})" if report.symbols else ""
         return f"{quantity.noun} are unknown: {report.live_activations.reason}{fix}"
     return "; ".join([f"{quantity.noun} are unknown", *unknowns(report)[:1]])
 
 
-def depends_text(noun: str, formula: Formula) -> str:
-    """That a number is a formula of open sizes, and how to fix them."""
-    return f"{noun} depend on {fix_sizes(sorted(formula.symbols))}"
-
-
-def fix_sizes(names: Sequence[str]) -> str:
-    """``H, N; fix the size, for instance by --dim H=1 --dim N=1``."""
-    options = " ".join(f"--dim {name}=1" for name in names)
+def fix_sizes(names: Sequence[str], report: AuditReport) -> str:
+    """``H, N; fix the size, for instance by --dim H=224 --dim N=1``: sizes that the model can take."""
+    sizes = example_of(report).sizes
+    options = " ".join(f"--dim {name}={sizes.get(name, 1)}" for name in names)
     return f"{', '.join(names)}; fix the size, for instance by {options}"
 
 

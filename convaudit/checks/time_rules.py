@@ -109,7 +109,7 @@ def _open(report: AuditReport) -> str:
     """That times are of sizes that the model leaves open; empty if they are not."""
     if not report.symbols or (report.timing and report.timing.files):
         return ""
-    return f"times depend on {fix_sizes(report.symbols)}"
+    return f"times depend on {fix_sizes(report.symbols, report)}"
 
 
 def _runs(number: int) -> str:

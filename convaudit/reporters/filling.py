@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from convaudit.analyzer.blocks import BlockCost, Member
 from convaudit.analyzer.examples import Example
-from convaudit.formulas import Count, Formula, symbol
+from convaudit.formulas import Count, Formula, multiply, symbol
 from convaudit.formulas.examples import factor_of
 from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters.shown import Shown
@@ -121,7 +121,7 @@ def count_column(
     def fill(rows: Sequence[Member], shown: Shown) -> Column:
         total: Count | None = getattr(shown.report.totals, key) if summed else 0
         if of_all_ops and part is not None and shown.everything is not None:
-            total = part(shown.everything)
+            total = _with_factor(part(shown.everything), shown, of)
         column = counts(header, [of(row) for row in rows], total, shown.example)
         return replace(
             column,
@@ -131,6 +131,17 @@ def count_column(
         )
 
     return LayerColumn(about=about, fill=fill, order=lambda row, shown: largest_first(of(row), shown.example))
+
+
+def _with_factor(total: int | None, shown: Shown, of: Callable[[Member], Count | None]) -> Count | None:
+    """A sum at the example's sizes, as the multiple of a dimension that its parts are shown as."""
+    factor = shown.example.factor
+    if total is None or factor is None:
+        return total
+    parts = [multiply(of(row), row.calls) for row in shown.members]
+    if not all(map(_is_multiple, parts)):
+        return total
+    return total * symbol(factor)
 
 
 def counts(header: str, counts: Sequence[Count | None], total: Count | None, example: Example) -> Column:

@@ -43,8 +43,8 @@ def tree_columns(
         "layers": _column("convs", [str(block.layers) for block in every]),
         "others": _column("other ops", [str(block.others) for block in every]),
         "params": _column("params", [human(block.params) for block in every]),
-        "macs": _column(_macs_header(about), [_macs(block) for block in every]),
-        "macs_saved": _column("saved", [_saved(block) for block in every]),
+        "macs": _column(_of_factor("MACs", about), [_macs(block) for block in every]),
+        "macs_saved": _column(_of_factor("saved", about), [_saved(block) for block in every]),
         "share": _column("share", [_share(block, about) for block in every]),
     }
     if not others:
@@ -74,8 +74,8 @@ def _column(header: str, texts: Sequence[str], *, left: bool = False) -> Column:
     return Column(header=header, cells=cells, total=total, left=left)
 
 
-def _macs_header(shown: Shown) -> str:
-    return f"MACs\n*{printable(shown.example.factor)}" if shown.example.factor else "MACs"
+def _of_factor(header: str, shown: Shown) -> str:
+    return f"{header}\n*{printable(shown.example.factor)}" if shown.example.factor else header
 
 
 def _macs(block: BlockCost) -> str:

@@ -340,3 +340,9 @@ def test_values_that_no_budget_has(budget: dict[str, Any], match: str) -> None:
 def test_other_things_than_budgets_are_refused() -> None:
     with pytest.raises(UsageError, match=r"budgets must be convaudit.Budgets\(...\), got a dict"):
         check(REPORT, {"max_params": 5})
+
+
+def test_the_sizes_that_are_advised_are_some_that_the_model_can_take() -> None:
+    layer = conv_layer("conv", batch=symbol("N"), size=(symbol("H"), 4))
+    (outcome,) = check_budgets(analyze(network(layer)), Budgets(max_macs="1"))
+    assert "MACs depend on H, N; fix the size, for instance by --dim H=224 --dim N=1" in outcome.message

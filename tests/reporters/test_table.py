@@ -11,6 +11,7 @@ from convaudit.analyzer import analyze
 from convaudit.checks.budgets import Budgets, check_budgets
 from convaudit.errors import UsageError
 from convaudit.formulas import symbol
+from convaudit.records import OtherLayer, OtherOp
 from convaudit.reporters import FORMATS, View
 from convaudit.reporters.cells import kernel_text
 from convaudit.reporters.columns import COLUMNS, filled_columns
@@ -279,3 +280,20 @@ def test_dimensions_reach_the_terminal_without_control_characters():
             render_models_table([report, report], View()),
         ):
             assert all(line.isprintable() for line in text.split("\n"))
+
+
+def test_totals_over_all_ops_are_multiples_of_the_dimension_that_their_parts_are() -> None:
+    layers = [conv_layer(name, 4, 4, size=(2, 2), batch=symbol("N"), groups=2) for name in ("a.x", "a.y")]
+    macs = 7 * symbol("N")
+    fc = OtherLayer(name="fc", op="Gemm", params=7, macs=macs, weight_name="w")
+    ops = (OtherOp(op="Gemm", count=1, macs=macs),)
+    report = analyze(replace(network(*layers), other_layers=(fc,), other_ops=ops, model_params=200))
+    total = report.totals.model_macs.substitute({"N": 1})
+    for view in (View(all_ops=True, columns=("name", "macs")), View(depth=1)):
+        lines = render_table(report, view).splitlines()
+        header = next(at for at, line in enumerate(lines) if "MACs" in line)
+        last = next(line for line in lines if line.startswith("total"))
+        assert "*N" in lines[header + 1]
+        assert "*N" not in last
+        assert str(total) in last
+    assert lines[header + 1].count("*N") == lines[header].count("MACs") + lines[header].count("saved")

@@ -41,9 +41,10 @@ class _Writes:
 
 def _memory(tensor: Tensor) -> int:
     try:
-        return tensor.untyped_storage()._cdata
+        memory: int = tensor.untyped_storage()._cdata
     except (NotImplementedError, RuntimeError):  # it has no memory of its own, as a sparse one
         return id(tensor)
+    return memory
 
 
 class _Known:

@@ -24,7 +24,16 @@ from convaudit.reporters.charts.drawing import (
     names_axis,
     tooltip,
 )
-from convaudit.reporters.charts.rows import UNKNOWN, Datum, Subject, data_of, largest_rows, safe, undrawn
+from convaudit.reporters.charts.rows import (
+    MOST_DRAWABLE,
+    UNKNOWN,
+    Datum,
+    Subject,
+    data_of,
+    largest_rows,
+    safe,
+    undrawn,
+)
 from convaudit.reporters.colours import QUIET
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
@@ -130,7 +139,7 @@ def _diagonals(layers: Sequence[LayerCost], data: Sequence[Datum]) -> list[alt.C
         spatial = (layer.output_shape or ())[2:]
         if layer.layout == "channels_first" and not layer.transposed and layer.calls == 1:
             positions = prod(size if isinstance(size, int) else 0 for size in spatial)
-            if positions:
+            if 0 < positions < MOST_DRAWABLE:
                 alike.setdefault((safe(as_text(spatial)), positions), []).append(datum["params"])
     common = sorted(alike.items(), key=lambda item: -len(item[1]))[:_MOST_DIAGONALS]
     segments = [

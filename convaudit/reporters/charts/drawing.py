@@ -15,6 +15,7 @@ from convaudit.reporters.colours import KIND_COLOURS, KIND_SHAPES, QUIET, THEMES
 CHART_WIDTH = 720
 ROW_HEIGHT = 17
 """Height of a layer's row in pixels."""
+_EXACT = 2**53
 _LINE = 105  # characters of a subtitle's line
 _INK = "currentColor"
 _GRID = "#84848440"
@@ -32,8 +33,12 @@ LAYER_TOOLTIP = {
 
 
 def inline(data: Sequence[Datum]) -> alt.InlineData:
-    """Rows as the chart's own data."""
-    return alt.InlineData(values=list(data))
+    """Rows as the chart's own data; a larger integer than JavaScript's exact ones is a float."""
+    return alt.InlineData(values=[{key: _drawable(value) for key, value in datum.items()} for datum in data])
+
+
+def _drawable(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and abs(value) > _EXACT else value
 
 
 def layered(*charts: alt.Chart) -> alt.LayerChart:
@@ -49,7 +54,7 @@ def tooltip(fields: Mapping[str, str]) -> list[alt.Tooltip]:
 def kind_colour(data: Sequence[Datum], *, legend: bool = True) -> alt.Color:
     """Colours by kind, with a legend of the kinds that are drawn."""
     return alt.Color(field="kind", type="nominal", title=None, scale=_by_kind(data, KIND_COLOURS)).legend(
-        alt.Legend(orient="top", symbolType="square", symbolOpacity=1) if legend else None
+        alt.Legend(orient="top", symbolType="square", symbolOpacity=1) if legend and data else None
     )
 
 

@@ -12,7 +12,7 @@ from convaudit.formulas import Count, multiply
 from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters.cells import channels_text, kernel_text
 from convaudit.reporters.colours import KIND_COLOURS
-from convaudit.reporters.text import printable, shorten_all
+from convaudit.reporters.text import printable, shorten, shorten_all
 from convaudit.shapes import as_text
 from convaudit.units import human, human_percentage
 
@@ -21,8 +21,10 @@ MOST_DRAWN = 60
 """Layers that a chart with a row for each draws; of more the largest."""
 LABEL = 30
 """Characters of a layer's name beside its row."""
-UNKNOWN = "their MACs are unknown, or 0; sizes given by dims or input_shape may tell"
-_LARGEST = 1e300  # that JavaScript's numbers hold, with room for arithmetic
+_NAME = 200  # characters of a layer's name under the mouse
+UNKNOWN = "their MACs are unknown, 0 or beyond drawing; sizes given by dims or input_shape may tell"
+MOST_DRAWABLE = 1e150
+"""A count that is drawn at most: its square is a number to JavaScript too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Subject:
     def number(self, count: Count | None) -> int | None:
         """A count at the example's sizes; None where it is unknown, or too large to draw."""
         value = self.example.value(count)
-        return None if value is None or abs(value) >= _LARGEST else value
+        return None if value is None or abs(value) >= MOST_DRAWABLE else value
 
     def _row(self, index: int, layer: LayerCost) -> Drawn:
         return Drawn(
@@ -141,7 +143,7 @@ def _datum(row: Drawn, name: str, label: str, subject: Subject) -> Datum:
     calls = f" in {layer.calls} calls" if isinstance(layer.calls, int) and layer.calls != 1 else ""
     return {
         "layer": row.index,
-        "name": name,
+        "name": shorten(name, _NAME),
         "label": label,
         "kind": layer.kind,
         "shape": safe(f"{channels_text(layer)} {kernel_text(layer)}{groups}"),

@@ -61,7 +61,7 @@ def make_roofline(report: AuditReport) -> alt.LayerChart:
         .encode(
             x=alt.X(
                 "intensity:Q", title="FLOPs per byte of weights, input and output", scale=log_scale()
-            ).axis(log_axis([datum["intensity"] for datum in data], "~s")),
+            ).axis(log_axis([datum["intensity"] for datum in data], "~g")),
             y=alt.Y("flops:Q", title="FLOPs per second", scale=log_scale()).axis(
                 log_axis([datum["flops"] for datum in data])
             ),
@@ -148,7 +148,7 @@ def _roof_lines(roofs: Roofs | None, data: Sequence[Datum]) -> list[alt.Chart]:
         .mark_text(align="right", dy=-8, fontSize=11)
         .encode(text="high:N"),
         base.transform_filter("isValid(datum.low)")
-        .mark_text(align="left", dx=-2, dy=-14, fontSize=11)
+        .mark_text(align="left", dx=10, dy=2, fontSize=11)
         .encode(text="low:N"),
     ]
 

@@ -54,7 +54,7 @@ def tooltip(fields: Mapping[str, str]) -> list[alt.Tooltip]:
 def kind_colour(data: Sequence[Datum], *, legend: bool = True) -> alt.Color:
     """Colours by kind, with a legend of the kinds that are drawn."""
     return alt.Color(field="kind", type="nominal", title=None, scale=_by_kind(data, KIND_COLOURS)).legend(
-        alt.Legend(orient="top", symbolType="square", symbolOpacity=1) if legend and data else None
+        alt.Legend(orient="top", symbolType="square", symbolOpacity=1) if legend else None
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from convaudit.records import AuditReport
+from convaudit.records import AuditReport, LayerCost
 from convaudit.reporters import View
 from convaudit.reporters.lines import cautions, example_lines, heading, summary, verdicts
 from convaudit.reporters.page.drawn import drawings
 from convaudit.reporters.page.panels import layer_panels
-from convaudit.reporters.page.rows import MOST_ROWS, layer_table
+from convaudit.reporters.page.rows import MOST_ROWS, LayerTable, layer_table
 from convaudit.reporters.page.tiles import report_tiles
 from convaudit.reporters.page.told import Pictures
 from convaudit.reporters.text import printable
@@ -60,7 +60,8 @@ def model_context(
     }
 
 
-def _costliest(table: Any) -> str:
-    """The id of the row with the largest share of the MACs, which a wide page shows until one is chosen."""
-    rows = sorted(table.rows, key=lambda row: -(row.share or 0.0))
-    return rows[0].id if rows else ""
+def _costliest(table: LayerTable) -> str:
+    """The id of the row that a wide page shows until one is chosen: the costliest, with groups if any has."""
+    grouped = [row for row in table.rows if isinstance(row.member, LayerCost) and row.member.groups > 1]
+    row = max(grouped or table.rows, key=lambda row: row.share or 0.0, default=None)
+    return "" if row is None else row.id

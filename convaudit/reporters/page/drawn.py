@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from convaudit.errors import DependencyError
 from convaudit.records import AuditReport
 from convaudit.reporters.charts import charts_of, make_chart
+from convaudit.reporters.charts.rows import safe
 from convaudit.reporters.text import printable
 
 _WIDTH = 520
@@ -36,7 +37,7 @@ class Drawing:
     title: str
     about: str
     notes: str  # what the chart itself says of what it shows
-    svg: str
+    svg: str  # empty: there is nothing to draw, as the notes say
 
 
 def drawings(report: AuditReport) -> list[Drawing]:
@@ -61,7 +62,7 @@ def _drawing(name: str, report: AuditReport) -> Drawing:
     for unit in _units(spec):
         _tell(unit)
     spec |= {"width": _WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}, "padding": _PADDING}
-    svg = embedded(vegalite_to_svg(spec), name, f"{chart.title}: {chart.about}")
+    svg = embedded(vegalite_to_svg(spec), name, f"{chart.title}: {chart.about}") if _draws(spec) else ""
     return Drawing(name=name, title=chart.title, about=chart.about, notes=printable(" ".join(notes)), svg=svg)
 
 
@@ -74,6 +75,13 @@ def _units(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from _units(part)
 
 
+def _draws(spec: dict[str, Any]) -> bool:
+    """Whether there is any row to draw; without one, scales have no ends."""
+    return any(spec.get("datasets", {}).values()) or any(
+        part.get("data", {}).get("values") for part in (spec, *_units(spec))
+    )
+
+
 def _tell(unit: dict[str, Any]) -> None:
     """Turn a unit's tooltip into its marks' description, and link them to their layers."""
     encoding = unit.get("encoding", {})
@@ -83,7 +91,7 @@ def _tell(unit: dict[str, Any]) -> None:
         return
     parts = [
         f"(isValid(datum[{json.dumps(one['field'])}]) ? {json.dumps(one.get('title', one['field']) + ': ')} "
-        f"+ datum[{json.dumps(one['field'])}] + '; ' : '')"
+        f"+ replace(datum[{json.dumps(one['field'])}] + '', /; /g, ', ') + '; ' : '')"
         for one in tooltip
     ]
     link = "isValid(datum.layer) && datum.layer >= 0 ? '#layer-' + datum.layer : null"
@@ -105,7 +113,7 @@ def embedded(svg: str, name: str, label: str) -> str:
     Returns:
         The same with links to layers only, and text that commands nothing.
     """
-    root = ElementTree.fromstring(printable(svg))
+    root = ElementTree.fromstring(printable(svg).replace(safe("<"), "&lt;"))
     _clean(root, name)
     box = root.get("viewBox", "0 0 1 1")
     root.attrib.clear()

@@ -22,10 +22,13 @@ def explain_context(explanations: Sequence[Explanation]) -> dict[str, Any]:
 
 
 def _layer(told: Explanation) -> dict[str, Any]:
-    drawn = {"Which channels reach which": wiring_svg(told), "Where the taps lie": grid_svg(told)}
+    drawn = {
+        "Which channels reach which": (wiring_svg(told), wiring_svg(told, stacked=True)),
+        "Where the taps lie": (grid_svg(told), ""),
+    }
     return {
         "heading": explained_heading(told),
         "lines": explained_lines(told),
-        "pictures": [(name, picture) for name, picture in drawn.items() if picture],
+        "pictures": [(name, *both) for name, both in drawn.items() if both[0]],
         "sections": list(explained_sections(told).items()),
     }

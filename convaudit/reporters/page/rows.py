@@ -40,6 +40,7 @@ class Row:
     cells: tuple[str, ...]
     ranks: str
     share: float | None
+    part: float | None  # the same where those of several rows may be added up
     bar: str  # its share in percent of the largest one, for a bar
     found: int
 
@@ -88,6 +89,7 @@ def layer_table(report: AuditReport, view: View, prefix: str = "layer", most: in
         ranks.insert(at, _ranks([-number for number in found]))
     shares = [about.share(member) for member in members]
     kinds = [member.kind if isinstance(member, LayerCost) else OTHER for member in members]
+    adds_up = about.model_macs is not None and not any(member.branches for member in members)
     largest = max((share for share in shares if share), default=1.0)
     rows = [
         Row(
@@ -98,6 +100,7 @@ def layer_table(report: AuditReport, view: View, prefix: str = "layer", most: in
             cells=tuple(column[index] for column in texts),
             ranks=",".join([str(index), *(str(rank[index]) for rank in ranks)]),
             share=shares[index],
+            part=shares[index] if adds_up else None,
             bar=f"{100 * (shares[index] or 0) / largest:.1f}",
             found=found[index],
         )

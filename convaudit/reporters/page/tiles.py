@@ -54,23 +54,24 @@ def _costs(report: AuditReport) -> Iterator[Fact]:
         others = "of the convolutions; others are unknown" if report.other_ops else detail
         yield Fact(label="MACs", value=macs_text(report, example), detail=others)
     whole = totals.model_params if totals.model_params is not None else totals.params
-    share = _share(totals.params, totals.model_params)
-    yield Fact(label="Parameters", value=human(whole), detail=f"{share} in convolutions")
+    share = _share(totals.params, whole) if totals.model_params != 0 else "none"
+    detail = f"{share} in convolutions" if totals.model_params is not None else "of the convolutions"
+    yield Fact(label="Parameters", value=human(whole), detail=detail)
     grouped = sum(layer.groups > 1 for layer in report.layers)
     if grouped:
-        yield Fact(
-            label="Saved by groups",
-            value=human_percentage(ratio(totals.macs_saved, totals.dense_macs, example.sizes)),
-            detail=f"of {human(totals.dense_macs)} MACs with groups=1, in {_number(grouped, 'layer')}",
-        )
+        saved, where = ratio(totals.macs_saved, totals.dense_macs, example.sizes), _number(grouped, "layer")
+        of = "unknown, as MACs are" if saved is None else f"of {human(totals.dense_macs)} MACs with groups=1"
+        yield Fact(label="Saved by groups", value=human_percentage(saved), detail=f"{of}, in {where}")
     kinds = Counter(layer.kind for layer in report.layers)
     named = counted((kind, kinds[kind]) for kind in KINDS if kinds[kind])
     yield Fact(label="Convolutions", value=str(len(report.layers)), detail=named)
-    yield Fact(
-        label="Weights",
-        value=human(totals.weight_bytes, "B"),
-        detail=f"largest input and output {human(totals.peak_activation_bytes, 'B')}",
-    )
+    yield Fact(label="Weights", value=human(totals.weight_bytes, "B"), detail="of the convolutions")
+    live, largest = totals.live_activation_bytes, human(totals.peak_activation_bytes, "B")
+    if live is None:
+        yield Fact(label="Activations", value=largest, detail="the largest input and output of a convolution")
+    else:
+        detail = f"at once, at least; a convolution's input and output {largest}"
+        yield Fact(label="Activations", value=f">={human(live, 'B')}", detail=detail)
 
 
 def _times(report: AuditReport) -> Iterator[Fact]:

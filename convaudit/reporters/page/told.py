@@ -39,6 +39,7 @@ class Told:
 
     remarks: tuple[str, ...]
     wiring: str  # the picture's id; empty: there is none
+    narrow_wiring: str  # the same for a narrow page
     wiring_reason: str
     window: str
     equations: tuple[Equation, ...]
@@ -67,6 +68,7 @@ def told_of(layer: LayerCost, report: AuditReport, pictures: Pictures) -> Told:
     return Told(
         remarks=tuple(map(printable, explained.remarks)),
         wiring=pictures.id_of(printable(wiring_svg(drawn))),
+        narrow_wiring=pictures.id_of(printable(wiring_svg(drawn, stacked=True))),
         wiring_reason=printable(explained.wiring_reason or ""),
         window=pictures.id_of(printable(grid_svg(drawn))),
         equations=tuple(_equations(explained)),

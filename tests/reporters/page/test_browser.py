@@ -6,26 +6,16 @@ from typing import Any
 
 import pytest
 
-from convaudit.analyzer import analyze
-from convaudit.checks import difference_of
 from convaudit.explaining import explanation
-from convaudit.records import AuditReport
 from convaudit.reporters import View
 from convaudit.reporters.explained import explanation_html
-from convaudit.reporters.page import render_audit, render_diff, render_models
 from convaudit.reporters.selection import select
-from tests.networks import mixed_network, timed, verified
+from tests.networks import timed, verified
 from tests.reporters.page.conftest import Open
-from tests.reporters.page.test_markup import EVERY, HOSTILE, MIXED, hostile_report
+from tests.reporters.page.test_markup import EVERY, HOSTILE, MIXED, audited, pages
 
 pytestmark = pytest.mark.xdist_group("chromium")
-REPORT: AuditReport = verified(timed(MIXED))
 NARROW, WIDE = 400, 1600
-
-
-@pytest.fixture(scope="session", name="audited")
-def _audited() -> str:
-    return render_audit(REPORT)
 
 
 def names(page: Any) -> list[str]:
@@ -39,10 +29,9 @@ def by_macs(*, largest: bool) -> list[str]:
     return known if largest else known[::-1]
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [NARROW, WIDE])
-def test_a_page_is_drawn_and_fits(opened: Open, audited: str, width: int, dark: bool) -> None:
-    page = opened(audited, width=width, dark=dark)
+@pytest.mark.parametrize(("width", "dark"), [(NARROW, True), (WIDE, False)], ids=["narrow", "wide"])
+def test_a_page_is_drawn_and_fits(opened: Open, width: int, dark: bool) -> None:
+    page = opened(audited("measured"), width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     charts = page.locator("figure.chart svg")
     assert charts.count() >= 5
@@ -60,8 +49,8 @@ def test_a_page_is_drawn_and_fits(opened: Open, audited: str, width: int, dark: 
     assert page.locator("#panel").is_visible() == (width == WIDE)
 
 
-def test_columns_sort(opened: Open, audited: str) -> None:
-    page = opened(audited)
+def test_columns_sort_and_rows_are_filtered_by_words_and_kinds(opened: Open) -> None:
+    page = opened(audited("measured"))
     head = page.get_by_role("columnheader", name="MACs", exact=True)
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "descending"
@@ -72,10 +61,7 @@ def test_columns_sort(opened: Open, audited: str) -> None:
     assert page.locator("thead [aria-sort]").count() == 1
     page.get_by_role("columnheader", name="layer").get_by_role("button").click()
     assert names(page) == sorted(names(page))
-
-
-def test_rows_are_filtered_by_words_and_kinds(opened: Open, audited: str) -> None:
-    page = opened(audited)
+    page.locator("thead th button").first.click()
     page.get_by_label("Filter the layers").fill("BLOCK depth")
     assert names(page) == ["block/depthwise"]
     assert page.get_by_role("status").inner_text().startswith(f"1 of {EVERY} ")
@@ -88,8 +74,8 @@ def test_rows_are_filtered_by_words_and_kinds(opened: Open, audited: str) -> Non
     assert names(page) == ["up"]
 
 
-def test_a_layer_is_chosen_by_a_click(opened: Open, audited: str) -> None:
-    page = opened(audited)
+def test_a_layer_is_chosen_by_a_click(opened: Open) -> None:
+    page = opened(audited("measured"))
     page.locator("#layer-3 td").nth(2).click()
     assert page.locator("#panel h2").inner_text() == "grouped"
     assert page.url.endswith("#layer-3")
@@ -103,11 +89,17 @@ def test_a_layer_is_chosen_by_a_click(opened: Open, audited: str) -> None:
     assert page.locator("#panel h2").inner_text() == "grouped"
     page.get_by_role("button", name="Next").click()
     assert page.locator("#panel h2").inner_text() == "asymmetric"
+    page.locator("thead th button").first.click()
+    page.locator("thead th button").first.click()
+    page.locator("#layer-0 td").nth(1).click()
+    assert page.locator(".previous").is_disabled()
+    page.get_by_role("columnheader", name="layer").get_by_role("button").click()
+    assert page.locator(".previous").is_enabled()
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
-def test_a_layer_is_chosen_by_the_keyboard(opened: Open, audited: str, width: int) -> None:
-    page = opened(audited, width=width)
+def test_a_layer_is_chosen_by_the_keyboard(opened: Open, width: int) -> None:
+    page = opened(audited("measured"), width=width)
     page.locator("#layer-0 th a").focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
@@ -118,18 +110,25 @@ def test_a_layer_is_chosen_by_the_keyboard(opened: Open, audited: str, width: in
         assert page.evaluate("document.activeElement.tagName") == "H2"
         page.keyboard.press("Escape")
         assert not page.locator("#panel").is_visible()
+        assert "#" not in page.url
         assert page.evaluate("document.activeElement.textContent") == "block/project"
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.textContent") == MIXED.other_layers[-1].name
 
 
-def test_a_link_opens_at_its_layer(opened: Open, audited: str) -> None:
-    page = opened(audited, width=NARROW, at="#layer-7")
+def test_a_link_opens_at_its_layer(opened: Open) -> None:
+    page = opened(audited("measured"), width=NARROW, at="#layer-7")
     assert page.locator("#panel h2").inner_text() == "up"
+    assert page.locator("#panel .narrow svg").is_visible()
+    assert not page.locator("#panel .broad svg").is_visible()
+    page.evaluate("location.hash = '#%E0%A4'")
+    page.wait_for_selector("#panel", state="hidden")
+    page.go_back()
+    page.wait_for_selector("#panel", state="visible")
 
 
-def test_the_theme_has_a_switch(opened: Open, audited: str) -> None:
-    page = opened(audited, dark=True)
+def test_the_theme_has_a_switch(opened: Open) -> None:
+    page = opened(audited("measured"), dark=True)
     colour = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(colour)
     button = page.get_by_role("button", name="Dark")
@@ -140,22 +139,16 @@ def test_the_theme_has_a_switch(opened: Open, audited: str) -> None:
     assert page.evaluate(colour) != before
 
 
-def test_what_is_read_needs_no_script_and_prints(opened: Open, audited: str) -> None:
-    page = opened(audited, java_script_enabled=False)
+def test_what_is_read_needs_no_script_and_prints(opened: Open) -> None:
+    page = opened(audited("measured"), java_script_enabled=False)
     page.emulate_media(media="print")
     assert page.locator("figure.chart svg").first.is_visible()
     assert page.locator("#layer-9").is_visible()
     assert not page.locator(".tools").is_visible()
 
 
-@pytest.fixture(scope="session", name="hostile")
-def _hostile() -> str:
-    return render_audit(hostile_report())
-
-
-@pytest.mark.parametrize("width", [NARROW, WIDE])
-def test_names_of_a_hostile_file_run_nothing(opened: Open, hostile: str, width: int) -> None:
-    page = opened(hostile, width=width)
+def test_names_of_a_hostile_file_run_nothing(opened: Open) -> None:
+    page = opened(audited("hostile"), width=NARROW)
     page.evaluate("for (const row of document.querySelectorAll('tbody tr')) row.querySelector('a').click()")
     page.keyboard.press("Escape")
     page.locator("#chart-macs a[href] > path").first.hover()
@@ -164,14 +157,16 @@ def test_names_of_a_hostile_file_run_nothing(opened: Open, hostile: str, width: 
     assert page.locator("img, iframe, b").count() == 0
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
-def test_other_documents_open_too(opened: Open, width: int) -> None:
-    page = opened(render_models([REPORT, MIXED]), width=width)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.locator("#model-2-layer-3 th a").click()
-    assert page.locator("#panel h2").inner_text() == "grouped"
-    page = opened(render_diff(difference_of(MIXED, analyze(mixed_network()))), width=width)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+def test_other_documents_open_too(opened: Open) -> None:
+    _, models, difference = pages("mixed")
+    for text in (models, difference):
+        page = opened(text, width=NARROW)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.set_viewport_size({"width": WIDE, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if text is models:
+            page.locator("#model-2-layer-3 th a").click()
+            assert page.locator("#panel h2").inner_text() == "grouped"
     assert "equal" in page.locator("main").inner_text()
 
 
@@ -194,7 +189,8 @@ JUPYTER = (
 
 
 def test_a_notebooks_style_leaves_text_at_the_left(opened: Open) -> None:
-    page = opened(JUPYTER + REPORT.layers[0]._repr_html_() + explanation_html(explanation(REPORT.layers[0])))
+    layer = verified(timed(MIXED)).layers[0]
+    page = opened(JUPYTER + layer._repr_html_() + explanation_html(explanation(layer)))
     assert page.locator("td").count() > 10
     sides = "(cells) => [...new Set(cells.map((cell) => getComputedStyle(cell).textAlign))].sort()"
     assert page.locator("td.left, th.left").evaluate_all(sides) == ["left"]

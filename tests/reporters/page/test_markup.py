@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -69,15 +70,30 @@ class Tags(HTMLParser):
             self.text.append(data)
 
 
-def pages(report: AuditReport) -> Iterator[str]:
-    yield render_audit(report)
-    yield render_models([report, MIXED])
-    yield render_diff(difference_of(report, MIXED))
+REPORTS: dict[str, Callable[[], AuditReport]] = {
+    "mixed": lambda: MIXED,
+    "hostile": hostile_report,
+    "measured": lambda: verified(timed(MIXED)),
+    "symbolic": lambda: analyze(symbolic_network()),
+}
+
+
+@cache
+def audited(name: str) -> str:
+    """The page of a report."""
+    return render_audit(REPORTS[name]())
+
+
+@cache
+def pages(name: str) -> tuple[str, ...]:
+    """Every page that a report can be in."""
+    report = REPORTS[name]()
+    return audited(name), render_models([report, MIXED]), render_diff(difference_of(report, MIXED))
 
 
 def test_names_of_a_hostile_file_are_text() -> None:
-    honest = [Counter(tag for tag, _ in Tags(page).found) for page in pages(MIXED)]
-    for page, expected in zip(pages(hostile_report()), honest, strict=True):
+    honest = [Counter(tag for tag, _ in Tags(page).found) for page in pages("mixed")]
+    for page, expected in zip(pages("hostile"), honest, strict=True):
         tags = Tags(page)
         counts = Counter(tag for tag, _ in tags.found)
         assert {tag: counts[tag] for tag in ONCE} == {tag: expected[tag] for tag in ONCE}
@@ -92,9 +108,9 @@ def test_names_of_a_hostile_file_are_text() -> None:
         assert not re.search("[\x00-\x08\x0b-\x1f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page)
 
 
-@pytest.mark.parametrize("report", [verified(timed(MIXED)), analyze(symbolic_network())])
-def test_a_page_has_no_style_attribute_that_its_policy_forbids(report: AuditReport) -> None:
-    for page in pages(report):
+@pytest.mark.parametrize("name", ["measured", "symbolic"])
+def test_a_page_has_no_style_attribute_that_its_policy_forbids(name: str) -> None:
+    for page in pages(name):
         tags = Tags(page)
         assert not [attributes for _, attributes in tags.found if "style" in attributes]
         ids = Counter(attributes["id"] for _, attributes in tags.found if "id" in attributes)
@@ -102,11 +118,28 @@ def test_a_page_has_no_style_attribute_that_its_policy_forbids(report: AuditRepo
 
 
 def test_every_layer_has_a_row_and_a_panel() -> None:
-    tags = Tags(render_audit(MIXED))
+    tags = Tags(audited("mixed"))
     ids = {attributes.get("id") for _, attributes in tags.found}
     names = [f"layer-{index}" for index in range(len(MIXED.layers))]
     names += [f"other-{index}" for index in range(len(MIXED.other_layers))]
     assert {*names, *(f"panel-{name}" for name in names)} <= ids
+
+
+def test_shares_add_up_only_where_a_run_has_all_rows() -> None:
+    assert "data-share" in audited("symbolic")
+    assert "data-share" not in audited("mixed")  # has exclusive branches, and unknown MACs
+
+
+def test_where_there_is_nothing_to_draw_a_chart_says_so() -> None:
+    page = render_audit(analyze(network(conv_layer(calls=None))))
+    assert page.count("Nothing to draw.") == 3
+    assert "1 layer is not drawn: their MACs are unknown" in page
+    assert "Infinity" not in page
+
+
+def test_a_name_is_one_line_under_the_mouse() -> None:
+    page = render_audit(analyze(network(conv_layer("a<b; share: 99%"))))
+    assert 'aria-label="layer: a&lt;b, share: 99%; kind: pointwise;' in page
 
 
 def test_a_view_is_heeded() -> None:

@@ -48,6 +48,7 @@
         rows.sort((a, b) => sign * (ranks.get(a)[column] - ranks.get(b)[column]) || ranks.get(a)[0] - ranks.get(b)[0]);
         body.append(...rows);
         roving(table);
+        steps();
       });
     });
   }
@@ -70,6 +71,7 @@
       const part = share && shown < rows.length ? `, ${(100 * share).toFixed(1)}% of the model's MACs` : "";
       count.textContent = shown < rows.length ? `${shown} of ${rows.length} rows${part}` : `${rows.length} rows`;
       roving(table);
+      steps();
     };
     input.addEventListener("input", apply);
     input.addEventListener("keydown", (event) => { if (event.key === "Escape") { input.value = ""; apply(); } });
@@ -129,10 +131,17 @@
     const row = document.getElementById(id);
     if (row) row.classList.add("chosen");
     for (const mark of all(`svg a[href="#${CSS.escape(id)}"]`)) mark.classList.add("chosen");
+    steps();
+    return true;
+  }
+
+  function steps() {
+    const row = document.getElementById(chosen);
+    if (!row) return;
     const rows = visible(row.closest("table"));
+    const panel = document.getElementById("panel");
     panel.querySelector(".previous").disabled = rows.indexOf(row) <= 0;
     panel.querySelector(".next").disabled = rows.indexOf(row) === rows.length - 1;
-    return true;
   }
 
   function choose(id, from) {
@@ -146,6 +155,7 @@
     const panel = document.getElementById("panel");
     if (beside() || panel.hidden) return;
     panel.hidden = true;
+    history.replaceState(null, "", location.href.split("#")[0]);
     const row = document.getElementById(chosen);
     if (row) { for (const one of visible(row.closest("table"))) link(one).tabIndex = -1; link(row).tabIndex = 0; link(row).focus(); }
     else if (opener) opener.focus();
@@ -171,12 +181,22 @@
     panel.querySelector(".previous").addEventListener("click", () => step(-1));
     panel.querySelector(".next").addEventListener("click", () => step(1));
     document.addEventListener("keydown", (event) => { if (event.key === "Escape" && event.target.type !== "search") close(); });
-    const named = () => { const id = decodeURIComponent(location.hash.slice(1)); return id && show(id) ? id : null; };
+    const unnamed = () => {
+      const first = document.querySelector("[data-costliest]");
+      if (first) show(first.dataset.costliest);
+      if (!beside()) panel.hidden = true;
+    };
+    const named = () => {
+      const id = location.hash.slice(1);
+      if (!show(id)) { unnamed(); return; }
+      const row = document.getElementById(id);
+      const drill = row.closest("details");
+      if (drill) drill.open = true;
+      row.scrollIntoView({ block: "nearest", behavior: "instant" });
+    };
     addEventListener("popstate", named);
-    const id = named();
-    if (id) document.getElementById(id).scrollIntoView({ block: "center" });
-    const first = document.querySelector("[data-costliest]");
-    if (!id && first && show(first.dataset.costliest) && !beside()) panel.hidden = true;
+    matchMedia("(min-width: 87.5rem)").addEventListener("change", () => { panel.hidden = !beside() && !location.hash; });
+    named();
   }
 
   function tips() {

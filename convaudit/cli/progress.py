@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from convaudit.cli.errors import is_quiet
-from convaudit.reporters.text import printable, shorten
+from convaudit.reporters.text import cut, display_width, printable
 
 _WIDEST_BAR = 36
 _SECONDS_BETWEEN = 0.1
@@ -98,26 +98,6 @@ def bar_line(label: str, done: int, total: int, counted: str, left: int | None, 
             full = width * done // total if total else width
             return f"{start}{'#' * full}{'-' * (width - full)}]  {tail}"
     return count[: max(0, columns - 1)]
-
-
-def display_width(text: str) -> int:
-    """How many cells of a terminal a printable text takes: letters of East Asia take two, accents none."""
-    from unicodedata import category, east_asian_width
-
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if category(letter) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(letter) in "WF")
-        for letter in text
-    )
-
-
-def cut(text: str, cells: int) -> str:
-    """The text without its middle, in at most so many cells."""
-    kept = len(text)
-    while display_width(short := shorten(text, kept)) > cells and kept > 2:
-        kept -= 1
-    return short
 
 
 def _clock(seconds: int) -> str:

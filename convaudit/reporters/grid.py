@@ -7,13 +7,14 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from convaudit.reporters import DEFAULT_VIEW, View
 from convaudit.reporters.columns import lookup
 from convaudit.reporters.filling import INDENT, Column
-from convaudit.reporters.text import shorten_all
+from convaudit.reporters.text import cut, display_width, shorten_all
 
 COMPACT = "compact"
 _NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B|[num]?s)\b|%)|(?<=[sx]) (?=±)")
@@ -68,15 +69,25 @@ def tabulated(columns: Sequence[Column], style: str) -> str:
     listed = [[column.listed for column in columns]] if any(column.listed for column in columns) else []
     total = [[column.total for column in columns]] if any(column.total for column in columns) else []
     if style == COMPACT:
-        # tabulate pads every header by two, which costs a column; as rows they are not padded
         rule = ["-" * _width(column) for column in columns]
         rows = [headers, rule, *rows, *([rule] if listed or total else []), *listed, *total]
-        headers, style = [], "plain"
-    else:
-        rows += listed + total
+        return "\n".join(_compact_lines(rows, columns)).replace(INDENT, " ")
+    rows += listed + total
     alignment = ["left" if column.left else "right" for column in columns]
     text = tabulate.tabulate(rows, headers, style, disable_numparse=True, colalign=alignment)
     return text.replace(INDENT, " ")
+
+
+def _compact_lines(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> Iterator[str]:
+    """Rows, two blanks between cells: tabulate pads headers, and letters of East Asia like others."""
+    widths = list(map(_width, columns))
+    for row in rows:
+        for parts in zip_longest(*(cell.strip().split("\n") for cell in row), fillvalue=""):
+            blanks = [" " * (width - display_width(part)) for width, part in zip(widths, parts, strict=True)]
+            cells = zip(columns, parts, blanks, strict=True)
+            yield "  ".join(
+                part + blank if column.left else blank + part for column, part, blank in cells
+            ).rstrip()
 
 
 def wrapped(lines: Sequence[str], width: int | None, start: str = "", more: str = "  ") -> str:
@@ -125,7 +136,7 @@ def _fitted(columns: Mapping[str, Column], style: str, width: int, *, chosen: bo
 def _distinct_width(names: Sequence[str]) -> int:
     """The least width, within reason, at which shortened names still differ where the names do."""
     for width in range(_SHORTEST_NAME, _LONGEST_NAME, 4):
-        if len(set(shorten_all(names, width))) == len(set(names)):
+        if len(set(_shortened(names, width))) == len(set(names)):
             return width
     return _LONGEST_NAME
 
@@ -135,19 +146,28 @@ def _with_names(columns: Mapping[str, Column], width: int) -> dict[str, Column]:
     if "name" not in columns:
         return dict(columns)
     names = columns["name"]
-    return {**columns, "name": replace(names, cells=shorten_all(names.cells, width))}
+    return {**columns, "name": replace(names, cells=_shortened(names.cells, width))}
+
+
+def _shortened(names: Sequence[str], width: int) -> list[str]:
+    """Names of at most so many cells of a terminal."""
+    short = zip(names, shorten_all(names, width), strict=True)
+    return [text if display_width(text) <= width else cut(name, width) for name, text in short]
 
 
 def _width_of(columns: Mapping[str, Column], style: str) -> int:
     """How wide the table is, measured on one row of the widest cells."""
     widest = [
         replace(
-            column, cells=[max((*column.cells, column.listed, column.total), key=len)], listed="", total=""
+            column,
+            cells=[max((*column.cells, column.listed, column.total), key=display_width)],
+            listed="",
+            total="",
         )
         for column in columns.values()
     ]
-    return max(map(len, tabulated(widest, style).splitlines()))
+    return max(map(display_width, tabulated(widest, style).splitlines()))
 
 
 def _width(column: Column) -> int:
-    return max(map(len, (*column.cells, column.listed, column.total, *column.header.split("\n"))))
+    return max(map(display_width, (*column.cells, column.listed, column.total, *column.header.split("\n"))))

@@ -104,6 +104,26 @@ def shorten(text: str, width: int, tail: float = 0.5) -> str:
     return text[: kept - end] + ".." + text[len(text) - end :]
 
 
+def display_width(text: str) -> int:
+    """How many cells of a terminal a printable text takes: letters of East Asia take two, accents none."""
+    from unicodedata import category, east_asian_width
+
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if category(letter) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(letter) in "WF")
+        for letter in text
+    )
+
+
+def cut(text: str, cells: int) -> str:
+    """The text without its middle, in at most so many cells."""
+    kept = min(len(text), cells)
+    while display_width(short := shorten(text, kept)) > cells and kept > 2:
+        kept -= 1
+    return short
+
+
 def shorten_all(texts: Sequence[str], width: int) -> list[str]:
     """All texts shortened, in the middle, or later or earlier where only that keeps them distinct.
 

@@ -12,7 +12,8 @@ import pytest
 
 from convaudit.cli.errors import be_quiet
 from convaudit.cli.group import cli
-from convaudit.cli.progress import bar_line, display_width, progress_bar
+from convaudit.cli.progress import bar_line, progress_bar
+from convaudit.reporters.text import display_width
 from tests.cli.conftest import save_model
 
 LABELS = [

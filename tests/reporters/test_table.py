@@ -20,6 +20,7 @@ from convaudit.reporters.lines import verified_text
 from convaudit.reporters.selection import select
 from convaudit.reporters.table import render_audit as render_table
 from convaudit.reporters.table import render_models as render_models_table
+from convaudit.reporters.text import display_width
 from convaudit.reporters.time_cells import TIME_COLUMNS
 from tests.networks import VERDICTS, conv_layer, mixed_network, network, symbolic_network, timed, verified
 
@@ -60,6 +61,13 @@ def test_no_line_is_wider_than_the_terminal(width, names, groups, style):
     layers = [conv_layer(name, 32, 64, (3, 3), (56, 56), groups=groups, stride=(2, 2)) for name in names]
     text = render_table(verified(analyze(network(*layers))), View(width=width, style=style))
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_letters_of_east_asia_take_two_cells():
+    layers = [conv_layer(name, 32, 64, (3, 3), (56, 56)) for name in ("積" * 30, "b" * 60, "e\u0301" * 20)]
+    text = render_table(analyze(network(*layers)), View(width=80))
+    (width,) = {display_width(row) for row in text.splitlines()[2:8]}
+    assert width <= 80
 
 
 def test_the_least_useful_columns_go_first():

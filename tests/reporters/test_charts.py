@@ -152,6 +152,13 @@ def test_counts_beyond_64_bits_are_drawn(name: str) -> None:
     assert "Infinity" not in svg
 
 
+def test_labels_of_lines_do_not_lie_on_each_other() -> None:
+    sizes = [("a", 4, 28), ("b", 8, 28), ("c", 5, 24), ("d", 9, 24), ("e", 400, 7), ("f", 800, 7)]
+    layers = [conv_layer(name, channels, channels, size=(size, size)) for name, channels, size in sizes]
+    rows = data_of(spec_of("params", analyze(network(*layers))))
+    assert {row["text"] for row in rows if row.get("text")} == {"28x28 output", "7x7 output"}
+
+
 def test_macs_draws_the_largest_in_the_models_order() -> None:
     layers = [conv_layer(f"c{index}", size=(1 + index % 90, 1)) for index in range(100)]
     spec = spec_of("macs", analyze(network(*layers)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import log10, prod
 
 import altair as alt
 
@@ -40,6 +40,7 @@ from convaudit.units import human, human_percentage
 
 _MOST_POINTS = 2000
 _MOST_DIAGONALS = 5
+_AXIS, _LABEL, _LINE = 330, 75, 12  # pixels: of an axis, of a label's width and height
 
 
 def make_macs(report: AuditReport) -> alt.LayerChart:
@@ -132,6 +133,20 @@ def _axis(data: Sequence[Datum], field: str) -> alt.Axis:
     return log_axis([datum[field] for datum in data])
 
 
+def _part_labels(ends: Sequence[Datum]) -> None:
+    """Leave out labels that would lie on one that begins at their left, on axes as long as a page's."""
+    width, height = (
+        max(1.0, log10(max(end[key] for end in ends) / min(end[key] for end in ends))) for key in "xy"
+    )
+    kept: list[tuple[float, float]] = []
+    for end in sorted((end for end in ends if end["text"]), key=lambda end: end["x"]):
+        x, y = log10(end["x"]) / width * _AXIS, log10(end["y"]) / height * _AXIS
+        if any(x - left < _LABEL and abs(y - level) < _LINE for left, level in kept):
+            end["text"] = ""
+        else:
+            kept.append((x, y))
+
+
 def _diagonals(layers: Sequence[LayerCost], data: Sequence[Datum]) -> list[alt.Chart]:
     """Faint lines through the layers of the commonest outputs: their MACs are parameters times positions."""
     alike: dict[tuple[str, int], list[int]] = {}
@@ -150,6 +165,7 @@ def _diagonals(layers: Sequence[LayerCost], data: Sequence[Datum]) -> list[alt.C
     ]
     if not segments:
         return []
+    _part_labels(segments)
     base = alt.Chart(inline(segments)).encode(x="x:Q", y="y:Q")
     return [
         base.mark_line(strokeDash=[3, 4], strokeWidth=1, color=QUIET).encode(detail="line:N"),

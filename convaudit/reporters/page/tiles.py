@@ -66,12 +66,12 @@ def _costs(report: AuditReport) -> Iterator[Fact]:
     named = counted((kind, kinds[kind]) for kind in KINDS if kinds[kind])
     yield Fact(label="Convolutions", value=str(len(report.layers)), detail=named)
     yield Fact(label="Weights", value=human(totals.weight_bytes, "B"), detail="of the convolutions")
-    live, largest = totals.live_activation_bytes, human(totals.peak_activation_bytes, "B")
+    live, largest = totals.live_activation_bytes, totals.peak_activation_bytes
     if live is None:
-        yield Fact(label="Activations", value=largest, detail="the largest input and output of a convolution")
+        detail = "the largest input and output of a convolution"
+        yield Fact(label="Activations", value=human(largest, "B"), detail=detail)
     else:
-        detail = f"at once, at least; a convolution's input and output {largest}"
-        yield Fact(label="Activations", value=f">={human(live, 'B')}", detail=detail)
+        yield Fact(label="Activations", value=human(live, "B"), detail="at least, at once in a run")
 
 
 def _times(report: AuditReport) -> Iterator[Fact]:

@@ -18,7 +18,7 @@ from convaudit.reporters.text import cut, display_width, shorten_all
 
 COMPACT = "compact"
 _NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B|[num]?s)\b|%)|(?<=[sx]) (?=±)")
-_SHORTEST_NAME, _LONGEST_NAME = 16, 32
+_SHORTEST_NAME, _LONGEST_NAME = 24, 36
 _DROP_FIRST = ("share_conv", "output", "kind", "channels", "bits", "kernel", "calls", "share")
 _DROP_FIRST_OF_TIMES = (
     *("model_params", "model_macs", "layers", "params"),  # of several models

@@ -18,7 +18,7 @@ from convaudit.reporters.text import cut, display_width, shorten_all
 
 COMPACT = "compact"
 _NUMBER = re.compile(r"(?<=\d) (?=(?:[kMGTPE]B?|B|[num]?s)\b|%)|(?<=[sx]) (?=±)")
-_SHORTEST_NAME, _LONGEST_NAME = 24, 36
+_SHORTEST_NAME, _USUAL_NAME, _LONGEST_NAME = 16, 24, 36
 _DROP_FIRST = ("share_conv", "output", "kind", "channels", "bits", "kernel", "calls", "share")
 _DROP_FIRST_OF_TIMES = (
     *("model_params", "model_macs", "layers", "params"),  # of several models
@@ -117,7 +117,7 @@ def wrapped(lines: Sequence[str], width: int | None, start: str = "", more: str 
 def _fitted(columns: Mapping[str, Column], style: str, width: int, *, chosen: bool) -> dict[str, Column]:
     """Columns that fit the width: the least useful go, unless chosen, and names give up their middle."""
     kept = dict(columns)
-    shortest = _distinct_width(columns["name"].cells) if "name" in columns else 0
+    shortest = _distinct_width(columns, _USUAL_NAME)
     narrowest = _with_names(kept, shortest)
     useless: tuple[str, ...] = _DROP_FIRST_OF_TIMES if "time" in columns else _DROP_FIRST
     useless = _DROP_FIRST_OF_SWEEPS if "fastest" in columns or "mark" in columns else useless
@@ -130,12 +130,15 @@ def _fitted(columns: Mapping[str, Column], style: str, width: int, *, chosen: bo
     if "name" not in kept:
         return kept
     room = _width(narrowest["name"]) + width - _width_of(narrowest, style)
+    if room < shortest:
+        shortest = _distinct_width(columns, _SHORTEST_NAME)
     return _with_names(kept, max(room, shortest))
 
 
-def _distinct_width(names: Sequence[str]) -> int:
+def _distinct_width(columns: Mapping[str, Column], least: int) -> int:
     """The least width, within reason, at which shortened names still differ where the names do."""
-    for width in range(_SHORTEST_NAME, _LONGEST_NAME, 4):
+    names = columns["name"].cells if "name" in columns else []
+    for width in range(least, _LONGEST_NAME, 4):
         if len(set(_shortened(names, width))) == len(set(names)):
             return width
     return _LONGEST_NAME

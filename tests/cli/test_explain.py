@@ -147,6 +147,6 @@ def test_a_page_has_the_pictures(run: Run, digits: str, tmp_path: Path):
     layers = ("--layer", "grouped", "--layer", "stem")
     assert run("explain", digits, *layers, "-o", str(target)).exit_code == 0
     text = target.read_text(encoding="utf-8")
-    assert text.count("<svg ") == 4
+    assert text.count("<svg ") == 2 * 3  # wiring, wide and for a narrow screen, and the window
     assert "style=" not in text.partition("<main")[2]
     assert "floor((8 + 1 + 1 - 1*(3 - 1) - 1)/2) + 1 = 4" in text

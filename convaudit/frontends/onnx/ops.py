@@ -58,6 +58,11 @@ class ConvOp:
     not_on_cpu: str | None = None  # why onnxruntime's CPU provider does not run it: another one may
 
     @property
+    def plain(self) -> bool:
+        """Whether its operands are an input, a weight and a bias alone."""
+        return self.roles == ("x", "weight", "bias")
+
+    @property
     def quantized(self) -> bool:
         """Whether its operands are integers with zero points."""
         return "x_zero_point" in self.roles

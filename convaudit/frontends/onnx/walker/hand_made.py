@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from convaudit.errors import ModelError
+from convaudit.frontends.onnx.ops import CONV_OPS
 from convaudit.frontends.onnx.walker.scopes import Node, Scope
 from convaudit.frontends.onnx.walker.weights import stored_integers
 from convaudit.records import ConvLayer, CutOut, HandMadeGroups, parts_of_one
@@ -33,7 +34,7 @@ def hand_made_groups(
     rows = {
         (id(node.scope), node.proto.output[0]): (node, layer)
         for node, layer in zip(convolutions, layers, strict=True)
-        if layer.layout == "channels_first" and node.op in ("Conv", "ConvTranspose")
+        if layer.layout == "channels_first" and CONV_OPS[node.op].plain
     }
     cut = {
         (id(node.scope), name): CutOut(

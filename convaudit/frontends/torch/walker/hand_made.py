@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from convaudit.frontends.torch.calls import bind, shape, tensors_in
+from convaudit.frontends.torch import _private as private
+from convaudit.frontends.torch.calls import bind, is_higher_order, shape, tensors_in
 from convaudit.frontends.torch.walker.layers import PlacedLayer
 from convaudit.records import CutOut, HandMadeGroups, parts_of_one
 
@@ -33,18 +34,17 @@ class _Writes:
 
     def note(self, func: Any, args: Any) -> None:
         """An operator ran that may write into its operands."""
-        schema = getattr(func, "_schema", None)
-        for argument, value in zip(schema.arguments if schema else (), args, strict=False):
+        arguments = () if is_higher_order(func) else private.schema(func).arguments
+        for argument, value in zip(arguments, args, strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write:
                 self._counts.update(map(_memory, tensors_in(value)))
 
 
 def _memory(tensor: Tensor) -> int:
     try:
-        memory: int = tensor.untyped_storage()._cdata
+        return private.storage_key(tensor.untyped_storage())
     except (NotImplementedError, RuntimeError):  # it has no memory of its own, as a sparse one
         return id(tensor)
-    return memory
 
 
 class _Known:

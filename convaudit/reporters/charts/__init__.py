@@ -31,7 +31,8 @@ class Chart:
         about: What it shows, in one sentence.
         applies: Whether a report has what it shows.
         otherwise: Where a report does not: what it lacks, and what to ask for.
-        in_vain: The same where that was asked for already.
+        asked: Whether that was asked for already.
+        in_vain: What to say then.
     """
 
     module: str
@@ -39,12 +40,12 @@ class Chart:
     about: str
     applies: Callable[[AuditReport], bool]
     otherwise: str
+    asked: Callable[[AuditReport], bool] = lambda report: False
     in_vain: str = ""
 
     def lacking(self, report: AuditReport) -> str:
         """Why there is no such chart of a report to which it does not apply."""
-        asked = report.lint if self.module.endswith("proved") else report.timing
-        return self.in_vain if self.in_vain and asked is not None else self.otherwise
+        return self.in_vain if self.asked(report) else self.otherwise
 
 
 def _has_layers(report: AuditReport) -> bool:
@@ -99,6 +100,7 @@ CHARTS = {
         about="How near each layer comes to what the machine computes, or moves, at most.",
         applies=_is_timed,
         otherwise="no layer was timed; audit it with time=True",
+        asked=lambda report: report.timing is not None,
         in_vain="no layer's time in the model is known; give it more time_budget",
     ),
     "realised": Chart(
@@ -107,6 +109,7 @@ CHARTS = {
         about="How many times faster than groups=1 each layer with groups is, against what its MACs promise.",
         applies=_has_realised,
         otherwise="no layer with groups was timed beside its twin; audit it with time=True",
+        asked=lambda report: report.timing is not None,
         in_vain="no layer with groups was timed beside its twin; where it has some, give it more time_budget",
     ),
     "bits": Chart(
@@ -122,6 +125,7 @@ CHARTS = {
         about="Parameters that do nothing, as the rules of lint prove, by the layer that they were found in.",
         applies=_is_linted,
         otherwise="nobody looked what does nothing in it; audit it with lint=True",
+        asked=lambda report: report.lint is not None,
         in_vain="lint found nothing in it",
     ),
 }

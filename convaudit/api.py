@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from convaudit.analyzer import analyze
 from convaudit.arguments import flag, given_dims, given_inputs
-from convaudit.errors import UsageError
+from convaudit.errors import UsageError, did_you_mean
 from convaudit.frontends import LintRequest, Request, open_model
-from convaudit.records import AuditReport, Optimization, Verified
+from convaudit.records import AuditReport, LayerCost, Optimization, Verified
 from convaudit.report import Report
 from convaudit.requests import diff_request, run_requests
 
@@ -250,6 +250,19 @@ def report_of(model: Source | AuditReport, asked: Mapping[str, Any]) -> AuditRep
         if value is not None and value is not False:
             raise UsageError(f"{name} is for a model; a report was audited already: leave it out")
     return model
+
+
+def layer_named(source: str, layers: Sequence[LayerCost], name: str) -> LayerCost:
+    """The layer that a caller names.
+
+    Raises:
+        UsageError: There is none of that name; the message has the nearest one.
+    """
+    for layer in layers:
+        if layer.name == name:
+            return layer
+    near = did_you_mean(name, [layer.name for layer in layers])
+    raise UsageError(f"{source}: no layer is called {name!r:.100}{near or '; an audit lists them'}")
 
 
 def _with_findings(report: AuditReport, linted: Linted) -> AuditReport:

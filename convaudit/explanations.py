@@ -7,11 +7,12 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from convaudit.analyzer.totals import calls_macs
-from convaudit.api import report_of
-from convaudit.errors import UsageError, did_you_mean
+from convaudit.api import layer_named, report_of
+from convaudit.errors import UsageError
 from convaudit.explaining import explanation
 from convaudit.formulas.proportion import ratio
 from convaudit.records import AuditReport, LayerCost
+from convaudit.records.displayed import terminal_text
 from convaudit.records.explanation import Explanation
 
 if TYPE_CHECKING:
@@ -32,10 +33,7 @@ class LayerExplanation(Explanation):
         return f"<convaudit.LayerExplanation of {self.layer.name!r}>"
 
     def __str__(self) -> str:
-        from convaudit.reporters import FORMATS, View
-        from convaudit.reporters.grid import terminal_width
-
-        return FORMATS["table"].render("explain", [self], View(width=terminal_width())).rstrip("\n")
+        return terminal_text("explain", [self])
 
     def _repr_html_(self) -> str:
         from convaudit.reporters.explained import explanation_html
@@ -113,13 +111,9 @@ def costliest(layers: Sequence[LayerCost]) -> LayerCost:
 
 
 def _named(report: AuditReport, name: str) -> LayerCost:
-    for layer in report.layers:
-        if layer.name == name:
-            return layer
     for other in report.other_layers:
         if other.name == name:
             raise UsageError(
                 f"{report.source}: {name!r:.100} is a {other.op}, not a convolution; only these are explained"
             )
-    near = did_you_mean(name, [layer.name for layer in report.layers])
-    raise UsageError(f"{report.source}: no layer is called {name!r:.100}{near or '; an audit lists them'}")
+    return layer_named(report.source, report.layers, name)

@@ -9,8 +9,9 @@ from math import gcd, inf
 from typing import TYPE_CHECKING, Any, overload
 
 from convaudit.analyzer import analyze
+from convaudit.api import layer_named
 from convaudit.arguments import flag, given_dims, given_inputs, whole
-from convaudit.errors import ConvauditError, UsageError, did_you_mean
+from convaudit.errors import ConvauditError, UsageError
 from convaudit.formulas import Formula
 from convaudit.frontends import TIME_BUDGET, OpenedModel, Request, TimeRequest, open_model
 from convaudit.records import ConvLayer, LayerCost, Optimization
@@ -193,7 +194,7 @@ def sweep(
         raise UsageError(f"{model.network.source}: nothing to sweep, the model contains no convolution")
     if layer is None:
         return _all(model, layers, chosen, how, progress)
-    found = _named(model.network.source, layers, layer)
+    found = layer_named(model.network.source, layers, layer)
     numbers = possible_groups(model.network.source, found, chosen)
     samples = model.sweep(found.name, numbers, how)
     return _reported(model, layers, found, numbers, samples)
@@ -315,14 +316,6 @@ def _checked(groups: Any) -> list[int]:
     if isinstance(groups, str) or not isinstance(groups, Sequence) or not groups:
         raise UsageError(f"groups must be a list of numbers such as [1, 2, 4], got {groups!r:.100}")
     return sorted({whole(number, "groups", least=1) for number in groups})
-
-
-def _named(source: str, layers: Sequence[LayerCost], name: str) -> LayerCost:
-    for layer in layers:
-        if layer.name == name:
-            return layer
-    near = did_you_mean(name, [layer.name for layer in layers])
-    raise UsageError(f"{source}: no layer is called {name!r:.100}{near or '; an audit lists them'}")
 
 
 def _check_closed(who: str, layer: LayerCost) -> None:

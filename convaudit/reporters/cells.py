@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convaudit.analyzer.examples import Example
+from convaudit.formulas import Count
 from convaudit.records import ConvLayer, LayerCost
+from convaudit.reporters.text import printable, shorten
 from convaudit.shapes import as_text
+from convaudit.units import human
 
 
 def kernel_text(layer: ConvLayer) -> str:
@@ -72,3 +75,10 @@ def error_text(layer: LayerCost) -> str:
     """The largest absolute error."""
     error = None if layer.verification is None else layer.verification.max_abs_error
     return "" if error is None else f"{error:.2g}"
+
+
+def brief_count(count: Count | None, *, below: int, width: int) -> str:
+    """A count where there is little room: exact below a limit, else of at most ``width`` characters."""
+    if isinstance(count, int) and -below < count < below:
+        return f"{count:,}"
+    return shorten(printable(human(count) if isinstance(count, int) else str(count or "?")), width)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from convaudit.formulas import Count, multiply
+from convaudit.explaining.text import number
+from convaudit.formulas import multiply
 from convaudit.records.explanation import Arithmetic, Dimension, Explanation, Wiring
 from convaudit.reporters.cells import channels_text, kernel_text
 from convaudit.reporters.html import framed, heading_html, list_html
@@ -98,7 +99,7 @@ def _beside_dense(
     if own.added:
         yield "", f"the last {'term is' if len(own.added) == 1 else 'terms are'} the bias"
     if name == "params" and told.layer.weight_bytes is not None:
-        yield "bytes", printable(_number(told.layer.weight_bytes))
+        yield "bytes", printable(number(told.layer.weight_bytes))
     if name == "MACs":
         yield "", printable(" x ".join(one.name for one in own.factors))
     if told.factor > 1:
@@ -138,11 +139,7 @@ def _calls(told: Explanation) -> Iterator[tuple[str, str]]:
         yield "calls", "unknown: it runs in a loop of unknown length"
         return
     total = multiply(told.layer.macs, calls)
-    yield "calls", printable(f"{_number(calls)} in one run: {_number(total)} in all")
-
-
-def _number(count: Count | None) -> str:
-    return "?" if count is None else f"{count:,}" if isinstance(count, int) else str(count)
+    yield "calls", printable(f"{number(calls)} in one run: {number(total)} in all")
 
 
 def _wiring_dict(wiring: Wiring) -> dict[str, Any]:

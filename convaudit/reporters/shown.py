@@ -9,7 +9,7 @@ from convaudit.analyzer.blocks import BlockCost, Member, cost_of_all
 from convaudit.analyzer.examples import Example, example_of
 from convaudit.analyzer.totals import exclusive_sum
 from convaudit.formulas import multiply
-from convaudit.records import AuditReport
+from convaudit.records import AuditReport, LayerCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Shown:
 
     def share_conv(self, member: Member) -> float | None:
         """The layer's part of the MACs of all convolutions."""
-        return _divided(self.macs(member), self.conv_macs) if hasattr(member, "groups") else None
+        return _divided(self.macs(member), self.conv_macs) if isinstance(member, LayerCost) else None
 
     def of_rows(self, rows: Sequence[Member]) -> Shown:
         """The same with what the rows add up to that are listed."""

@@ -11,7 +11,7 @@ from convaudit.records import STATUSES, AuditReport, LayerCost, OtherLayer
 from convaudit.records.findings import Finding
 from convaudit.reporters.cells import bits_text, intensity_at, kernel_text
 from convaudit.reporters.colours import OTHER
-from convaudit.reporters.findings import finding_lines
+from convaudit.reporters.findings import by_layer, finding_lines
 from convaudit.reporters.page.tiles import Tone
 from convaudit.reporters.page.told import Pictures, Told, told_of
 from convaudit.reporters.shown import Shown, shown
@@ -59,9 +59,7 @@ def layer_panels(
         members: The ops that are listed, each with its row's id.
         pictures: Where pictures are kept.
     """
-    findings: dict[str, list[Finding]] = {}
-    for finding in report.lint.findings if report.lint is not None else ():
-        findings.setdefault(finding.layer, []).append(finding)
+    findings = {} if report.lint is None else by_layer(report.lint)
     about = shown(report)
     return [
         _panel(row, member, told_of(member, report, pictures), about, findings.get(member.name, ()))

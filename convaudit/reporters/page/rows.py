@@ -12,6 +12,7 @@ from convaudit.records import KINDS, AuditReport, LayerCost
 from convaudit.reporters import View
 from convaudit.reporters.colours import OTHER
 from convaudit.reporters.columns import COLUMNS, filled_columns
+from convaudit.reporters.findings import by_layer
 from convaudit.reporters.selection import select
 from convaudit.reporters.shown import Shown, shown
 
@@ -166,10 +167,9 @@ def _left_out(listed: int, chosen: int, every: int) -> str:
 
 
 def _findings(report: AuditReport) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for finding in report.lint.findings if report.lint is not None else ():
-        found[finding.layer] = found.get(finding.layer, 0) + 1
-    return found
+    if report.lint is None:
+        return {}
+    return {layer: len(findings) for layer, findings in by_layer(report.lint).items()}
 
 
 def _order(key: str, cells: Sequence[str], members: Sequence[Member], about: Shown) -> list[Any]:

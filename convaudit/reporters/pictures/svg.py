@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from convaudit.formulas import Count
+from convaudit.reporters.cells import brief_count
 from convaudit.reporters.text import printable, shorten
-from convaudit.units import human
 
 _PALETTE = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#9d67c9", "#2aa3a3", "#d67195", "#a5843d")
 PADDING_COLOR = "var(--convaudit-pad,#9aa0a6)"
-_LARGEST = 10**9
 _CHARACTER = 6.6
 """Pixels of a character, on average, in the fonts of most systems."""
 _LONGEST_NAME = 80
@@ -31,9 +30,7 @@ def short(value: float) -> str:
 
 def short_count(count: Count | None) -> str:
     """A count that fits beside a picture: exact while it is short."""
-    if isinstance(count, int) and -_LARGEST < count < _LARGEST:
-        return f"{count:,}"
-    return shorten(printable(human(count) if isinstance(count, int) else str(count or "?")), 16)
+    return brief_count(count, below=10**9, width=16)
 
 
 def boxes(rectangles: Iterable[tuple[float, float, float, float]]) -> str:

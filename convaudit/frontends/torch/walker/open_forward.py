@@ -123,14 +123,8 @@ def _check(
     Raises:
         ExecutionError: It shows other counts.
     """
-    first = {
-        name
-        for shape in arguments.named_shapes()
-        if shape and isinstance(shape[0], Formula)
-        for name in shape[0].symbols
-    }
     sizes = {name: 2 * hint for name, hint in hints.items() if name not in held.fixed}
-    sizes |= {name: max(1, held.least.get(name, 1)) for name in sizes.keys() & first}
+    sizes |= {name: max(1, held.least.get(name, 1)) for name in sizes.keys() & _along_first_axis(arguments)}
     for name, (value, _) in held.fixed.items():
         known = substitute(value, sizes)
         sizes[name] = known if isinstance(known, int) else hints[name]
@@ -162,10 +156,16 @@ def _counts(network: Network, sizes: Mapping[str, int]) -> dict[str, Count | Non
     return counts
 
 
+def _along_first_axis(arguments: Inputs) -> set[str]:
+    """Names of sizes of the inputs' first axes."""
+    first = (shape[0] for shape in arguments.named_shapes() if shape)
+    return {name for size in first if isinstance(size, Formula) for name in size.symbols}
+
+
 def _hints(arguments: Inputs) -> Iterator[dict[str, int]]:
     """Sizes to try in turn; along the first axis small ones."""
     names, shapes = arguments.names, arguments.named_shapes()
-    first = {name for shape in shapes if shape and isinstance(shape[0], Formula) for name in shape[0].symbols}
+    first = _along_first_axis(arguments)
     factors = dict.fromkeys(names, 1)
     for shape in shapes:
         for size in shape:

@@ -213,9 +213,7 @@ def made_smaller(
     """As ``fix``, written to a file where one is named."""
     chosen = dict(how)
     own = {name: chosen.pop(name) for name in ("within_rounding", "unverified") if name in chosen}
-    selected = (
-        None if findings is None else frozenset((one.rule, one.layer, one.channels) for one in findings)
-    )
+    selected = None if findings is None else frozenset(one.key for one in findings)
     request = FixRequest(**run_settings(chosen), **own, selected=selected)
     return _opened(source, source_keywords, request).fix(target, request)
 

@@ -18,7 +18,7 @@ from convaudit.errors import UsageError
 from convaudit.records import Network, Optimization, Verified
 
 if TYPE_CHECKING:
-    from convaudit.records.findings import Fixed, Linted
+    from convaudit.records.findings import ClaimKey, Fixed, Linted
     from convaudit.records.timing import Swept, Timed
     from convaudit.records.twins import Twinned
 
@@ -92,7 +92,7 @@ class FixRequest(LintRequest):
     """
 
     within_rounding: bool = False
-    selected: frozenset[tuple[str, str, tuple[int, ...] | None]] | None = None
+    selected: frozenset[ClaimKey] | None = None
     unverified: bool = False
 
 

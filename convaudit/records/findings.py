@@ -40,6 +40,10 @@ HiddenGroup: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 """Output channels of a layer, and the input channels that alone reach them."""
 
 
+ClaimKey: TypeAlias = tuple[str, str, tuple[int, ...] | None]
+"""What a claim, or a finding made of it, is about: its rule, layer and channels."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """Something that a rule has found."""
@@ -54,6 +58,11 @@ class Claim:
     blocks: tuple[HiddenGroup, ...] = ()  # groups that the weight hides
     fixable: bool = False
     reason: str | None = None  # why it cannot be fixed
+
+    @property
+    def key(self) -> ClaimKey:
+        """What it is about."""
+        return self.rule, self.layer, self.channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +82,11 @@ class Finding:
     fixable: bool
     reason: str | None = None  # why it cannot be fixed
     blocks: tuple[HiddenGroup, ...] = ()  # groups that the weight hides
+
+    @property
+    def key(self) -> ClaimKey:
+        """What it is about."""
+        return self.rule, self.layer, self.channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,11 +45,9 @@ def lint_model(
     always = walk_onnx(walked.model, allow_run=False)
     if always.network.layers == walked.network.layers:
         return found
-    able = {(one.rule, one.layer, one.channels) for one in _found(always).claims if one.fixable}
+    able = {one.key for one in _found(always).claims if one.fixable}
     claims = [
-        replace(one, fixable=False, reason=SIZES_GIVEN)
-        if one.fixable and (one.rule, one.layer, one.channels) not in able
-        else one
+        replace(one, fixable=False, reason=SIZES_GIVEN) if one.fixable and one.key not in able else one
         for one in found.claims
     ]
     return replace(found, claims=tuple(claims))

@@ -35,7 +35,7 @@ class Regrouped:
 
 def is_selected(claim: Claim, selected: Selected | None) -> bool:
     """Whether a claim is to be fixed, if it can be."""
-    return selected is None or (claim.rule, claim.layer, claim.channels) in selected
+    return selected is None or claim.key in selected
 
 
 @dataclass

@@ -18,7 +18,6 @@ from convaudit.records.findings import Claim
 COSTS_MORE = "a vector that others read too would be stored once more, which is larger than what goes"
 _FORM = 32
 """Bytes of a stored tensor beside its elements, about: its name, its dims."""
-_Key = tuple[str, str, tuple[int, ...] | None]
 
 
 def pays(walked: Walked, plan: Plan, copies: Mapping[str, str]) -> bool:
@@ -48,16 +47,11 @@ def pays(walked: Walked, plan: Plan, copies: Mapping[str, str]) -> bool:
 
 def as_left(claims: Iterable[Claim], without: Iterable[Claim]) -> tuple[Claim, ...]:
     """Claims of a model whose vectors stay shared, with the reason of those that could go without that."""
-    able = {key_of(claim) for claim in without if claim.fixable}
+    able = {claim.key for claim in without if claim.fixable}
     return tuple(
-        replace(claim, reason=COSTS_MORE) if not claim.fixable and key_of(claim) in able else claim
+        replace(claim, reason=COSTS_MORE) if not claim.fixable and claim.key in able else claim
         for claim in claims
     )
-
-
-def key_of(claim: Claim) -> _Key:
-    """What a claim is about."""
-    return claim.rule, claim.layer, claim.channels
 
 
 def _vectors(walked: Walked, names: Collection[str]) -> dict[str, np.ndarray]:

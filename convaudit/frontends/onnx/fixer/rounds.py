@@ -14,7 +14,7 @@ from convaudit.frontends.onnx.channels.facts import Facts, Mask
 from convaudit.frontends.onnx.channels.linted import lint_model
 from convaudit.frontends.onnx.channels.negligible import certified
 from convaudit.frontends.onnx.channels.own_vectors import rejoin, with_own_vectors
-from convaudit.frontends.onnx.channels.paying import COSTS_MORE, key_of, pays
+from convaudit.frontends.onnx.channels.paying import COSTS_MORE, pays
 from convaudit.frontends.onnx.channels.plan import Plan, make_plan
 from convaudit.frontends.onnx.fixer.edit import CannotRewriteError
 from convaudit.frontends.onnx.fixer.rewriting import Rewritten, rewritten
@@ -22,11 +22,10 @@ from convaudit.frontends.onnx.loader.onnx_file import load_onnx
 from convaudit.frontends.onnx.variant.spill import Spill
 from convaudit.frontends.onnx.variant.writing import write_model
 from convaudit.frontends.onnx.walker import Walked, walk_onnx
-from convaudit.records.findings import Claim
+from convaudit.records.findings import Claim, ClaimKey
 
 _MOST_ROUNDS = 8
-_Key = tuple[str, str, tuple[int, ...] | None]
-_Selected = frozenset[_Key]
+_Selected = frozenset[ClaimKey]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ def work_off(walked: Walked, how: FixRequest, aside: Path) -> Worked:
     now = walk_onnx(walked.model, allow_run=False)
     claims = lint_model(walked).claims
     selected = _selection(claims, how)
-    refused: dict[_Key, str] = {}
+    refused: dict[ClaimKey, str] = {}
     notes: dict[str, None] = {}
     written: list[Path] = []
     copies: Mapping[str, str] = {}
@@ -120,7 +119,7 @@ def _selection(claims: tuple[Claim, ...], how: FixRequest) -> _Selected | None:
     """What alone is to go; None: all that can."""
     if how.selected is None:
         return None
-    able = {key_of(claim) for claim in claims if claim.fixable and claim.certainty == "exact"}
+    able = {claim.key for claim in claims if claim.fixable and claim.certainty == "exact"}
     return None if able <= how.selected else how.selected
 
 
@@ -133,7 +132,7 @@ class _Planned:
     ignored: Mapping[str, Mask]
     plan: Plan
     copies: Mapping[str, str]
-    spared: Set[_Key] = frozenset()  # what could go if shared vectors were taken apart, which does not pay
+    spared: Set[ClaimKey] = frozenset()  # what could go if shared vectors were taken apart
 
 
 def _planned(
@@ -145,8 +144,8 @@ def _planned(
     if pays(walked, own.plan, copies):
         return own
     left = _plan_of(shared, how, selected, before)
-    able = {key_of(claim) for claim in own.plan.claims if claim.fixable}
-    still = {key_of(claim) for claim in left.plan.claims if claim.fixable}
+    able = {claim.key for claim in own.plan.claims if claim.fixable}
+    still = {claim.key for claim in left.plan.claims if claim.fixable}
     return replace(left, spared=able - still)
 
 
@@ -162,7 +161,7 @@ def _plan_of(
     return _Planned(walked, facts, ignored, make_plan(walked, facts, selected), copies)
 
 
-def _round(planned: _Planned, folder: Path, refused: dict[_Key, str]) -> tuple[Rewritten, Spill] | None:
+def _round(planned: _Planned, folder: Path, refused: dict[ClaimKey, str]) -> tuple[Rewritten, Spill] | None:
     """One round; None if nothing can go."""
     walked, facts, plan, ignored = planned.walked, planned.facts, planned.plan, planned.ignored
     folder.mkdir()
@@ -188,7 +187,7 @@ def _of_negligible(claims: tuple[Claim, ...], selected: _Selected) -> _Selected:
     for rule, layer, channels in selected:
         if rule == "CA103":
             wanted.setdefault(layer, set()).update(channels or ())
-    more = [key_of(claim) for claim in claims if wanted.get(claim.layer, set()) & set(claim.channels or ())]
+    more = [claim.key for claim in claims if wanted.get(claim.layer, set()) & set(claim.channels or ())]
     return selected | frozenset(more)
 
 
@@ -198,7 +197,7 @@ def _without_refused(
     plan: Plan,
     ignored: Mapping[str, Mask],
     folder: Path,
-    refused: dict[_Key, str],
+    refused: dict[ClaimKey, str],
 ) -> Plan:
     """A plan of what can be rewritten by itself."""
     able = set()
@@ -207,21 +206,21 @@ def _without_refused(
             continue
         spill = Spill(folder / "tried")
         try:
-            alone = make_plan(walked, facts, frozenset([key_of(claim)]))
+            alone = make_plan(walked, facts, frozenset([claim.key]))
             rewritten(walked, facts, alone, spill, ignored)
-            able.add(key_of(claim))
+            able.add(claim.key)
         except CannotRewriteError as error:
-            refused[key_of(claim)] = str(error)
+            refused[claim.key] = str(error)
         finally:
             spill.remove()
     return make_plan(walked, facts, frozenset(able))
 
 
 def _why_left(
-    claim: Claim, refused: Mapping[_Key, str], how: FixRequest, selected: _Selected | None
+    claim: Claim, refused: Mapping[ClaimKey, str], how: FixRequest, selected: _Selected | None
 ) -> str | None:
     """Why what was found stays; None: it was taken out."""
-    key = key_of(claim)
+    key = claim.key
     if key in refused:
         return refused[key]
     if not claim.fixable:

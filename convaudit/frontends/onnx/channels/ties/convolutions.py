@@ -19,7 +19,6 @@ from convaudit.frontends.onnx.shapes.symbolic.tensors import Unknown
 from convaudit.records import ConvLayer
 
 _OF_FILTERS = ("bias", "w_scale", "w_zero_point", "y_scale", "y_zero_point")
-_TIED = {"x", "weight", "residual", "x_scale", "x_zero_point", *_OF_FILTERS}
 
 
 def channel_axis(layer: ConvLayer, rank: int) -> int:

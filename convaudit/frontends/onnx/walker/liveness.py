@@ -96,10 +96,8 @@ class _Graphs:
         return live_activations(steps, given & charged, outputs, size)
 
     def _step(self, node: Node, reads: Sequence[str]) -> Step:
-        op, bodies = (
-            node.op,
-            [address for name, _ in node.bodies if (address := (*node.address, name)) in self._found],
-        )
+        op = node.op
+        bodies = [address for name, _ in node.bodies if (address := (*node.address, name)) in self._found]
         if bodies:
             captured = {name for address in bodies for name in self._free[address]}
             reads = list(dict.fromkeys([*reads, *sorted(captured)]))
